@@ -1,0 +1,74 @@
+// Internet checksum (RFC 1071) and its incremental update (RFC 1624, eqn. 3).
+//
+// A `ChecksumDelta` is what a rewrite adds to a checksum: it is computed once when a flow is created and applied per
+// packet with two additions and two folds. All sums are over 16-bit words as they lie in memory, so no byte swapping is
+// needed anywhere.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "dataplane/base/types.hh"
+
+namespace sluice {
+
+constexpr std::uint16_t fold(std::uint32_t sum) noexcept {
+    sum = (sum & 0xffffU) + (sum >> 16);
+    sum = (sum & 0xffffU) + (sum >> 16);
+    return static_cast<std::uint16_t>(sum);
+}
+
+/// One's-complement sum to be added to ~checksum; zero means "nothing changes".
+struct ChecksumDelta {
+    std::uint16_t sum = 0;
+
+    constexpr void replace(Be16 from, Be16 to) noexcept {
+        sum = fold(std::uint32_t{sum} + static_cast<std::uint16_t>(~from.raw) + to.raw);
+    }
+    constexpr void replace(Be32 from, Be32 to) noexcept {
+        replace(Be16{static_cast<std::uint16_t>(from.raw & 0xffffU)}, Be16{static_cast<std::uint16_t>(to.raw & 0xffffU)});
+        replace(Be16{static_cast<std::uint16_t>(from.raw >> 16)}, Be16{static_cast<std::uint16_t>(to.raw >> 16)});
+    }
+    constexpr void add(ChecksumDelta other) noexcept { sum = fold(std::uint32_t{sum} + other.sum); }
+
+    /// The checksum field after the change. HC' = ~(~HC + ~m + m').
+    [[nodiscard]] constexpr std::uint16_t apply(std::uint16_t checksum_raw) const noexcept {
+        return static_cast<std::uint16_t>(~fold(std::uint32_t{static_cast<std::uint16_t>(~checksum_raw)} + sum));
+    }
+};
+
+/// Sum over `length` bytes, not folded to a checksum; an odd last byte counts as the high byte of a word (RFC 1071).
+inline std::uint32_t partial_sum(const void* data, std::size_t length, std::uint32_t sum = 0) noexcept {
+    const auto* bytes = static_cast<const std::uint8_t*>(data);
+    std::uint64_t wide = sum;
+    while (length >= 8) {
+        std::uint64_t word;
+        std::memcpy(&word, bytes, 8);
+        wide += (word & 0xffffffffU) + (word >> 32);
+        bytes += 8;
+        length -= 8;
+    }
+    while (length >= 2) {
+        std::uint16_t word;
+        std::memcpy(&word, bytes, 2);
+        wide += word;
+        bytes += 2;
+        length -= 2;
+    }
+    if (length == 1) wide += Be16::from_host(static_cast<std::uint16_t>(*bytes << 8)).raw;
+    while ((wide >> 16) != 0) wide = (wide & 0xffffU) + (wide >> 16);
+    return static_cast<std::uint32_t>(wide);
+}
+
+inline std::uint16_t checksum_of(const void* data, std::size_t length, std::uint32_t initial = 0) noexcept {
+    return static_cast<std::uint16_t>(~fold(partial_sum(data, length, initial)));
+}
+
+/// Sum of the IPv4 pseudo header (RFC 793, 768) for `l4_length` bytes of `proto`.
+constexpr std::uint32_t pseudo_header_sum(Ip4 src, Ip4 dst, std::uint8_t proto, std::uint16_t l4_length) noexcept {
+    return (src.raw & 0xffffU) + (src.raw >> 16) + (dst.raw & 0xffffU) + (dst.raw >> 16) + Be16::from_host(proto).raw +
+           Be16::from_host(l4_length).raw;
+}
+
+}  // namespace sluice
