@@ -1,0 +1,345 @@
+// The configuration as typed values: what a valid YAML file says, and nothing about how it was written. All defaults
+// are here and nowhere else (the loader fills only what the file names; conf/sluice.reference.yaml is tested against
+// this).
+//
+// Life cycle: control/config/load.hh makes one Config per load; the compiler reads it and keeps it beside the policy
+// made from it. Plain values, no pointers, comparable: a reload compares old and new with ==. Any thread may read one
+// that nobody writes.
+// Names are kept as names (ports, groups): load.hh has proven that each exists; resolve.hh looks them up.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "dataplane/base/types.hh"
+
+namespace sluice::config {
+
+using std::chrono::seconds;
+
+/// What a worker does when no packet comes: poll on, or yield the core.
+enum class IdleMode : std::uint8_t { spin, sleep };
+
+struct Workers {
+    std::vector<unsigned> cores{1};  ///< lcore of each worker, in worker order
+    unsigned main = 0;               ///< lcore of the control thread; never also a worker
+    IdleMode idle = IdleMode::spin;
+
+    friend bool operator==(const Workers&, const Workers&) = default;
+};
+
+/// automatic: hugepages when the machine has them, else ordinary pages. off: ordinary pages.
+enum class HugepageMode : std::uint8_t { automatic, off };
+
+struct Memory {
+    HugepageMode hugepages = HugepageMode::automatic;
+    std::uint32_t megabytes = 1024;  ///< for DPDK: tables, packet buffers
+
+    friend bool operator==(const Memory&, const Memory&) = default;
+};
+
+/// An address of the box with the prefix of its network: 192.0.2.1/24.
+struct InterfaceAddress {
+    Ip4 address{};
+    std::uint8_t prefix_length = 32;
+
+    friend bool operator==(const InterfaceAddress&, const InterfaceAddress&) = default;
+};
+
+/// A logical port: a DPDK device, or a VLAN of one. Exactly one of `device` and `parent` is set.
+struct Port {
+    std::string name;
+    std::string device;      ///< PCI address or vdev arguments; empty for a VLAN port
+    std::string parent;      ///< name of the device port that carries the VLAN; empty for a device port
+    std::uint16_t vlan = 0;  ///< 1–4094 for a VLAN port, else 0
+    PortRole role = PortRole::inside;
+    std::string tap;  ///< name of the twin in the kernel; the loader sets it to `name` when the file does not say
+    std::vector<InterfaceAddress> addresses;
+    std::optional<std::uint16_t> mtu;    ///< bytes of IP packet; absent: the device's (VLAN: the parent's)
+    std::optional<MacAddress> mac;       ///< absent: the device's (VLAN: the parent's)
+    std::uint16_t rx_queue_size = 1024;  ///< descriptors per receive queue; device ports only
+    std::uint16_t tx_queue_size = 1024;  ///< descriptors per transmit queue; device ports only
+
+    [[nodiscard]] bool is_vlan() const noexcept { return !parent.empty(); }
+    friend bool operator==(const Port&, const Port&) = default;
+};
+
+/// A route that sluiced sets on the twins. At least one of `via` and `out` is set. The same `to` twice is ECMP.
+struct Route {
+    Ip4 network{};
+    std::uint8_t prefix_length = 0;
+    std::optional<Ip4> via;
+    std::string out;  ///< port name, or empty: the port whose network holds `via`
+
+    friend bool operator==(const Route&, const Route&) = default;
+};
+
+/// A literal or the name of a group.
+using AddressItem = std::variant<Ip4Range, std::string>;
+using PortItem = std::variant<PortRange, std::string>;
+
+struct AddressGroup {
+    std::string name;
+    std::vector<AddressItem> items;
+
+    friend bool operator==(const AddressGroup&, const AddressGroup&) = default;
+};
+
+struct PortGroup {
+    std::string name;
+    std::vector<PortItem> items;
+
+    friend bool operator==(const PortGroup&, const PortGroup&) = default;
+};
+
+/// In the order of the file. Groups may name other groups; there are no cycles.
+struct Groups {
+    std::vector<AddressGroup> addresses;
+    std::vector<PortGroup> ports;
+
+    friend bool operator==(const Groups&, const Groups&) = default;
+};
+
+/// Who gives way when the table is full: a flow that is not ASSURED (linux), or the newcomer (cgn).
+enum class ConntrackProfile : std::uint8_t { linux_like, cgn };
+
+/// Idle time after which a flow is forgotten; the names and values of net.netfilter.nf_conntrack_*_timeout_*.
+struct Timeouts {
+    seconds tcp_syn_sent{120};
+    seconds tcp_syn_recv{60};
+    seconds tcp_established{432000};
+    seconds tcp_fin_wait{120};
+    seconds tcp_close_wait{60};
+    seconds tcp_last_ack{30};
+    seconds tcp_time_wait{120};
+    seconds tcp_close{10};
+    seconds tcp_syn_sent2{120};
+    seconds tcp_max_retrans{300};     ///< cap once a segment was repeated too often
+    seconds tcp_unacknowledged{300};  ///< cap while data is unacknowledged
+    seconds udp{30};
+    seconds udp_stream{120};
+    seconds icmp{30};
+    seconds generic{600};
+
+    friend bool operator==(const Timeouts&, const Timeouts&) = default;
+};
+
+struct Conntrack {
+    std::uint32_t max = 262144;  ///< flows, all workers together
+    ConntrackProfile profile = ConntrackProfile::linux_like;
+    std::uint32_t expect_max = 4096;  ///< expectations, all workers together
+    Timeouts timeouts;
+
+    friend bool operator==(const Conntrack&, const Conntrack&) = default;
+};
+
+struct FtpHelper {
+    bool enabled = true;
+    std::vector<std::uint16_t> ports{21};  ///< server ports of the control connection; 1–8 of them
+    bool loose = false;                    ///< accept an announced address that is not the peer's
+    std::uint8_t max_expected = 1;         ///< expectations that one control connection may have waiting
+    seconds expect_timeout{300};
+
+    friend bool operator==(const FtpHelper&, const FtpHelper&) = default;
+};
+
+struct Helpers {
+    FtpHelper ftp;
+
+    friend bool operator==(const Helpers&, const Helpers&) = default;
+};
+
+/// Any of the named ports; empty: any port at all.
+struct PortNameMatch {
+    std::vector<std::string> names;
+
+    [[nodiscard]] bool any() const noexcept { return names.empty(); }
+    friend bool operator==(const PortNameMatch&, const PortNameMatch&) = default;
+};
+
+/// Any of the items, or none of them when negated; empty: any address at all.
+struct AddressMatch {
+    bool negated = false;
+    std::vector<AddressItem> items;
+
+    [[nodiscard]] bool any() const noexcept { return items.empty(); }
+    friend bool operator==(const AddressMatch&, const AddressMatch&) = default;
+};
+
+/// Any of the items, or none of them when negated; empty: any port at all, and protocols without ports.
+struct PortMatch {
+    bool negated = false;
+    std::vector<PortItem> items;
+
+    [[nodiscard]] bool any() const noexcept { return items.empty(); }
+    friend bool operator==(const PortMatch&, const PortMatch&) = default;
+};
+
+/// The packet states that a rule matches; none set: every state.
+struct StateMatch {
+    bool new_flow = false;
+    bool established = false;
+    bool related = false;
+    bool invalid = false;
+    bool untracked = false;
+
+    [[nodiscard]] bool any() const noexcept { return !new_flow && !established && !related && !invalid && !untracked; }
+    friend bool operator==(const StateMatch&, const StateMatch&) = default;
+};
+
+enum class FilterAction : std::uint8_t { accept, drop, reject };
+
+/// The answer of a reject: ICMP destination unreachable, code 3 or 13, or a TCP RST.
+enum class RejectWith : std::uint8_t { port_unreachable, admin_prohibited, tcp_reset };
+
+/// First match wins. A field at its default matches everything.
+struct FilterRule {
+    PortNameMatch in;
+    PortNameMatch out;
+    AddressMatch src;
+    AddressMatch dst;
+    std::optional<std::uint8_t> proto;  ///< IP protocol number
+    PortMatch sport;
+    PortMatch dport;
+    StateMatch state;
+    std::optional<std::uint8_t> icmp_type;
+    FilterAction action = FilterAction::accept;
+    RejectWith reject_with = RejectWith::port_unreachable;  ///< read only when action is reject
+    std::optional<std::string> log;                         ///< prefix of the log line; absent: no log
+    std::string comment;
+
+    friend bool operator==(const FilterRule&, const FilterRule&) = default;
+};
+
+enum class ChainPolicy : std::uint8_t { accept, drop };
+
+struct Chain {
+    ChainPolicy policy = ChainPolicy::accept;  ///< as a base chain of nftables
+    std::vector<FilterRule> rules;
+
+    friend bool operator==(const Chain&, const Chain&) = default;
+};
+
+struct Filter {
+    Chain input;    ///< packets for the box
+    Chain forward;  ///< packets through the box
+    Chain output;   ///< packets from the box
+
+    friend bool operator==(const Filter&, const Filter&) = default;
+};
+
+/// Source NAT to the address of the twin that fits the next hop (masquerade), or to one of a pool.
+struct Snat {
+    bool masquerade = false;
+    std::vector<AddressItem> to;     ///< empty exactly when masquerade
+    std::optional<PortRange> ports;  ///< absent: the source port is kept when free, else any of 1024–65535
+
+    friend bool operator==(const Snat&, const Snat&) = default;
+};
+
+/// How a new flow picks one of several targets; source_hash: the same client, the same target.
+enum class Schedule : std::uint8_t { round_robin, random, source_hash };
+
+struct Dnat {
+    std::vector<AddressItem> to;
+    /// absent: the port is kept. One port: that one. A range as wide as the rule's only dport range: shifted, first to
+    /// first (the loader has proven that the widths agree).
+    std::optional<PortRange> ports;
+    Schedule schedule = Schedule::round_robin;
+
+    friend bool operator==(const Dnat&, const Dnat&) = default;
+};
+
+/// What a changed rule does to flows that were replied to.
+enum class ExistingFlows : std::uint8_t { keep, rebind, kill };
+
+/// First match wins, for the source and for the destination on their own.
+struct NatRule {
+    PortNameMatch in;   ///< only with dnat
+    PortNameMatch out;  ///< only with snat, and then never empty
+    AddressMatch src;
+    AddressMatch dst;
+    std::optional<std::uint8_t> proto;
+    PortMatch sport;
+    PortMatch dport;
+    std::variant<Snat, Dnat> action;
+    ExistingFlows existing = ExistingFlows::keep;
+    std::string comment;
+
+    [[nodiscard]] bool is_snat() const noexcept { return std::holds_alternative<Snat>(action); }
+    friend bool operator==(const NatRule&, const NatRule&) = default;
+};
+
+/// A token bucket.
+struct PuntLimit {
+    std::uint32_t rate = 0;   ///< packets per second, each worker
+    std::uint32_t burst = 0;  ///< packets
+
+    friend bool operator==(const PuntLimit&, const PuntLimit&) = default;
+};
+
+/// What each class of packets for the box may cost the control thread.
+struct Punt {
+    PuntLimit arp_nd{2000, 500};
+    PuntLimit routing{5000, 1000};
+    PuntLimit established{20000, 2000};
+    PuntLimit new_flow{1000, 200};
+    PuntLimit exception{500, 100};
+
+    friend bool operator==(const Punt&, const Punt&) = default;
+};
+
+/// Packets that wait for the link address of their next hop.
+struct Neighbours {
+    std::uint32_t hold = 16;         ///< packets per neighbour, each worker
+    std::uint32_t hold_total = 512;  ///< packets for all neighbours, each worker
+    seconds hold_timeout{3};         ///< a packet that waited this long is dropped
+
+    friend bool operator==(const Neighbours&, const Neighbours&) = default;
+};
+
+struct Metrics {
+    std::string listen = "127.0.0.1:9140";  ///< address:port of the Prometheus endpoint; empty: none
+
+    friend bool operator==(const Metrics&, const Metrics&) = default;
+};
+
+struct Control {
+    std::string socket = "/run/sluice/control.sock";  ///< absolute path of the API's UNIX socket
+
+    friend bool operator==(const Control&, const Control&) = default;
+};
+
+enum class LogLevel : std::uint8_t { trace, debug, info, warning, error };
+
+struct Log {
+    LogLevel level = LogLevel::info;
+
+    friend bool operator==(const Log&, const Log&) = default;
+};
+
+struct Config {
+    Workers workers;
+    Memory memory;
+    std::vector<Port> ports;
+    std::vector<Route> routes;
+    Groups groups;
+    Conntrack conntrack;
+    Helpers helpers;
+    Filter filter;
+    std::vector<NatRule> nat;
+    Punt punt;
+    Neighbours neighbours;
+    Metrics metrics;
+    Control control;
+    Log log;
+
+    friend bool operator==(const Config&, const Config&) = default;
+};
+
+}  // namespace sluice::config
