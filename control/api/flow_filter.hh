@@ -1,0 +1,62 @@
+// Which flows a listing or a deletion is about: the filter options of conntrack(8) as values, with one `matches`, and
+// its way from and to the query string of /v1/flows (shared by daemon and sluicectl). No field set matches every flow.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include <boost/asio/ip/network_v4.hpp>
+#include <boost/asio/ip/network_v6.hpp>
+
+#include "control/api/flow_record.hh"
+
+namespace sluice::api {
+
+/// An address or a prefix; the host bits of the value given are ignored.
+class AddressMatch {
+public:
+    /// Parses "192.0.2.1", "192.0.2.0/24", "2001:db8::/32"; nothing when it is none of these.
+    static std::optional<AddressMatch> parse(std::string_view text);
+    [[nodiscard]] bool matches(const IpAddress& address) const;
+    [[nodiscard]] bool is_v6() const { return address_.is_v6(); }
+    [[nodiscard]] std::string text() const;
+
+private:
+    IpAddress address_;
+    unsigned prefix_ = 32;
+};
+
+struct FlowFilter {
+    std::optional<std::uint8_t> proto;
+    std::optional<bool> v6;                            ///< family: true is IPv6
+    std::optional<AddressMatch> src, dst;              ///< of the original tuple
+    std::optional<AddressMatch> reply_src, reply_dst;  ///< of the reply tuple
+    std::optional<std::uint16_t> sport, dport;
+    std::optional<std::uint16_t> reply_sport, reply_dport;
+    std::optional<std::uint8_t> icmp_type, icmp_code;
+    std::optional<std::uint16_t> icmp_id;
+    std::optional<std::string> state;
+    std::optional<bool> assured, seen_reply;
+    /// Source (destination) translated; with an address, to that address.
+    bool src_nat = false, dst_nat = false;
+    std::optional<AddressMatch> src_nat_to, dst_nat_to;
+    std::optional<std::pair<std::uint32_t, std::uint32_t>> mark;  ///< value, mask
+    std::optional<FlowId> id;
+    std::optional<std::uint16_t> worker;
+
+    [[nodiscard]] bool matches(const FlowRecord& flow) const;
+    [[nodiscard]] bool matches_all() const;
+};
+
+/// Query parameters, decoded, in the order given.
+using QueryParameters = std::vector<std::pair<std::string, std::string>>;
+
+/// The filter, or one sentence that names the parameter at fault: "parameter 'sport': 'x' is not a port (0-65535)".
+std::variant<FlowFilter, std::string> parse_flow_filter(const QueryParameters& parameters);
+
+}  // namespace sluice::api

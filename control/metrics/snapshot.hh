@@ -1,0 +1,135 @@
+// Everything that can be counted, as plain values at one moment: the app fills a Snapshot on the control thread
+// (relaxed reads of the workers' counters), the Prometheus endpoint and `/v1/stats|ports|rules|nat` read it. Nothing
+// here points into the data plane, so a snapshot may outlive the policy it was taken from.
+//
+// Units: packets, bytes, flows and cycles are plain integers that only grow unless a comment says "now".
+// Filling one must stay far below 5 ms: counters are summed, tables are never walked.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "dataplane/base/verdict.hh"
+
+namespace sluice::metrics {
+
+struct Traffic {
+    std::uint64_t packets = 0;
+    std::uint64_t bytes = 0;
+};
+
+/// A logical port, in the configuration's order.
+struct Port {
+    std::string name;
+    std::string device;
+    std::string role;  ///< "inside" or "outside"
+    std::string tap;   ///< name of its twin in the kernel
+    std::string mac;
+    std::vector<std::string> addresses;  ///< now, as on the twin: "192.0.2.1/24"
+    bool up = false;                     ///< carrier, now
+    std::uint32_t mtu = 0;
+    std::uint32_t speed_mbps = 0;  ///< 0: unknown
+    Traffic received;
+    Traffic transmitted;
+    std::uint64_t receive_missed = 0;  ///< frames the device lost because no worker fetched them in time
+    std::uint64_t receive_errors = 0;
+    std::uint64_t transmit_errors = 0;
+};
+
+/// A filter rule (or the policy of a chain: `number` 0, text "policy drop").
+struct Rule {
+    std::string chain;         ///< "input", "forward", "output"
+    std::uint32_t number = 0;  ///< 1 is the first rule of its chain
+    std::string text;          ///< one line, as a person would write it
+    std::string comment;
+    Traffic hits;
+};
+
+/// A NAT rule and, when it translates sources, the pool behind it.
+struct NatRule {
+    std::uint32_t number = 0;  ///< 1 is the first
+    std::string kind;          ///< "masquerade", "snat", "dnat"
+    std::string text;
+    std::string comment;
+    std::uint64_t flows_created = 0;
+    std::uint64_t pool_addresses = 0;  ///< 0: not a source pool
+    std::uint64_t pool_in_use = 0;     ///< flows that hold a mapping of this pool, now
+    std::uint64_t pool_exhausted = 0;  ///< packets refused because no address and port was free
+};
+
+/// Live flows of one protocol in one state, now. Protocols without states have one entry with state "-".
+struct FlowGroup {
+    std::string proto;  ///< "tcp", "udp", "icmp", "other"
+    std::string state;  ///< "ESTABLISHED", "UNREPLIED", …
+    std::uint64_t flows = 0;
+};
+
+struct Worker {
+    std::uint32_t number = 0;
+    std::uint32_t lcore = 0;
+    std::uint64_t flows = 0;          ///< now
+    std::uint64_t flow_capacity = 0;  ///< slots
+    std::uint64_t flows_born = 0;
+    std::uint64_t flows_died = 0;
+    std::uint64_t flows_evicted = 0;  ///< of the deaths: made room for a newcomer (profile linux)
+    std::uint64_t flows_refused = 0;  ///< newcomers refused because the table was full
+    std::uint64_t expectations = 0;   ///< now
+    std::uint64_t busy_cycles = 0;    ///< TSC cycles in bursts that had packets
+    std::uint64_t idle_cycles = 0;
+    std::uint64_t handoffs_sent = 0;  ///< packets given to their home worker
+    std::uint64_t handoffs_received = 0;
+    std::uint64_t mailbox_overflows = 0;  ///< notices that found the ring full and were linked into their slots
+    std::uint64_t held_packets = 0;       ///< waiting for a neighbour or the second half of a command, now
+    std::uint64_t verdict_cache_hits = 0;
+    std::uint64_t verdict_cache_misses = 0;
+    std::uint64_t lateness_events = 0;  ///< flows that the ageing wheel found dead
+    std::uint64_t lateness_sum_ms = 0;  ///< sum over them of (found dead − deadline)
+    std::uint64_t lateness_max_ms = 0;  ///< the worst since the start
+    std::array<std::uint64_t, kDropReasonCount> drops{};
+};
+
+struct PuntClass {
+    std::string name;  ///< "arp_nd", "routing", "established", "new", "exception"
+    std::uint64_t passed = 0;
+    std::uint64_t limited = 0;
+};
+
+struct Ftp {
+    std::uint64_t commands_seen = 0;  ///< PORT, EPRT, 227 and 229 that were understood
+    std::uint64_t rewrites = 0;       ///< of them: payload changed
+    std::uint64_t refusals = 0;       ///< address that is not the peer's (bounce)
+    std::uint64_t malformed = 0;
+    std::uint64_t split_commands_joined = 0;
+    std::uint64_t expectations_created = 0;
+    std::uint64_t expectations_fulfilled = 0;
+    std::uint64_t expectations_expired = 0;
+    std::uint64_t expectations_refused = 0;  ///< over the limit, or no port was free
+};
+
+struct Snapshot {
+    std::string version;  ///< of sluiced
+    std::string dpdk_version;
+    double uptime_s = 0;
+    std::vector<Port> ports;
+    std::vector<Rule> rules;
+    std::vector<NatRule> nat;
+    std::vector<FlowGroup> flows;
+    std::vector<Worker> workers;
+    std::vector<PuntClass> punts;
+    Ftp ftp;
+    Traffic from_twins;  ///< sent by the kernel through a twin
+    std::uint64_t punted_packets = 0;
+    std::uint64_t generated_packets = 0;  ///< RST and ICMP made by the data plane
+    std::uint64_t flow_limit = 0;         ///< conntrack.max now in force
+    std::uint64_t flow_capacity = 0;      ///< slots of all workers
+    std::uint64_t policy_generation = 0;
+    std::uint64_t reloads = 0;  ///< successful
+    std::uint64_t reload_failures = 0;
+    double last_reload_s = 0;      ///< UNIX time of the last successful load, 0: none
+    std::uint64_t routes = 0;      ///< now
+    std::uint64_t neighbours = 0;  ///< now
+};
+
+}  // namespace sluice::metrics
