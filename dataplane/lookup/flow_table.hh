@@ -1,0 +1,74 @@
+// The flow table of one worker: key → slot and direction. It hides rte_hash (cuckoo hashing, 8 entries to a cache line
+// with 16-bit signatures), so that nothing else knows how keys are stored.
+//
+// Life cycle: created at start on the worker's NUMA node, lives as long as the worker, cannot grow: the bucket array is
+// sized so that at most 75 % of it is ever used, where an insertion moves few entries and practically never fails.
+// Owner: one worker, single-threaded; no flag for concurrency is set, and no other thread may even look anything up.
+// Failure: creation throws (start-up only); an insertion that does not fit says false and changes nothing.
+//
+// Inserting is exclusive: a key that is present is refused, never overwritten. The table doubles as the port
+// allocator, and a port is free exactly when its reply key is not in here.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "dataplane/flow/flow_key.hh"
+#include "dataplane/flow/flow_ref.hh"
+#include "dataplane/lookup/keyed_hash.hh"
+
+struct rte_hash;
+
+namespace sluice {
+
+class FlowTable {
+public:
+    static constexpr unsigned kMaxBulk = 64;           ///< keys in one lookup_bulk
+    static constexpr std::size_t kMaxNameLength = 24;  ///< what DPDK leaves us of its own limits
+    static constexpr std::uint32_t kMaxCapacity = 1U << 29;
+
+    /// A table for `capacity_keys` keys (two to a flow) on NUMA node `socket` (-1: any). `name` is unique in the
+    /// process. Throws std::invalid_argument for a bad name or capacity, std::runtime_error when DPDK has no memory.
+    static FlowTable create(const std::string& name, std::uint32_t capacity_keys, int socket, HashSecret secret);
+
+    FlowTable(FlowTable&&) noexcept = default;
+    FlowTable& operator=(FlowTable&&) noexcept = default;
+
+    /// The hash that all other calls want with the key; equal for all tables that share the secret.
+    [[nodiscard]] std::uint32_t hash(const FlowKey& key) const noexcept { return hash_(key); }
+    [[nodiscard]] const KeyedHash& hasher() const noexcept { return hash_; }
+
+    /// False when the key is present, the table holds `capacity()` keys, or no bucket has room; nothing changes then.
+    [[nodiscard]] bool insert(const FlowKey& key, std::uint32_t hash, FlowRef value) noexcept;
+    /// False when the key is not there.
+    bool erase(const FlowKey& key, std::uint32_t hash) noexcept;
+    /// None when the key is not there.
+    [[nodiscard]] FlowRef lookup(const FlowKey& key, std::uint32_t hash) const noexcept;
+
+    /// Looks up a burst: bit i of the result says that keys[i] was found; found[i] is its value, or none.
+    /// `hashes` and `found` hold keys.size() elements; at most kMaxBulk keys.
+    [[nodiscard]] std::uint64_t lookup_bulk(std::span<const FlowKey* const> keys, const std::uint32_t* hashes,
+                                            FlowRef* found) const noexcept;
+    [[nodiscard]] std::uint64_t lookup_bulk(std::span<const FlowKey> keys, const std::uint32_t* hashes,
+                                            FlowRef* found) const noexcept;
+
+    [[nodiscard]] std::uint32_t size() const noexcept { return size_; }
+    [[nodiscard]] std::uint32_t capacity() const noexcept { return capacity_; }
+
+private:
+    struct Free {
+        void operator()(rte_hash* table) const noexcept;
+    };
+
+    FlowTable(rte_hash* table, std::uint32_t capacity, HashSecret secret) noexcept
+        : table_(table), hash_(secret), capacity_(capacity) {}
+
+    std::unique_ptr<rte_hash, Free> table_;
+    KeyedHash hash_;
+    std::uint32_t capacity_;
+    std::uint32_t size_ = 0;
+};
+
+}  // namespace sluice
