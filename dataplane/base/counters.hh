@@ -1,0 +1,134 @@
+// Counters of one worker. One writer (the worker), any number of relaxed readers (control: metrics, API). A counter is
+// never read-modify-written atomically: there is only one writer, so load + store is enough and costs a plain add.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+
+#include "dataplane/base/types.hh"
+#include "dataplane/base/verdict.hh"
+
+namespace sluice {
+
+class Counter {
+public:
+    void add(std::uint64_t n = 1) noexcept { value_.store(get() + n, std::memory_order_relaxed); }
+    void sub(std::uint64_t n = 1) noexcept { value_.store(get() - n, std::memory_order_relaxed); }
+    void set(std::uint64_t n) noexcept { value_.store(n, std::memory_order_relaxed); }
+    [[nodiscard]] std::uint64_t get() const noexcept { return value_.load(std::memory_order_relaxed); }
+
+private:
+    std::atomic<std::uint64_t> value_{0};
+};
+
+/// Why a flow ended (metric label of sluice_flow_deaths_total).
+#define SLUICE_DEATH_CAUSES(X)                                            \
+    X(timeout, "its timeout passed")                                      \
+    X(closed, "the protocol ended it (RST to an unreplied flow, reuse)")  \
+    X(flushed, "deleted by an operator")                                  \
+    X(evicted, "made room for a newer flow while the table was full")     \
+    X(replaced, "a new connection took over its tuple")                   \
+    X(address_gone, "its translated address left the box")                \
+    X(policy, "a changed rule said kill")                                 \
+    X(lost_race, "another packet of the same flow was first")             \
+    X(shutdown, "the daemon stopped")
+
+enum class DeathCause : std::uint8_t {
+#define X(name, help) name,
+    SLUICE_DEATH_CAUSES(X)
+#undef X
+};
+inline constexpr auto kDeathCauseNames = std::to_array<std::string_view>({
+#define X(name, help) #name,
+    SLUICE_DEATH_CAUSES(X)
+#undef X
+});
+
+/// Classes of packets for the box itself; each has a token bucket of its own (design: Linux is the control plane).
+#define SLUICE_PUNT_CLASSES(X)                                              \
+    X(arp_nd, "ARP, IPv6 neighbour discovery and MLD")                      \
+    X(routing, "link-local multicast: OSPF, VRRP, IGMP, DHCP and the like") \
+    X(established, "connections of the box that are established or related") \
+    X(new_flow, "new connections to the box")                               \
+    X(exception, "anything else the kernel should see")
+
+enum class PuntClass : std::uint8_t {
+#define X(name, help) name,
+    SLUICE_PUNT_CLASSES(X)
+#undef X
+};
+inline constexpr auto kPuntClassNames = std::to_array<std::string_view>({
+#define X(name, help) #name,
+    SLUICE_PUNT_CLASSES(X)
+#undef X
+});
+inline constexpr std::size_t kPuntClassCount = kPuntClassNames.size();
+
+/// Stages whose cycles are counted when cycle accounting is on (and in sluice-bench).
+#define SLUICE_STAGES(X) \
+    X(receive) X(parse) X(steer) X(lookup) X(policy) X(track) X(filter) X(translate) X(transmit) X(housekeeping)
+
+enum class Stage : std::uint8_t {
+#define X(name) name,
+    SLUICE_STAGES(X)
+#undef X
+};
+inline constexpr auto kStageNames = std::to_array<std::string_view>({
+#define X(name) #name,
+    SLUICE_STAGES(X)
+#undef X
+});
+inline constexpr std::size_t kStageCount = kStageNames.size();
+
+struct PortCounters {
+    Counter rx_packets, rx_bytes, tx_packets, tx_bytes;
+};
+
+/// Terms of the packet balance (design: the way of a packet). At any quiet moment, summed over all workers:
+///   received + from_twins + generated + split = transmitted + punted + held + in_rings + dropped + merged
+/// where in_rings = handed_out - handed_in, and dropped is the sum of `drops`.
+struct BalanceCounters {
+    Counter received;    ///< from devices
+    Counter from_twins;  ///< packets that the kernel sent
+    Counter generated;   ///< rejects, ICMP errors made here
+    Counter split;       ///< extra packets made by cutting one into fragments
+    Counter transmitted;
+    Counter punted;      ///< put on the punt ring
+    Counter held;        ///< gauge: waiting for a neighbour, or half a command
+    Counter handed_out;  ///< put on another worker's ring
+    Counter handed_in;   ///< taken from another worker's ring
+    Counter merged;      ///< joined into another packet
+};
+
+struct alignas(64) WorkerCounters {
+    BalanceCounters balance;
+    std::array<Counter, kDropReasonCount> drops;
+    std::array<PortCounters, kMaxPorts + 1> ports;  // by PortIndex; [kKernelPort] is the box itself
+
+    Counter lookups, lookup_hits, invalid_packets, related_packets;
+    Counter verdict_cached, verdict_judged;
+    Counter flow_births;
+    std::array<Counter, kDeathCauseNames.size()> flow_deaths;
+    std::array<Counter, 16> flows_tcp;  ///< gauge by TcpState
+    Counter flows_udp, flows_icmp, flows_generic, flows_assured;
+    Counter stubs;  ///< gauge: reply keys kept here for flows that another worker owns
+    Counter table_full, early_drops;
+    Counter nat_port_kept, nat_port_random, nat_port_probes, nat_exhausted;
+
+    Counter expectations;  ///< gauge
+    Counter expect_created, expect_fulfilled, expect_expired, expect_refused, expect_replaced;
+    Counter alg_commands, alg_rewrites, alg_refused_address, alg_refused_port, alg_malformed, alg_held, alg_joined,
+        alg_hold_expired, alg_no_state;
+
+    std::array<Counter, kPuntClassCount> punts_passed, punts_limited;
+    Counter icmp_errors_sent, icmp_errors_limited, resets_sent;
+    Counter neighbour_requests, held_released;
+    Counter handoff_bursts, stub_hits, stub_requests;
+    Counter notices_sent, notices_deferred, expire_refused, expire_late;
+
+    Counter loops_busy, loops_idle, cycles_busy, cycles_idle;
+    std::array<Counter, kStageCount> stage_cycles;
+};
+
+}  // namespace sluice

@@ -1,0 +1,106 @@
+// One flow = one slot: hot lines that every packet needs, cold lines for the rest. Only the worker that owns the slot
+// writes it; the control thread reads `lifetime` and writes `armed`, nothing else.
+//
+//   FlowHot   line 0  original direction: rewrite plan, egress, verdict, counters
+//             line 1  reply direction: the same
+//             line 2  shared: lifetime, generations, state
+//   FlowCold  keys (for erase and listing), rule ids, helper, master
+//
+// An established packet touches its own direction's line and the shared line.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "dataplane/base/counters.hh"
+#include "dataplane/base/types.hh"
+#include "dataplane/flow/conn_state.hh"
+#include "dataplane/flow/flow_key.hh"
+#include "dataplane/flow/lifetime.hh"
+#include "dataplane/flow/rewrite_plan.hh"
+#include "dataplane/flow/tcp_table.hh"
+
+namespace sluice {
+
+using SlotIndex = std::uint32_t;
+inline constexpr SlotIndex kNoSlot = 0x7fffffffU;
+inline constexpr std::uint32_t kNoRule = 0xffffffffU;
+inline constexpr std::uint32_t kNoNextHop = 0;  ///< next hop ids start at 1
+
+/// What the filter said of a packet in this direction and state, and what it was judged for. Any mismatch judges again.
+struct VerdictCache {
+    std::uint32_t policy_generation = 0;  // 0: nothing cached (generations start at 1)
+    std::uint32_t rule = kNoRule;         // whose counters a hit adds to; kNoRule: the chain's policy
+    PortIndex in_port = kNoPort;
+    PortIndex out_port = kNoPort;
+    PacketState state = PacketState::none;
+    std::uint8_t chain = 0;
+};
+static_assert(sizeof(VerdictCache) == 12);
+
+struct alignas(64) DirectionHalf {
+    RewritePlan plan;                      // 0
+    std::uint32_t next_hop = kNoNextHop;   // 20: cached egress, valid while route_epoch is the current one
+    std::uint32_t route_epoch = 0;         // 24
+    VerdictCache verdict;                  // 28
+    std::uint64_t packets = 0;             // 40
+    std::uint64_t bytes = 0;               // 48: IP bytes, as Linux accounts
+    std::uint64_t unused = 0;              // 56
+};
+static_assert(sizeof(DirectionHalf) == 64);
+static_assert(offsetof(DirectionHalf, packets) == 40);
+
+struct FlowHot {
+    DirectionHalf half[2];  // by Direction
+
+    // --- line 2: shared
+    alignas(64) LifetimeWord lifetime;      // writer: worker / reader: control
+    ArmedWord armed;                        // writer: control / reader: worker
+    TimeMs announced_at_arming = 0;         // worker: the armed time for which a shortening was announced already
+    std::uint32_t generation = 1;           // of the slot; changes when the flow dies
+    std::uint32_t nat_generation = 0;       // policy generation that decided NAT
+    TcpState tcp_state{};                   // meaningful for TCP
+    L4Kind kind = L4Kind::generic;
+    std::uint8_t status = 0;                // status:: bits
+    bool alive = false;
+    std::uint8_t tcp_last_direction = 0;    // TCP: direction and flag class of the last packet (ignored-SYN recovery)
+    std::uint8_t tcp_last_class = 0;
+    std::uint8_t tcp_flags_seen[2]{};       // TCP: per direction, see track/tcp_fsm
+    std::uint32_t created_s = 0;            // seconds since start: UDP's two-second rule is in ms below
+    TimeMs created_ms = 0;
+
+    DirectionHalf& dir(Direction d) noexcept { return half[index_of(d)]; }
+    [[nodiscard]] bool has(std::uint8_t bits) const noexcept { return (status & bits) != 0; }
+};
+static_assert(sizeof(FlowHot) == 192);
+static_assert(offsetof(FlowHot, lifetime) == 128);
+
+/// Notices about this slot that the mailbox to control had no room for (bits), and the list they wait in.
+struct PendingNotice {
+    SlotIndex next = kNoSlot;
+    std::uint8_t bits = 0;
+};
+
+struct alignas(64) FlowCold {
+    FlowKey key[2];                        // 0: tuples as they arrive, by Direction
+    std::uint32_t hash[2]{};               // 32
+    std::uint32_t snat_rule = kNoRule;     // 40: index in the policy `nat_generation`; names for listings
+    std::uint32_t dnat_rule = kNoRule;     // 44
+    SlotIndex master = kNoSlot;            // 48: flow whose helper expected this one
+    std::uint32_t master_generation = 0;   // 52
+    std::uint32_t helper_state = kNoSlot;  // 56: index in the worker's helper pool
+    std::uint32_t mark = 0;                // 60
+    // --- line 1
+    std::uint32_t id = 0;                  // 64: as conntrack -o id prints
+    std::uint32_t stub_generation = 0;     // 68
+    std::uint8_t stub_worker = 255;        // 72: worker that keeps a stub for the reply key; 255: none
+    PortIndex in_port[2]{kNoPort, kNoPort};  // 73: where each direction last arrived
+    std::uint8_t unused = 0;
+    PendingNotice notice;                  // 76
+    std::uint32_t free_next = kNoSlot;     // 84
+    Ip4 masquerade_address{};              // 88: set for masqueraded flows: they die when it leaves the box
+    std::uint16_t nat_zone = 0;
+};
+static_assert(sizeof(FlowCold) == 128);
+
+}  // namespace sluice

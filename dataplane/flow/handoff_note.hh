@@ -1,0 +1,48 @@
+// What travels with a packet from one worker to another, in the mbuf's private area. It holds values only, never a
+// pointer into a publication: the receiver parses the packet again (cheap) and looks things up in its own memory.
+// Written only when a packet is handed over or held, so packets that stay at home never touch this line.
+#pragma once
+
+#include <rte_mbuf.h>
+
+#include <cstdint>
+
+#include "dataplane/base/types.hh"
+#include "dataplane/base/verdict.hh"
+#include "dataplane/flow/flow_entry.hh"
+#include "dataplane/flow/flow_key.hh"
+
+namespace sluice {
+
+enum class HandoffKind : std::uint8_t {
+    arrived,       ///< a frame whose home is the receiver
+    stub_hit,      ///< the sender keeps a stub: `slot`, `generation` name the receiver's flow, reply direction
+    stub_request,  ///< from the flow's owner: choose the reply tuple among `reply` and `ports`, keep a stub, hand back
+    stub_answer,   ///< from the reply tuple's home: `reply` is taken for the owner's `slot`, or `refused` says why not
+    transmit,      ///< complete frame for `device`, on which the sender has no transmit queue
+};
+
+struct HandoffNote {
+    HandoffKind kind{};
+    std::uint8_t from_worker = 0;
+    PortIndex in_port = kNoPort;
+    PortIndex out_port = kNoPort;
+    bool local_out = false;
+    bool refused = false;
+    DropReason reason{};
+    bool keep_port = true;             ///< stub_request: try the port in `reply` before any other
+    std::uint16_t device = 0;
+    PortRange ports{};                 ///< stub_request: ports to choose from
+    SlotIndex slot = kNoSlot;
+    std::uint32_t generation = 0;
+    FlowKey reply{};                   ///< stub_request, stub_answer
+    Ip4 next_hop_address{};            ///< held packets: whose MAC they wait for
+};
+static_assert(sizeof(HandoffNote) <= 64);
+
+/// Size of the private area that every packet pool must have.
+inline constexpr std::uint16_t kMbufPrivateBytes = 64;
+
+inline HandoffNote& note_of(rte_mbuf* m) noexcept { return *static_cast<HandoffNote*>(rte_mbuf_to_priv(m)); }
+
+}  // namespace sluice

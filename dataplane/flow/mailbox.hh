@@ -1,0 +1,90 @@
+// Mailboxes: single-producer single-consumer rte_rings of fixed-size messages between one worker and control, and
+// between pairs of workers. A full ring blocks nobody; what that means for a message is said at its sender.
+#pragma once
+
+#include <rte_ring.h>
+#include <rte_ring_elem.h>
+
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+#include "dataplane/base/clock.hh"
+#include "dataplane/flow/flow_entry.hh"
+
+namespace sluice {
+
+/// worker → control. Lossless for flow notices: see FlowStore (a notice without room waits in its slot).
+enum class NoticeKind : std::uint32_t {
+    born,       ///< slot, generation, deadline_ms: arm the wheel
+    shortened,  ///< slot, generation, deadline_ms: due earlier than armed
+    died,       ///< slot, generation: off the wheel; the slot may be used again
+    resolve,    ///< address, port: ask the kernel for this neighbour
+    log,        ///< rule, port and tuple of a packet that a log rule matched, or a table-full event
+};
+struct Notice {
+    NoticeKind kind{};
+    SlotIndex slot = kNoSlot;
+    std::uint32_t generation = 0;
+    std::uint32_t detail = 0;       // resolve: PortIndex. log: LogEvent | prefix id << 8 | in_port << 16 | out_port << 24
+    TimeMs deadline_ms = 0;         // resolve: the address (raw). log: bytes
+    FlowKey key{};                  // log, died: the original tuple
+};
+static_assert(sizeof(Notice) == 40 && std::is_trivially_copyable_v<Notice>);
+
+enum class LogEvent : std::uint8_t { rule, table_full, pool_exhausted };
+
+/// control → worker. Control repeats what did not fit (expire is asked again by the wheel).
+enum class OrderKind : std::uint32_t {
+    expire,             ///< slot, generation: erase if still past its deadline
+    erase,              ///< slot, generation: erase now (conntrack -D)
+    flush,              ///< erase every flow, in slices of bounded work per loop
+    list,               ///< copy live flows from `slot` on into `target` (a ListSlice*), bounded; flips its flag when done
+    neighbour_changed,  ///< address, port: let held packets go, or drop them if it failed
+};
+struct Order {
+    OrderKind kind{};
+    SlotIndex slot = kNoSlot;
+    std::uint32_t generation = 0;
+    std::uint32_t detail = 0;
+    std::uint64_t target = 0;
+};
+static_assert(sizeof(Order) == 24 && std::is_trivially_copyable_v<Order>);
+
+/// Owning SPSC ring of T. `post` false = full. Sizes are powers of two; one element is lost to the ring itself.
+template <class T>
+class Ring {
+    static_assert(std::is_trivially_copyable_v<T> && sizeof(T) % 4 == 0);
+
+public:
+    Ring() = default;
+    Ring(const std::string& name, unsigned size, int socket)
+        : ring_(rte_ring_create_elem(name.c_str(), sizeof(T), size, socket, RING_F_SP_ENQ | RING_F_SC_DEQ)) {
+        if (ring_ == nullptr) throw std::runtime_error("no memory for ring " + name);
+    }
+    Ring(Ring&& other) noexcept : ring_(std::exchange(other.ring_, nullptr)) {}
+    Ring& operator=(Ring&& other) noexcept {
+        std::swap(ring_, other.ring_);
+        return *this;
+    }
+    ~Ring() { rte_ring_free(ring_); }
+
+    [[nodiscard]] bool post(const T& message) noexcept {
+        return rte_ring_enqueue_burst_elem(ring_, &message, sizeof(T), 1, nullptr) == 1;
+    }
+    unsigned post_burst(const T* messages, unsigned n) noexcept {
+        return rte_ring_enqueue_burst_elem(ring_, messages, sizeof(T), n, nullptr);
+    }
+    unsigned take(T* messages, unsigned n) noexcept {
+        return rte_ring_dequeue_burst_elem(ring_, messages, sizeof(T), n, nullptr);
+    }
+    [[nodiscard]] unsigned count() const noexcept { return ring_ == nullptr ? 0 : rte_ring_count(ring_); }
+    explicit operator bool() const noexcept { return ring_ != nullptr; }
+
+private:
+    rte_ring* ring_ = nullptr;
+};
+
+}  // namespace sluice

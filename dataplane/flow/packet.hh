@@ -1,0 +1,115 @@
+// One packet on its way through the stages, and the burst that travels together. Lengths are proven once, in
+// ingress/parse; everything below trusts the accessors here and never casts from the mbuf itself.
+#pragma once
+
+#include <rte_ip.h>
+#include <rte_mbuf.h>
+#include <rte_tcp.h>
+#include <rte_udp.h>
+
+#include <array>
+#include <cstdint>
+#include <span>
+
+#include "dataplane/base/counters.hh"
+#include "dataplane/base/types.hh"
+#include "dataplane/flow/flow_entry.hh"
+#include "dataplane/flow/flow_key.hh"
+
+namespace sluice {
+
+inline constexpr unsigned kBurst = 32;
+
+/// What happens next to a packet: it goes on, or it has left the burst (dropped, punted, held, handed over).
+enum class [[nodiscard]] Verdict : std::uint8_t { next, gone };
+
+struct Packet {
+    rte_mbuf* mbuf = nullptr;     // owned until `gone`
+    std::uint8_t* l3 = nullptr;   // IPv4 header
+    std::uint8_t* l4 = nullptr;   // transport header (first byte after the IPv4 header)
+    std::uint16_t l3_bytes = 0;   // IPv4 total length: padding behind it is not the packet's
+    std::uint16_t l4_bytes = 0;   // transport header and payload
+    std::uint16_t payload_offset = 0;  // from l4, TCP and UDP: where the payload begins
+    PortIndex in_port = kNoPort;
+    PortIndex out_port = kNoPort;
+    PacketState state = PacketState::none;
+    Direction direction = Direction::original;
+    bool local_out = false;       // sent by the box itself
+    std::uint8_t proto = 0;
+    std::uint32_t next_hop = kNoNextHop;
+    SlotIndex slot = kNoSlot;     // the flow, once found or made
+    std::uint32_t generation = 0; // of the slot when it was found
+    std::uint32_t hash = 0;       // of `key`
+    FlowKey key{};                // as it arrived
+
+    [[nodiscard]] rte_ipv4_hdr* ip() const noexcept { return reinterpret_cast<rte_ipv4_hdr*>(l3); }
+    [[nodiscard]] rte_tcp_hdr* tcp() const noexcept { return reinterpret_cast<rte_tcp_hdr*>(l4); }
+    [[nodiscard]] rte_udp_hdr* udp() const noexcept { return reinterpret_cast<rte_udp_hdr*>(l4); }
+    [[nodiscard]] rte_icmp_hdr* icmp() const noexcept { return reinterpret_cast<rte_icmp_hdr*>(l4); }
+    [[nodiscard]] std::span<std::uint8_t> payload() const noexcept {
+        return {l4 + payload_offset, static_cast<std::size_t>(l4_bytes - payload_offset)};
+    }
+    [[nodiscard]] std::uint16_t l2_bytes() const noexcept {
+        return static_cast<std::uint16_t>(l3 - rte_pktmbuf_mtod(mbuf, std::uint8_t*));
+    }
+};
+
+/// Up to kBurst packets in their order of arrival. A stage removes what is gone by `keep`.
+struct Burst {
+    std::array<Packet, kBurst> storage;
+    std::array<Packet*, kBurst> at;
+    unsigned count = 0;
+
+    Packet& push() noexcept {
+        Packet& p = storage[count];
+        p = Packet{};
+        at[count++] = &p;
+        return p;
+    }
+    void clear() noexcept { count = 0; }
+    [[nodiscard]] std::span<Packet* const> packets() const noexcept { return {at.data(), count}; }
+
+    /// Runs `stage(Packet&) -> Verdict` over the burst in order and closes the gaps that `gone` packets leave.
+    template <class Stage>
+    void keep(Stage&& stage) noexcept {
+        unsigned kept = 0;
+        for (unsigned i = 0; i < count; ++i) {
+            Packet* p = at[i];
+            if (stage(*p) == Verdict::next) at[kept++] = p;
+        }
+        count = kept;
+    }
+};
+
+/// Collects mbufs that end here and frees them together at the end of the burst. Every drop is counted by its reason.
+class Disposal {
+public:
+    explicit Disposal(WorkerCounters& counters) noexcept : counters_(&counters) {}
+
+    Verdict drop(Packet& p, DropReason reason) noexcept {
+        drop(p.mbuf, reason);
+        p.mbuf = nullptr;
+        return Verdict::gone;
+    }
+    void drop(rte_mbuf* m, DropReason reason) noexcept {
+        counters_->drops[static_cast<std::size_t>(reason)].add();
+        release(m);
+    }
+    /// Frees without counting a drop: for packets that were merged into another (counted by the caller).
+    void release(rte_mbuf* m) noexcept {
+        pending_[count_++] = m;
+        if (count_ == pending_.size()) flush();
+    }
+    void flush() noexcept {
+        if (count_ != 0) rte_pktmbuf_free_bulk(pending_.data(), count_);
+        count_ = 0;
+    }
+    [[nodiscard]] WorkerCounters& counters() noexcept { return *counters_; }
+
+private:
+    WorkerCounters* counters_;
+    std::array<rte_mbuf*, 2 * kBurst> pending_{};
+    unsigned count_ = 0;
+};
+
+}  // namespace sluice

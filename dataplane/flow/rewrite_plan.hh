@@ -1,0 +1,42 @@
+// How the packets of one direction of a flow are rewritten: new addresses and ports, and the checksum deltas that go with
+// them, computed once when the flow is made and applied blindly to every packet (translate/rewrite).
+#pragma once
+
+#include "dataplane/base/checksum.hh"
+#include "dataplane/base/types.hh"
+#include "dataplane/flow/flow_key.hh"
+
+namespace sluice {
+
+struct RewritePlan {
+    Ip4 src{}, dst{};
+    Be16 sport{}, dport{};   // ICMP query: `sport` is the new identifier
+    ChecksumDelta l3{};      // IPv4 header
+    ChecksumDelta l4{};      // TCP, UDP: addresses (pseudo header) and ports. ICMP: the identifier alone
+    std::uint8_t active = 0; // 0: nothing to rewrite
+    std::uint8_t unused[3]{};
+
+    /// The plan that turns packets with tuple `from` into packets with tuple `to` (same protocol).
+    static RewritePlan between(const FlowKey& from, const FlowKey& to) noexcept {
+        RewritePlan p;
+        p.src = to.src;
+        p.dst = to.dst;
+        p.sport = to.sport;
+        p.dport = to.dport;
+        p.l3.replace(from.src, to.src);
+        p.l3.replace(from.dst, to.dst);
+        const auto kind = l4_kind(from.proto);
+        if (kind == L4Kind::tcp || kind == L4Kind::udp) {
+            p.l4 = p.l3;
+            p.l4.replace(from.sport, to.sport);
+            p.l4.replace(from.dport, to.dport);
+        } else if (kind == L4Kind::icmp) {
+            p.l4.replace(from.sport, to.sport);
+        }
+        p.active = from.src != to.src || from.dst != to.dst || from.sport != to.sport || from.dport != to.dport;
+        return p;
+    }
+};
+static_assert(sizeof(RewritePlan) == 20);
+
+}  // namespace sluice

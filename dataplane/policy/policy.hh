@@ -1,0 +1,146 @@
+// The compiled policy: what workers read of the configuration, through one pointer, immutable once published. Built by
+// control/compile, freed after a QSBR grace period. It alone carries the generation that flows are stamped with.
+//
+// Rules are numbered once over the whole policy: filter input, forward, output, then NAT, then the three chain policies
+// (`chain_policy_rule`). That number indexes rule counters, and is what verdict caches and flows remember.
+#pragma once
+
+#include <array>
+#include <bitset>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "dataplane/base/counters.hh"
+#include "dataplane/base/token_bucket.hh"
+#include "dataplane/base/types.hh"
+#include "dataplane/flow/conn_state.hh"
+#include "dataplane/flow/timeouts.hh"
+
+namespace sluice {
+
+using SetId = std::uint16_t;
+inline constexpr SetId kAnySet = 0xffff;
+
+/// Disjoint ranges in ascending order. Address groups compile to one set each, shared by all rules that name them.
+using AddressSet = std::vector<Ip4Range>;
+using PortSet = std::vector<PortRange>;
+
+struct SetMatch {
+    SetId set = kAnySet;
+    bool negated = false;
+};
+
+/// The conditions of one rule; every one must hold. Used by filter and NAT rules alike.
+struct MatchSpec {
+    std::uint64_t in_ports = ~std::uint64_t{0};   ///< bit per PortIndex; kKernelPort is the box itself
+    std::uint64_t out_ports = ~std::uint64_t{0};
+    std::int16_t proto = -1;                      ///< -1: any
+    std::uint8_t states = 0xff;                   ///< PacketState bits; 0xff: any
+    SetMatch src, dst;                            ///< index into Policy::address_sets
+    SetMatch sport, dport;                        ///< index into Policy::port_sets; host order
+    std::int32_t icmp_types = -1;                 ///< index into Policy::icmp_type_sets; -1: any
+};
+
+enum class FilterAction : std::uint8_t { accept, drop, reject };
+enum class RejectWith : std::uint8_t { port_unreachable, admin_prohibited, tcp_reset };
+
+struct FilterRule {
+    MatchSpec match;
+    FilterAction action = FilterAction::accept;
+    RejectWith reject_with = RejectWith::port_unreachable;
+    std::int32_t log = -1;       ///< index into Policy::log_prefixes; a rule that logs is judged per packet, never cached
+    std::uint32_t rule = 0;      ///< number in the whole policy
+};
+
+enum class Chain : std::uint8_t { input, forward, output };
+inline constexpr std::size_t kChainCount = 3;
+
+struct FilterChain {
+    std::vector<FilterRule> rules;
+    FilterAction policy = FilterAction::accept;
+    std::uint32_t policy_rule = 0;  ///< rule number whose counters the chain policy adds to
+};
+
+enum class SnatKind : std::uint8_t { none, masquerade, addresses };
+enum class Schedule : std::uint8_t { round_robin, random, source_hash };
+enum class ExistingFlows : std::uint8_t { keep, rebind, kill };
+
+/// A pool is a list of ranges taken as one long list of addresses.
+struct AddressPool {
+    std::vector<Ip4Range> ranges;
+    std::uint64_t size = 0;
+    [[nodiscard]] Ip4 at(std::uint64_t i) const noexcept {
+        for (const auto& r : ranges) {
+            if (i < r.size()) return Ip4::from_host(r.first.host() + static_cast<std::uint32_t>(i));
+            i -= r.size();
+        }
+        return {};
+    }
+    [[nodiscard]] bool contains(Ip4 a) const noexcept {
+        for (const auto& r : ranges)
+            if (r.contains(a)) return true;
+        return false;
+    }
+};
+
+struct NatRule {
+    MatchSpec match;
+    std::uint32_t rule = 0;        ///< number in the whole policy
+    std::uint64_t identity = 0;    ///< hash of the rule's content: the same rule in the next policy has the same one
+    ExistingFlows existing = ExistingFlows::keep;
+    // SNAT (rules with `out`)
+    SnatKind snat = SnatKind::none;
+    // SNAT addresses, or DNAT targets
+    AddressPool pool;
+    bool has_ports = false;        ///< `ports` was given
+    PortRange ports{};             ///< SNAT: ports to choose from; DNAT: target ports
+    bool shift_ports = false;      ///< DNAT: keep the offset inside a range of equal size (8000-8010 → 9000-9010)
+    std::uint16_t shift_from = 0;  ///< first matched port when shifting
+    bool dnat = false;
+    Schedule schedule = Schedule::round_robin;
+};
+
+struct FtpPolicy {
+    bool enabled = true;
+    std::vector<std::uint16_t> ports{21};
+    bool loose = false;
+    std::uint32_t expect_timeout_s = 300;
+    std::uint32_t max_expected = 1;
+};
+
+enum class TableFull : std::uint8_t { early_drop, refuse };  ///< profile linux, profile cgn
+
+struct RuleCounter {
+    Counter packets, bytes;
+};
+
+struct Policy {
+    std::uint32_t generation = 0;  ///< starts at 1
+    std::array<FilterChain, kChainCount> filter;
+    std::vector<NatRule> dnat;     ///< in order; first match decides
+    std::vector<NatRule> snat;
+    Timeouts timeouts{};
+    TableFull table_full = TableFull::early_drop;
+    std::uint32_t max_flows_per_worker = 0;
+    std::uint32_t max_expectations_per_worker = 0;
+    FtpPolicy ftp;
+    std::array<BucketSpec, kPuntClassCount> punt_limits{};
+    BucketSpec icmp_error_limit{1000, 50};  ///< errors and rejects that a worker makes
+
+    std::vector<AddressSet> address_sets;
+    std::vector<PortSet> port_sets;
+    std::vector<std::bitset<256>> icmp_type_sets;
+    std::vector<std::uint32_t> log_prefixes;  ///< ids that log records carry; control holds the text
+
+    std::uint32_t rule_count = 0;
+    /// One array of rule_count counters per worker. writer: that worker; readers: control.
+    std::vector<std::unique_ptr<RuleCounter[]>> counters;
+
+    [[nodiscard]] const FilterChain& chain(Chain c) const noexcept { return filter[static_cast<std::size_t>(c)]; }
+    [[nodiscard]] RuleCounter& counter(unsigned worker, std::uint32_t rule) const noexcept {
+        return counters[worker][rule];
+    }
+};
+
+}  // namespace sluice

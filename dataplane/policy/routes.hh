@@ -1,0 +1,108 @@
+// Routes, next hops and the box's own addresses as workers see them. Control writes (from netlink), workers read.
+//
+//  * routes: an rte_lpm updated in place; what it returns is a next hop id.
+//  * next hops: an array of pointers, replaced entry by entry, the old entry freed after a grace period. A neighbour
+//    that answered is a /32 in the LPM, so that one lookup gives the MAC.
+//  * addresses: one immutable object, swapped as a whole.
+//
+// `epoch` rises with every route change; a flow whose cached egress carries an older epoch looks its route up again.
+// ARP and route churn therefore never start a policy generation.
+#pragma once
+
+#include <rte_lpm.h>
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "dataplane/base/publication.hh"
+#include "dataplane/base/types.hh"
+#include "dataplane/flow/flow_entry.hh"
+
+namespace sluice {
+
+enum class HopKind : std::uint8_t {
+    local,        ///< an address of the box: punt
+    blackhole,    ///< drop silently
+    unreachable,  ///< drop, ICMP 3/1
+    prohibit,     ///< drop, ICMP 3/13
+    connected,    ///< on-link subnet: the destination itself must be resolved
+    neighbour,    ///< MAC known, or being asked for (`resolved`)
+    multipath,    ///< one of `members`, chosen by flow hash
+};
+
+struct NextHop {
+    HopKind kind = HopKind::blackhole;
+    PortIndex out_port = kNoPort;
+    bool resolved = false;         ///< neighbour: `mac` is valid
+    bool failed = false;           ///< neighbour: the kernel gave up asking
+    MacAddress mac{};
+    Ip4 address{};                 ///< neighbour: whose MAC; connected: unused
+    Ip4 preferred_source{};        ///< RTA_PREFSRC, or zero
+    std::vector<std::uint32_t> members;  ///< multipath: next hop ids, repeated by weight
+};
+
+struct PortAddress {
+    Ip4 address{};
+    std::uint8_t prefix_length = 32;
+    bool secondary = false;
+};
+
+/// Addresses of every port, in the kernel's order (primary first).
+struct Addresses {
+    std::array<std::vector<PortAddress>, kMaxPorts + 1> by_port;
+
+    /// The address masquerade takes on `port` towards `gateway`: the first whose subnet holds it, else the first; zero
+    /// when the port has none (nf_nat_masquerade.c, inet_select_addr).
+    [[nodiscard]] Ip4 towards(PortIndex port, Ip4 gateway) const noexcept;
+    [[nodiscard]] bool has(PortIndex port, Ip4 address) const noexcept;
+    [[nodiscard]] bool is_own(Ip4 address) const noexcept;
+};
+
+/// A next hop id with the facts behind it, valid until the end of the burst.
+struct RouteView {
+    std::uint32_t id = kNoNextHop;
+    const NextHop* hop = nullptr;  ///< nullptr: no route
+};
+
+class RouteTable {
+public:
+    /// Throws std::runtime_error when memory is short (start-up only). `name` is unique in the process.
+    RouteTable(const char* name, GracePeriods& grace, std::uint32_t max_routes, std::uint32_t max_next_hops, int socket);
+    ~RouteTable();
+    RouteTable(const RouteTable&) = delete;
+    RouteTable& operator=(const RouteTable&) = delete;
+
+    // --- workers
+    [[nodiscard]] std::uint32_t epoch() const noexcept { return epoch_.load(std::memory_order_acquire); }
+    /// Longest prefix match; a multipath hop is resolved to one member by `flow_hash`.
+    [[nodiscard]] RouteView lookup(Ip4 destination, std::uint32_t flow_hash) const noexcept;
+    [[nodiscard]] const NextHop* hop(std::uint32_t id) const noexcept {
+        return hops_[id].load(std::memory_order_acquire);
+    }
+    [[nodiscard]] const Addresses& addresses() const noexcept { return *addresses_.load(); }
+
+    // --- control thread
+    /// Adds or replaces a next hop; returns its id, 0 when the array is full.
+    std::uint32_t add_hop(NextHop hop);
+    void replace_hop(std::uint32_t id, NextHop hop);
+    void remove_hop(std::uint32_t id);
+    /// False when rte_lpm is full or refuses.
+    bool add_route(Ip4 prefix, std::uint8_t length, std::uint32_t hop_id);
+    void remove_route(Ip4 prefix, std::uint8_t length);
+    void publish_addresses(std::unique_ptr<const Addresses> addresses);
+    void touch() noexcept { epoch_.store(epoch_.load(std::memory_order_relaxed) + 1, std::memory_order_release); }
+
+private:
+    GracePeriods& grace_;
+    rte_lpm* lpm_ = nullptr;
+    std::uint32_t max_hops_ = 0;
+    std::unique_ptr<std::atomic<const NextHop*>[]> hops_;
+    std::vector<std::uint32_t> free_ids_;
+    std::atomic<std::uint32_t> epoch_{1};
+    Publication<Addresses> addresses_;
+};
+
+}  // namespace sluice
