@@ -2,6 +2,7 @@
 // ingress/parse; everything below trusts the accessors here and never casts from the mbuf itself.
 #pragma once
 
+#include <rte_icmp.h>
 #include <rte_ip.h>
 #include <rte_mbuf.h>
 #include <rte_tcp.h>
