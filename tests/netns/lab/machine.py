@@ -1,0 +1,214 @@
+"""Namespaces, veth pairs and processes; all of it is gone when the `Machine` is closed, also after an exception.
+
+Namespaces carry the process id of their maker in their name, so several laboratories run side by side, and what a
+killed one has left is swept up by the next. Processes die with this one (PR_SET_PDEATHSIG) and are ended by pid.
+"""
+import ctypes
+import os
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+
+LIBC = ctypes.CDLL(None, use_errno=True)
+PR_SET_PDEATHSIG = 1
+CLONE_NEWNET = 0x40000000
+NAME = re.compile(r"^slc(\d+)-\w+$")
+
+
+class LabError(Exception):
+    """A step of the laboratory itself, or of a client in it, failed."""
+
+
+def sh(*command, check=True, timeout=60, text=True, stdin=None):
+    """Runs a command to its end and returns its output (both streams)."""
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=text, timeout=timeout,
+                          input=stdin, stdin=None if stdin is not None else subprocess.DEVNULL,
+                          errors="replace" if text else None)
+    if check and done.returncode != 0:
+        raise LabError(f"{' '.join(command)}: exit {done.returncode}\n{done.stdout}")
+    return done.stdout
+
+
+def wait_until(what, condition, seconds=10.0, every=0.05):
+    """Polls `condition` until it is true; says what was waited for when it never is. Returns its value."""
+    end = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise LabError(f"waited {seconds:g} s in vain for {what}")
+        time.sleep(every)
+
+
+def child_setup():
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    for limit, wanted in ((resource.RLIMIT_MEMLOCK, resource.RLIM_INFINITY), (resource.RLIMIT_NOFILE, 65536)):
+        try:
+            hard = resource.getrlimit(limit)[1]
+            if wanted == resource.RLIM_INFINITY or (hard != resource.RLIM_INFINITY and hard < wanted):
+                resource.setrlimit(limit, (wanted, wanted))
+            else:
+                resource.setrlimit(limit, (wanted, hard))
+        except (OSError, ValueError):
+            pass
+
+
+class Process:
+    """A running program of the laboratory, with its output in a file of its own."""
+
+    def __init__(self, name, command, log_path, stdin=None):
+        self.name, self.command, self.log_path = name, command, log_path
+        self.log_file = open(log_path, "ab")
+        self.popen = subprocess.Popen(command, stdout=self.log_file, stderr=subprocess.STDOUT,
+                                      stdin=stdin if stdin is not None else subprocess.DEVNULL,
+                                      preexec_fn=child_setup, start_new_session=True)
+
+    @property
+    def pid(self):
+        return self.popen.pid
+
+    def alive(self):
+        return self.popen.poll() is None
+
+    def log(self, lines=40):
+        with open(self.log_path, errors="replace") as log:
+            return "".join(log.readlines()[-lines:])
+
+    def wait(self, timeout=30):
+        try:
+            return self.popen.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise LabError(f"{self.name} did not end within {timeout} s\n{self.log()}") from None
+
+    def stop(self, number=signal.SIGTERM, timeout=10):
+        """Asks the process to end and waits; kills it when it does not. Returns its exit status."""
+        if self.alive():
+            self.popen.send_signal(number)
+            try:
+                self.popen.wait(timeout)
+            except subprocess.TimeoutExpired:
+                self.popen.kill()
+                self.popen.wait()
+        self.log_file.close()
+        return self.popen.returncode
+
+
+class Host:
+    """One namespace."""
+
+    def __init__(self, machine, short):
+        self.machine, self.short = machine, short
+        self.name = f"slc{os.getpid()}-{short}"
+        self.address = None
+        sh("ip", "netns", "add", self.name)
+        self.ip("link", "set", "lo", "up")
+
+    def command(self, *words):
+        return ["ip", "netns", "exec", self.name, *words]
+
+    def run(self, *words, check=True, timeout=60, text=True, stdin=None):
+        return sh(*self.command(*words), check=check, timeout=timeout, text=text, stdin=stdin)
+
+    def succeeds(self, *words, timeout=60):
+        return subprocess.run(self.command(*words), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                              stdin=subprocess.DEVNULL, timeout=timeout).returncode == 0
+
+    def ip(self, *words):
+        return sh("ip", "-n", self.name, *words)
+
+    def spawn(self, name, *words, stdin=None):
+        return self.machine.spawn(f"{self.short}-{name}", self.command(*words), stdin=stdin)
+
+    def sysctl(self, key, value):
+        self.run("sysctl", "-qw", f"{key}={value}")
+
+    def inside(self, function):
+        """Calls `function` in a thread that has entered this namespace, and returns what it returns."""
+        result = {}
+
+        def work():
+            try:
+                with open(f"/run/netns/{self.name}") as handle:
+                    if LIBC.setns(handle.fileno(), CLONE_NEWNET) != 0:
+                        raise LabError(f"setns {self.name}: {os.strerror(ctypes.get_errno())}")
+                result["value"] = function()
+            except BaseException as error:      # handed to the caller's thread
+                result["error"] = error
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+        if "error" in result:
+            raise result["error"]
+        return result["value"]
+
+
+class Machine:
+    """Owner of every namespace, process and file of one laboratory."""
+
+    def __init__(self):
+        sweep()
+        self.hosts, self.processes, self.closers, self.serial = {}, [], [], 0
+        self.directory = tempfile.mkdtemp(prefix="sluice-lab-")
+        os.chmod(self.directory, 0o755)     # the FTP and web servers run under other users
+
+    def path(self, name):
+        return os.path.join(self.directory, name)
+
+    def host(self, short):
+        self.hosts[short] = Host(self, short)
+        return self.hosts[short]
+
+    def spawn(self, name, command, stdin=None):
+        self.serial += 1
+        process = Process(name, command, self.path(f"{self.serial:02d}-{name}.log"), stdin)
+        self.processes.append(process)
+        return process
+
+    def wire(self, host, name, peer_host, peer_name, mac=None):
+        """A veth pair. Offloads are off on both ends: frames on it look like frames on a real wire."""
+        sh("ip", "link", "add", name, *(["address", mac] if mac else []), "netns", host.name, "type", "veth", "peer",
+           "name", peer_name, "netns", peer_host.name)
+        for end, device in ((host, name), (peer_host, peer_name)):
+            end.run("ethtool", "-K", device, "tx", "off", "tso", "off", "gso", "off", "gro", "off", "rxvlan", "off",
+                    "txvlan", "off", check=False)
+            end.ip("link", "set", device, "up")
+
+    def close(self, keep_files=False):
+        for close in reversed(self.closers):
+            try:
+                close()
+            except Exception as error:      # the rest must still be cleaned up
+                print(f"# at the end: {error}")
+        for process in reversed(self.processes):
+            process.stop(timeout=3)
+        for host in self.hosts.values():
+            remove_namespace(host.name)
+        if not keep_files:
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def remove_namespace(name):
+    """Ends what still runs in a namespace of ours (children of servers), by pid, and deletes it."""
+    listed = sh("ip", "netns", "pids", name, check=False).split()
+    for pid in listed:
+        if pid.isdigit():
+            try:
+                os.kill(int(pid), signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+    sh("ip", "netns", "del", name, check=False)
+
+
+def sweep():
+    """Removes namespaces of laboratories whose process is gone (killed with -9)."""
+    for line in sh("ip", "netns", "list", check=False).splitlines():
+        match = NAME.match(line.split()[0]) if line.split() else None
+        if match and not os.path.exists(f"/proc/{match.group(1)}"):
+            remove_namespace(match.group(0))

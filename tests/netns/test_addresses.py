@@ -1,0 +1,31 @@
+"""Addresses set and removed with ip(8) on the twin, as administrators do."""
+from lab import config
+from lab.clients import ping
+from lab.machine import wait_until
+from lab.sniffer import Sniffer, addresses, is_ipv4
+
+
+def case_removed_and_set_again(lab):
+    """without its address masquerade has nothing to give; with it again, traffic flows"""
+    twin = lab.box.twins["wan"]
+    assert ping(lab.in1, config.OUT1) == 3
+    lab.box_host.ip("addr", "del", f"{config.OUTSIDE_BOX}/24", "dev", twin)
+    wait_until("masquerade to stop", lambda: ping(lab.in1, config.OUT1, 1) == 0)
+    lab.box_host.ip("addr", "add", f"{config.OUTSIDE_BOX}/24", "dev", twin)
+    wait_until("masquerade to work again", lambda: ping(lab.in1, config.OUT1, 1) == 1)
+
+
+def case_another_address(lab):
+    """after a change of address new flows leave with the new one"""
+    twin = lab.box.twins["wan"]
+    lab.box_host.ip("addr", "add", "203.0.113.2/24", "dev", twin)
+    lab.box_host.ip("addr", "del", f"{config.OUTSIDE_BOX}/24", "dev", twin)
+    # Deleting a primary address takes its secondaries along: set the new one if it went.
+    lab.box_host.run("ip", "addr", "replace", "203.0.113.2/24", "dev", twin)
+    wait_until("traffic from the new address", lambda: ping(lab.in1, config.OUT1, 1) == 1)
+    with Sniffer(lab.out1, "eth0", is_ipv4) as seen:
+        assert ping(lab.in1, config.OUT1, 2) == 2
+    assert {addresses(frame)[0] for frame in seen.frames} == {"203.0.113.2"}
+    lab.box_host.run("ip", "addr", "flush", "dev", twin)
+    lab.box_host.ip("addr", "add", f"{config.OUTSIDE_BOX}/24", "dev", twin)
+    wait_until("traffic from the old address", lambda: ping(lab.in1, config.OUT1, 1) == 1)

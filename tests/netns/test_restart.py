@@ -1,0 +1,72 @@
+"""Starting and stopping, also the hard way; twins and their addresses survive."""
+from lab import config
+from lab.clients import ping
+
+
+def case_ten_times(lab):
+    """start and stop ten times; traffic flows each time"""
+    for _ in range(10):
+        lab.box.stop()
+        lab.start()
+        assert ping(lab.in1, config.OUT1) == 3
+
+
+def case_kill_and_start_again(lab):
+    """kill -9 three times; each start finds its twins, and traffic flows"""
+    for _ in range(3):
+        lab.box.kill9()
+        lab.start()
+        assert ping(lab.in1, config.OUT1) == 3
+
+
+case_kill_and_start_again.boxes = ("sluice",)
+
+
+def case_twice(lab):
+    """a second sluiced with the same configuration says why it will not run, and the first goes on"""
+    second = lab.spawn("second", lab.box.command(lab.box.daemon, "--config", lab.box.config_path))
+    status = second.wait(20)
+    lines = [line for line in second.log().splitlines() if line.strip()]
+    assert status not in (0, None) and status > 0 and lines, (status, lines)
+    assert ping(lab.in1, config.OUT1) == 3
+
+
+case_twice.boxes = ("sluice",)
+
+
+def case_missing_device(lab):
+    """a port whose device is not there: one clear line, an exit status, nothing left behind"""
+    lab.box.stop()
+    broken = config.base()
+    broken["ports"][1]["device"] = "net_af_xdp1,iface=nosuch0"
+    lab.box.start(broken, wait=False)
+    process, lab.box.process = lab.box.process, None
+    assert process.wait(20) > 0
+    assert "nosuch0" in process.log() or "wan" in process.log(), process.log()
+    lab.start()
+    assert ping(lab.in1, config.OUT1) == 3
+
+
+case_missing_device.boxes = ("sluice",)
+
+
+def case_without_hugepages(lab):
+    """memory: {hugepages: off} forwards just the same"""
+    lab.box.stop()
+    lab.start(config.changed(config.base(), memory__hugepages=False))
+    assert ping(lab.in1, config.OUT1) == 3
+
+
+case_without_hugepages.boxes = ("sluice",)
+
+
+def case_stop_is_clean(lab):
+    """after SIGTERM the control socket is gone"""
+    import os
+    lab.box.stop()
+    assert not os.path.exists(lab.box.socket_path)
+    lab.start()
+
+
+case_stop_is_clean.boxes = ("sluice",)
+
