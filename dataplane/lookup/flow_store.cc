@@ -1,0 +1,256 @@
+#include "dataplane/lookup/flow_store.hh"
+
+#include <rte_malloc.h>
+
+#include <new>
+#include <stdexcept>
+
+namespace sluice {
+
+namespace {
+
+constexpr std::uint8_t kBorn = 1;
+constexpr std::uint8_t kShortened = 2;
+constexpr std::uint8_t kDied = 4;
+
+// Stubs are for flows whose two ends have different homes: as many as flows would be the worst case, when every flow
+// is twice-NATed or local and half of them are owned elsewhere.
+constexpr std::uint32_t stub_capacity(std::uint32_t flows) noexcept { return flows / 2 + 64; }
+
+template <class T>
+T* make_array(std::uint32_t n, int socket) {
+    void* memory = rte_zmalloc_socket("sluice-flows", sizeof(T) * n, 64, socket);
+    if (memory == nullptr) throw std::runtime_error("no memory for the flow table (raise memory.megabytes)");
+    auto* array = static_cast<T*>(memory);
+    for (std::uint32_t i = 0; i < n; ++i) new (&array[i]) T();
+    return array;
+}
+
+}  // namespace
+
+FlowStore::FlowStore(const Options& options, WorkerCounters& counters, Ring<Notice>& to_control)
+    : counters_(counters),
+      to_control_(to_control),
+      table_(FlowTable::create(options.name, 2 * options.capacity + stub_capacity(options.capacity), options.socket,
+                               options.secret)),
+      capacity_(options.capacity) {
+    hot_ = make_array<FlowHot>(capacity_, options.socket);
+    try {
+        cold_ = make_array<FlowCold>(capacity_, options.socket);
+        free_.reserve(capacity_);
+        for (SlotIndex i = capacity_; i-- > 0;) free_.push_back(i);
+        stubs_.resize(stub_capacity(capacity_));
+        free_stubs_.reserve(stubs_.size());
+        for (std::uint32_t i = static_cast<std::uint32_t>(stubs_.size()); i-- > 0;) free_stubs_.push_back(i);
+    } catch (...) {
+        rte_free(hot_);
+        rte_free(cold_);
+        throw;
+    }
+}
+
+FlowStore::~FlowStore() {
+    rte_free(hot_);
+    rte_free(cold_);
+}
+
+SlotIndex FlowStore::allocate() noexcept {
+    if (free_.empty()) return kNoSlot;
+    const SlotIndex slot = free_.back();
+    free_.pop_back();
+    FlowHot& h = hot_[slot];
+    // Field by field: control may still look at `lifetime` and `armed` of the slot's former flow.
+    const std::uint32_t generation = h.generation;
+    h.half[0] = DirectionHalf{};
+    h.half[1] = DirectionHalf{};
+    h.announced_at_arming = ArmedWord::kNotArmed;
+    h.generation = generation;
+    h.nat_generation = 0;
+    h.tcp_state = TcpState::none;
+    h.kind = L4Kind::generic;
+    h.status = 0;
+    h.alive = false;
+    h.tcp_last_direction = h.tcp_last_class = 0;
+    h.tcp_flags_seen[0] = h.tcp_flags_seen[1] = 0;
+    h.created_ms = 0;
+    const PendingNotice idle{};
+    cold_[slot] = FlowCold{};
+    cold_[slot].notice = idle;
+    cold_[slot].id = next_id_++;
+    return slot;
+}
+
+void FlowStore::abandon(SlotIndex slot) noexcept {
+    ++hot_[slot].generation;
+    free_.push_back(slot);
+}
+
+bool FlowStore::publish(SlotIndex slot) noexcept {
+    FlowHot& h = hot_[slot];
+    FlowCold& c = cold_[slot];
+    c.hash[0] = table_.hash(c.key[0]);
+    c.hash[1] = table_.hash(c.key[1]);
+    const bool reply_here = c.stub_worker == 255;
+    if (reply_here && !table_.insert(c.key[1], c.hash[1], FlowRef(slot, Direction::reply))) {
+        abandon(slot);
+        return false;
+    }
+    if (!table_.insert(c.key[0], c.hash[0], FlowRef(slot, Direction::original))) {
+        if (reply_here) table_.erase(c.key[1], c.hash[1]);
+        abandon(slot);
+        return false;
+    }
+    h.alive = true;
+    ++live_;
+    account(h, true);
+    counters_.flow_births.add();
+    notify(slot, kBorn);
+    return true;
+}
+
+void FlowStore::kill(SlotIndex slot, DeathCause cause) noexcept {
+    FlowHot& h = hot_[slot];
+    FlowCold& c = cold_[slot];
+    table_.erase(c.key[0], c.hash[0]);
+    if (c.stub_worker == 255) table_.erase(c.key[1], c.hash[1]);
+    account(h, false);
+    --live_;
+    h.alive = false;
+    counters_.flow_deaths[static_cast<std::size_t>(cause)].add();
+    notify(slot, kDied);
+}
+
+bool FlowStore::add_stub(const FlowKey& key, std::uint8_t owner, SlotIndex slot, std::uint32_t generation) noexcept {
+    if (free_stubs_.empty()) return false;
+    const std::uint32_t index = free_stubs_.back();
+    const std::uint32_t hash = table_.hash(key);
+    if (!table_.insert(key, hash, FlowRef(capacity_ + index, Direction::reply))) return false;
+    free_stubs_.pop_back();
+    stubs_[index] = {slot, generation, owner, key, hash};
+    counters_.stubs.add();
+    return true;
+}
+
+void FlowStore::remove_stub(const FlowKey& key, std::uint8_t owner, SlotIndex slot, std::uint32_t generation) noexcept {
+    const std::uint32_t hash = table_.hash(key);
+    const FlowRef ref = table_.lookup(key, hash);
+    if (!ref || !is_stub(ref)) return;
+    const Stub& s = stub(ref);
+    if (s.owner != owner || s.slot != slot || s.generation != generation) return;
+    table_.erase(key, hash);
+    free_stubs_.push_back(ref.slot() - capacity_);
+    counters_.stubs.sub();
+}
+
+void FlowStore::refresh(SlotIndex slot, Now now, std::uint32_t timeout_s) noexcept {
+    FlowHot& h = hot_[slot];
+    const Lifetime life{now.ms, timeout_s};
+    h.lifetime.store(life);
+    if (!h.alive) return;  // being filled: `born` will tell
+    const TimeMs armed = h.armed.load(h.generation);
+    if (life.deadline_ms() >= armed || armed == h.announced_at_arming) return;
+    h.announced_at_arming = armed;
+    notify(slot, kShortened);
+}
+
+void FlowStore::set_tcp_state(SlotIndex slot, TcpState state) noexcept {
+    FlowHot& h = hot_[slot];
+    if (h.tcp_state == state) return;
+    if (h.alive) account(h, false);
+    h.tcp_state = state;
+    if (h.alive) account(h, true);
+}
+
+void FlowStore::set_status(SlotIndex slot, std::uint8_t bits) noexcept {
+    FlowHot& h = hot_[slot];
+    if ((bits & status::kAssured) != 0 && !h.has(status::kAssured) && h.alive) counters_.flows_assured.add();
+    h.status = static_cast<std::uint8_t>(h.status | bits);
+}
+
+SlotIndex FlowStore::eviction_victim(Now now) noexcept {
+    for (unsigned looked = 0; looked < 16 && looked < capacity_; ++looked) {
+        const SlotIndex slot = hand_;
+        hand_ = hand_ + 1 == capacity_ ? 0 : hand_ + 1;
+        const FlowHot& h = hot_[slot];
+        if (h.alive && (!h.has(status::kAssured) || expired(slot, now))) return slot;
+    }
+    return kNoSlot;
+}
+
+void FlowStore::account(const FlowHot& h, bool arrives) noexcept {
+    Counter& gauge = h.kind == L4Kind::tcp    ? counters_.flows_tcp[static_cast<std::size_t>(h.tcp_state)]
+                     : h.kind == L4Kind::udp  ? counters_.flows_udp
+                     : h.kind == L4Kind::icmp ? counters_.flows_icmp
+                                              : counters_.flows_generic;
+    if (arrives) {
+        gauge.add();
+    } else {
+        gauge.sub();
+    }
+    if (!h.has(status::kAssured)) return;
+    // set_tcp_state takes a flow out and in again, so the two calls cancel out.
+    if (arrives) {
+        counters_.flows_assured.add();
+    } else {
+        counters_.flows_assured.sub();
+    }
+}
+
+void FlowStore::notify(SlotIndex slot, std::uint8_t bit) noexcept {
+    PendingNotice& waiting = cold_[slot].notice;
+    if (waiting.bits == 0 && pending_head_ == kNoSlot && post(slot, bit)) {
+        if (bit == kDied) recycle(slot);
+        return;
+    }
+    counters_.notices_deferred.add();
+    const bool listed = waiting.bits != 0;
+    waiting.bits = static_cast<std::uint8_t>(waiting.bits | bit);
+    if (listed) return;
+    waiting.next = kNoSlot;
+    if (pending_tail_ == kNoSlot) {
+        pending_head_ = slot;
+    } else {
+        cold_[pending_tail_].notice.next = slot;
+    }
+    pending_tail_ = slot;
+}
+
+bool FlowStore::post(SlotIndex slot, std::uint8_t bit) noexcept {
+    const FlowHot& h = hot_[slot];
+    Notice n;
+    n.kind = bit == kBorn ? NoticeKind::born : bit == kShortened ? NoticeKind::shortened : NoticeKind::died;
+    n.slot = slot;
+    n.generation = h.generation;
+    n.deadline_ms = h.lifetime.load().deadline_ms();
+    n.key = cold_[slot].key[0];
+    if (!to_control_.post(n)) return false;
+    counters_.notices_sent.add();
+    return true;
+}
+
+void FlowStore::recycle(SlotIndex slot) noexcept {
+    ++hot_[slot].generation;
+    free_.push_back(slot);
+}
+
+bool FlowStore::pump(unsigned budget) noexcept {
+    while (pending_head_ != kNoSlot && budget-- != 0) {
+        const SlotIndex slot = pending_head_;
+        PendingNotice& waiting = cold_[slot].notice;
+        const bool unknown_to_control = (waiting.bits & kBorn) != 0;
+        if ((waiting.bits & kDied) != 0) {
+            // Control never heard of a flow whose birth still waits: nothing to tell.
+            if (!unknown_to_control && !post(slot, kDied)) return false;
+        } else if (!post(slot, unknown_to_control ? kBorn : kShortened)) {
+            return false;
+        }
+        pending_head_ = waiting.next;
+        if (pending_head_ == kNoSlot) pending_tail_ = kNoSlot;
+        const bool died = (waiting.bits & kDied) != 0;
+        waiting = {};
+        if (died) recycle(slot);
+    }
+    return pending_head_ == kNoSlot;
+}
+
+}  // namespace sluice

@@ -1,0 +1,130 @@
+// The flows of one worker: slots (hot and cold lines), the key table, and what the control thread is told about them.
+//
+// Life of a slot:
+//   allocate() → filled by policy/flow_create → publish() → packets → kill() → `died` posted → free again
+// Fill, then publish: both keys go in only when the slot is complete; what fails is undone in reverse order. A slot is
+// free again only after its `died` notice went into the mailbox, behind which every later notice about the slot queues,
+// so the control thread never mistakes one flow for another.
+//
+// Notices never get lost and block nobody: one that finds the mailbox full is a bit in the slot, the slot joins a list,
+// and `pump` sends it later. A flow that is born and dies in between is not told about at all.
+//
+// Owner: one worker, except `lifetime` (read by control) and `armed` (written by control).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "dataplane/base/clock.hh"
+#include "dataplane/flow/flow_entry.hh"
+#include "dataplane/flow/flow_ref.hh"
+#include "dataplane/flow/mailbox.hh"
+#include "dataplane/lookup/flow_table.hh"
+
+namespace sluice {
+
+/// A reply key that is kept here for a flow that another worker owns.
+struct Stub {
+    SlotIndex slot = kNoSlot;
+    std::uint32_t generation = 0;
+    std::uint8_t owner = 255;
+    FlowKey key{};
+    std::uint32_t hash = 0;
+};
+
+class FlowStore {
+public:
+    struct Options {
+        std::string name;              ///< unique in the process, at most FlowTable::kMaxNameLength
+        std::uint32_t capacity = 0;    ///< flows
+        int socket = -1;               ///< NUMA node
+        HashSecret secret{};
+    };
+
+    /// Throws std::runtime_error when memory is short (start-up only).
+    FlowStore(const Options& options, WorkerCounters& counters, Ring<Notice>& to_control);
+    ~FlowStore();
+    FlowStore(const FlowStore&) = delete;
+    FlowStore& operator=(const FlowStore&) = delete;
+
+    // --- slots
+    /// A slot to fill, with its generation set and everything else reset; kNoSlot when none is free.
+    [[nodiscard]] SlotIndex allocate() noexcept;
+    /// Gives back a slot that was never published.
+    void abandon(SlotIndex slot) noexcept;
+    /// Inserts the reply key (unless another worker keeps it as a stub), then the original key, and tells control. On
+    /// failure everything is undone and the slot is free again.
+    [[nodiscard]] bool publish(SlotIndex slot) noexcept;
+    /// Takes the flow out of the table, counts why, and tells control. The slot's generation changes.
+    void kill(SlotIndex slot, DeathCause cause) noexcept;
+
+    [[nodiscard]] FlowHot& hot(SlotIndex slot) noexcept { return hot_[slot]; }
+    [[nodiscard]] const FlowHot& hot(SlotIndex slot) const noexcept { return hot_[slot]; }
+    [[nodiscard]] FlowCold& cold(SlotIndex slot) noexcept { return cold_[slot]; }
+    [[nodiscard]] const FlowCold& cold(SlotIndex slot) const noexcept { return cold_[slot]; }
+    [[nodiscard]] bool is(SlotIndex slot, std::uint32_t generation) const noexcept {
+        return slot < capacity_ && hot_[slot].alive && hot_[slot].generation == generation;
+    }
+    [[nodiscard]] std::uint32_t capacity() const noexcept { return capacity_; }
+    [[nodiscard]] std::uint32_t live() const noexcept { return live_; }
+
+    // --- keys
+    [[nodiscard]] FlowTable& table() noexcept { return table_; }
+    [[nodiscard]] bool is_stub(FlowRef ref) const noexcept { return ref.slot() >= capacity_; }
+    [[nodiscard]] const Stub& stub(FlowRef ref) const noexcept { return stubs_[ref.slot() - capacity_]; }
+    [[nodiscard]] bool add_stub(const FlowKey& key, std::uint8_t owner, SlotIndex slot,
+                                std::uint32_t generation) noexcept;
+    /// Only the stub of exactly that flow: a late message about an old one removes nothing.
+    void remove_stub(const FlowKey& key, std::uint8_t owner, SlotIndex slot, std::uint32_t generation) noexcept;
+
+    // --- time
+    /// A packet refreshed the flow: `timeout_s` is in force from now on. Tells control only when the deadline moved
+    /// before the time at which the wheel will look anyway, and once per arming.
+    void refresh(SlotIndex slot, Now now, std::uint32_t timeout_s) noexcept;
+    [[nodiscard]] bool expired(SlotIndex slot, Now now) const noexcept {
+        return hot_[slot].lifetime.load().deadline_ms() <= now.ms;
+    }
+
+    // --- state that gauges follow
+    void set_tcp_state(SlotIndex slot, TcpState state) noexcept;
+    void set_status(SlotIndex slot, std::uint8_t bits) noexcept;
+
+    /// An un-ASSURED or expired flow near a rotating hand, or kNoSlot: at most 16 slots are looked at (Linux looks at 8
+    /// buckets). The caller kills it.
+    [[nodiscard]] SlotIndex eviction_victim(Now now) noexcept;
+
+    /// Sends notices that found the mailbox full earlier; at most `budget`. True when none is left.
+    bool pump(unsigned budget) noexcept;
+    [[nodiscard]] bool has_pending() const noexcept { return pending_head_ != kNoSlot; }
+
+    /// A slot is about to be read: both lines that a packet of `direction` needs.
+    void prefetch(SlotIndex slot, Direction direction) const noexcept {
+        __builtin_prefetch(&hot_[slot].half[index_of(direction)], 1);
+        __builtin_prefetch(&hot_[slot].lifetime, 1);
+    }
+
+private:
+    void account(const FlowHot& hot, bool arrives) noexcept;
+    void notify(SlotIndex slot, std::uint8_t bit) noexcept;
+    [[nodiscard]] bool post(SlotIndex slot, std::uint8_t bit) noexcept;
+    void recycle(SlotIndex slot) noexcept;
+
+    WorkerCounters& counters_;
+    Ring<Notice>& to_control_;
+    FlowTable table_;
+    std::uint32_t capacity_;
+    std::uint32_t live_ = 0;
+    FlowHot* hot_ = nullptr;
+    FlowCold* cold_ = nullptr;
+    std::vector<SlotIndex> free_;       // a stack; reserved once
+    std::vector<Stub> stubs_;
+    std::vector<std::uint32_t> free_stubs_;
+    SlotIndex pending_head_ = kNoSlot;  // slots with notices that wait, first in, first out
+    SlotIndex pending_tail_ = kNoSlot;
+    SlotIndex hand_ = 0;
+    std::uint32_t next_id_ = 1;
+};
+
+}  // namespace sluice

@@ -1,0 +1,55 @@
+#include "dataplane/policy/port_choice.hh"
+
+#include "dataplane/lookup/flow_store.hh"
+#include "dataplane/policy/expect_table.hh"
+
+namespace sluice {
+
+namespace {
+
+/// The part of a reply tuple that a source port translation changes.
+Be16& chosen_port(FlowKey& reply) noexcept { return reply.kind() == L4Kind::icmp ? reply.sport : reply.dport; }
+
+constexpr bool has_ports(L4Kind kind) noexcept { return kind != L4Kind::generic; }
+
+}  // namespace
+
+PortRange port_class(std::uint16_t port) noexcept {
+    if (port < 512) return {1, 511};
+    if (port < 1024) return {600, 1023};
+    return {1024, 65535};
+}
+
+bool PortChooser::is_free(const FlowKey& reply) const noexcept {
+    return !store_.table().lookup(reply, store_.table().hash(reply)) && !expectations_.holds(reply);
+}
+
+std::optional<FlowKey> PortChooser::choose(const FlowKey& wanted, PortChoice choice) noexcept {
+    FlowKey reply = wanted;
+    Be16& port = chosen_port(reply);
+    if (!has_ports(wanted.kind())) {
+        if (is_free(reply)) return reply;
+        return std::nullopt;
+    }
+    if (choice.keep_first && choice.ports.contains(port.host()) && is_free(reply)) {
+        counters_.nat_port_kept.add();
+        return reply;
+    }
+    const unsigned size = choice.ports.size();
+    for (unsigned tries = 128; tries >= 16; tries /= 2) {
+        unsigned offset = random_.below(size);
+        for (unsigned i = 0; i < tries && i < size; ++i) {
+            port = be16(choice.ports.first + offset);
+            counters_.nat_port_probes.add();
+            if (is_free(reply)) {
+                counters_.nat_port_random.add();
+                return reply;
+            }
+            if (++offset == size) offset = 0;
+        }
+        if (tries >= size) break;  // every port was tried
+    }
+    return std::nullopt;
+}
+
+}  // namespace sluice

@@ -1,0 +1,69 @@
+// Which reply tuple a new flow gets: the flow table is the allocator, so a tuple is free when neither a flow nor an
+// expectation here holds it (design: who owns a flow). Kept as it is if free, else a port of the same class at random:
+// below 512 → 1–511, 512–1023 → 600–1023, else 1024–65535; 128 tries in a row from a random start, then 64, 32, 16 from
+// new ones, as Linux does (nf_nat_core.c); unpredictable ports are RFC 6056's demand.
+//
+// Owner: the worker that is the home of the reply tuple.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "dataplane/base/counters.hh"
+#include "dataplane/flow/flow_key.hh"
+#include "dataplane/policy/policy.hh"
+
+namespace sluice {
+
+class FlowStore;
+class ExpectTable;
+
+/// xorshift128+: not secret-grade, but seeded from the kernel's; one per worker.
+class FastRandom {
+public:
+    explicit FastRandom(std::uint64_t seed) noexcept : a_(seed | 1), b_(seed * 0x9e3779b97f4a7c15U | 2) {}
+    std::uint64_t operator()() noexcept {
+        std::uint64_t x = a_;
+        const std::uint64_t y = b_;
+        a_ = y;
+        x ^= x << 23;
+        b_ = x ^ y ^ (x >> 17) ^ (y >> 26);
+        return b_ + y;
+    }
+    /// 0 … bound-1, without division.
+    std::uint32_t below(std::uint32_t bound) noexcept {
+        return static_cast<std::uint32_t>(((operator()() & 0xffffffffU) * bound) >> 32);
+    }
+
+private:
+    std::uint64_t a_, b_;
+};
+
+/// What may be changed in a reply tuple to make it free: its destination port (ICMP: the identifier), which is the
+/// translated source port of the original direction.
+struct PortChoice {
+    PortRange ports{};      ///< ports allowed
+    bool keep_first = true; ///< try the wanted port before any other, if `ports` holds it
+};
+
+/// The ports Linux would choose from for a flow whose own source port is `port`.
+[[nodiscard]] PortRange port_class(std::uint16_t port) noexcept;
+
+class PortChooser {
+public:
+    PortChooser(FlowStore& store, const ExpectTable& expectations, FastRandom& random,
+                WorkerCounters& counters) noexcept
+        : store_(store), expectations_(expectations), random_(random), counters_(counters) {}
+
+    [[nodiscard]] bool is_free(const FlowKey& reply) const noexcept;
+    /// `wanted` with a free port, or nothing. Protocols without ports have only the wanted tuple.
+    [[nodiscard]] std::optional<FlowKey> choose(const FlowKey& wanted, PortChoice choice) noexcept;
+
+private:
+    FlowStore& store_;
+    const ExpectTable& expectations_;
+    FastRandom& random_;
+    WorkerCounters& counters_;
+};
+
+}  // namespace sluice

@@ -1,0 +1,64 @@
+#include "dataplane/policy/rule_match.hh"
+
+#include <algorithm>
+
+namespace sluice {
+
+namespace {
+
+/// Sets are disjoint and ascending: the only candidate is the last range that begins at or before `value`.
+template <class Set, class Value>
+bool in_set(const Set& set, Value value) noexcept {
+    auto after = std::upper_bound(set.begin(), set.end(), value, [](Value v, const auto& r) { return v < r.first; });
+    return after != set.begin() && std::prev(after)->contains(value);
+}
+
+bool port_bit(std::uint64_t mask, PortIndex port) noexcept {
+    return mask == ~std::uint64_t{0} || (port < 64 && ((mask >> port) & 1) != 0);
+}
+
+template <class Sets, class Value>
+bool set_matches(SetMatch m, const Sets& sets, Value value) noexcept {
+    return m.set == kAnySet || in_set(sets[m.set], value) != m.negated;
+}
+
+}  // namespace
+
+MatchInput MatchInput::of(const FlowKey& key) noexcept {
+    MatchInput in;
+    in.src = key.src;
+    in.dst = key.dst;
+    in.proto = key.proto;
+    if (key.kind() == L4Kind::icmp) {
+        in.icmp_type = key.icmp_type();
+    } else {
+        in.sport = key.sport.host();
+        in.dport = key.dport.host();
+    }
+    return in;
+}
+
+bool matches(const MatchSpec& spec, const MatchInput& in, const Policy& policy) noexcept {
+    if ((spec.states & static_cast<std::uint8_t>(in.state)) == 0) return false;
+    if (spec.proto >= 0 && spec.proto != in.proto) return false;
+    if (!port_bit(spec.in_ports, in.in_port) || !port_bit(spec.out_ports, in.out_port)) return false;
+    if (!set_matches(spec.dport, policy.port_sets, in.dport) || !set_matches(spec.sport, policy.port_sets, in.sport))
+        return false;
+    if (spec.icmp_types >= 0 && !policy.icmp_type_sets[static_cast<std::size_t>(spec.icmp_types)].test(in.icmp_type))
+        return false;
+    return set_matches(spec.src, policy.address_sets, in.src) && set_matches(spec.dst, policy.address_sets, in.dst);
+}
+
+FilterVerdict judge(const Policy& policy, Chain chain, const MatchInput& input) noexcept {
+    const FilterChain& rules = policy.chain(chain);
+    for (const FilterRule& r : rules.rules)
+        if (matches(r.match, input, policy)) return {r.action, r.reject_with, r.rule, r.log < 0, r.log};
+    return {rules.policy, RejectWith::port_unreachable, rules.policy_rule, true, -1};
+}
+
+const NatRule* first_match(const std::vector<NatRule>& rules, const MatchInput& input, const Policy& policy) noexcept {
+    const auto hit = std::ranges::find_if(rules, [&](const NatRule& r) { return matches(r.match, input, policy); });
+    return hit == rules.end() ? nullptr : &*hit;
+}
+
+}  // namespace sluice
