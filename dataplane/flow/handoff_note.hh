@@ -16,9 +16,9 @@ namespace sluice {
 
 enum class HandoffKind : std::uint8_t {
     arrived,       ///< a frame whose home is the receiver
-    stub_hit,      ///< the sender keeps a stub: `slot`, `generation` name the receiver's flow, reply direction
-    stub_request,  ///< from the flow's owner: choose the reply tuple among `reply` and `ports`, keep a stub, hand back
-    stub_answer,   ///< from the reply tuple's home: `reply` is taken for the owner's `slot`, or `refused` says why not
+    stub_hit,      ///< the sender keeps a stub: a reply to the receiver's flow whose original tuple is `reply`
+    stub_request,  ///< from the flow's owner: choose the reply tuple by `reply` and `ports`, keep a stub, hand back
+    stub_answer,   ///< from the reply tuple's home: `reply` is kept for the owner, or `refused`
     transmit,      ///< complete frame for `device`, on which the sender has no transmit queue
 };
 
@@ -27,16 +27,19 @@ struct HandoffNote {
     std::uint8_t from_worker = 0;
     PortIndex in_port = kNoPort;
     PortIndex out_port = kNoPort;
-    bool local_out = false;
-    bool refused = false;
-    DropReason reason{};
-    bool keep_port = true;             ///< stub_request: try the port in `reply` before any other
-    std::uint16_t device = 0;
+    bool local_out = false;            ///< the box itself sent it
+    bool refused = false;              ///< stub_answer: no tuple was free
+    bool expected = false;             ///< stub_request, stub_answer: an expectation was fulfilled
+    std::uint8_t attempt = 0;          ///< stub_request: how many addresses of the pool were tried
     PortRange ports{};                 ///< stub_request: ports to choose from
-    SlotIndex slot = kNoSlot;
-    std::uint32_t generation = 0;
-    FlowKey reply{};                   ///< stub_request, stub_answer
+    std::uint16_t device = 0;          ///< transmit
+    std::uint32_t policy_generation = 0;  ///< of the rule numbers below
+    std::uint32_t snat_rule = kNoRule;
+    std::uint32_t dnat_rule = kNoRule;
+    FlowKey reply{};                   ///< stub_request: wanted; stub_answer: taken. stub_hit: the original tuple
     Ip4 next_hop_address{};            ///< held packets: whose MAC they wait for
+    SlotIndex master = kNoSlot;        ///< expected: the flow whose helper announced it
+    std::uint32_t master_generation = 0;
 };
 static_assert(sizeof(HandoffNote) <= 64);
 

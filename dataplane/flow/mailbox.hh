@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "dataplane/base/clock.hh"
+#include "dataplane/flow/expectation.hh"
 #include "dataplane/flow/flow_entry.hh"
 
 namespace sluice {
@@ -52,6 +53,22 @@ struct Order {
     std::uint64_t target = 0;
 };
 static_assert(sizeof(Order) == 24 && std::is_trivially_copyable_v<Order>);
+
+/// worker → worker, without a packet. One ring per ordered pair. A message about a stub that did not fit waits in the
+/// flow's slot (FlowStore); an expectation that does not fit is refused, as if its table were full.
+enum class PeerKind : std::uint32_t {
+    remove_stub,    ///< `reply`, `original`: the flow is gone
+    expect,         ///< `expectation`: its home is the receiver
+    remove_expect,  ///< every expectation of `expectation.master`: the master is gone
+};
+struct PeerMessage {
+    PeerKind kind{};
+    std::uint32_t from_worker = 0;
+    FlowKey reply{};
+    FlowKey original{};
+    Expectation expectation{};
+};
+static_assert(std::is_trivially_copyable_v<PeerMessage>);
 
 /// Owning SPSC ring of T. `post` false = full. Sizes are powers of two; one element is lost to the ring itself.
 template <class T>

@@ -12,6 +12,7 @@ namespace {
 constexpr std::uint8_t kBorn = 1;
 constexpr std::uint8_t kShortened = 2;
 constexpr std::uint8_t kDied = 4;
+constexpr std::uint8_t kStubGone = 8;  // to the worker that keeps the flow's stub
 
 // Stubs are for flows whose two ends have different homes: as many as flows would be the worst case, when every flow
 // is twice-NATed or local and half of them are owned elsewhere.
@@ -117,29 +118,42 @@ void FlowStore::kill(SlotIndex slot, DeathCause cause) noexcept {
     --live_;
     h.alive = false;
     counters_.flow_deaths[static_cast<std::size_t>(cause)].add();
+    // The stub goes first: behind `died` the slot may be another flow's.
+    if (c.stub_worker != 255) notify(slot, kStubGone);
     notify(slot, kDied);
 }
 
-bool FlowStore::add_stub(const FlowKey& key, std::uint8_t owner, SlotIndex slot, std::uint32_t generation) noexcept {
+bool FlowStore::add_stub(const FlowKey& reply, std::uint8_t owner, const FlowKey& original) noexcept {
     if (free_stubs_.empty()) return false;
     const std::uint32_t index = free_stubs_.back();
-    const std::uint32_t hash = table_.hash(key);
-    if (!table_.insert(key, hash, FlowRef(capacity_ + index, Direction::reply))) return false;
+    if (!table_.insert(reply, table_.hash(reply), FlowRef(capacity_ + index, Direction::reply))) return false;
     free_stubs_.pop_back();
-    stubs_[index] = {slot, generation, owner, key, hash};
+    stubs_[index] = {owner, original};
     counters_.stubs.add();
     return true;
 }
 
-void FlowStore::remove_stub(const FlowKey& key, std::uint8_t owner, SlotIndex slot, std::uint32_t generation) noexcept {
-    const std::uint32_t hash = table_.hash(key);
-    const FlowRef ref = table_.lookup(key, hash);
-    if (!ref || !is_stub(ref)) return;
-    const Stub& s = stub(ref);
-    if (s.owner != owner || s.slot != slot || s.generation != generation) return;
-    table_.erase(key, hash);
+void FlowStore::remove_stub(const FlowKey& reply, std::uint8_t owner, const FlowKey& original) noexcept {
+    const std::uint32_t hash = table_.hash(reply);
+    const FlowRef ref = table_.lookup(reply, hash);
+    if (!ref || !is_stub(ref) || stub(ref).owner != owner || stub(ref).original != original) return;
+    table_.erase(reply, hash);
     free_stubs_.push_back(ref.slot() - capacity_);
     counters_.stubs.sub();
+}
+
+bool FlowStore::post_remove_stub(std::uint8_t worker, const FlowKey& reply, const FlowKey& original) noexcept {
+    PeerMessage m;
+    m.kind = PeerKind::remove_stub;
+    m.from_worker = self_;
+    m.reply = reply;
+    m.original = original;
+    return peers_[worker]->post(m);
+}
+
+bool FlowStore::post_stub_gone(SlotIndex slot) noexcept {
+    const FlowCold& c = cold_[slot];
+    return post_remove_stub(c.stub_worker, c.key[1], c.key[0]);
 }
 
 void FlowStore::refresh(SlotIndex slot, Now now, std::uint32_t timeout_s) noexcept {
@@ -216,6 +230,7 @@ void FlowStore::notify(SlotIndex slot, std::uint8_t bit) noexcept {
 }
 
 bool FlowStore::post(SlotIndex slot, std::uint8_t bit) noexcept {
+    if (bit == kStubGone) return post_stub_gone(slot);
     const FlowHot& h = hot_[slot];
     Notice n;
     n.kind = bit == kBorn ? NoticeKind::born : bit == kShortened ? NoticeKind::shortened : NoticeKind::died;
@@ -237,11 +252,15 @@ bool FlowStore::pump(unsigned budget) noexcept {
     while (pending_head_ != kNoSlot && budget-- != 0) {
         const SlotIndex slot = pending_head_;
         PendingNotice& waiting = cold_[slot].notice;
+        if ((waiting.bits & kStubGone) != 0) {
+            if (!post(slot, kStubGone)) return false;
+            waiting.bits = static_cast<std::uint8_t>(waiting.bits & ~kStubGone);
+        }
         const bool unknown_to_control = (waiting.bits & kBorn) != 0;
         if ((waiting.bits & kDied) != 0) {
             // Control never heard of a flow whose birth still waits: nothing to tell.
             if (!unknown_to_control && !post(slot, kDied)) return false;
-        } else if (!post(slot, unknown_to_control ? kBorn : kShortened)) {
+        } else if ((waiting.bits & (kBorn | kShortened)) != 0 && !post(slot, unknown_to_control ? kBorn : kShortened)) {
             return false;
         }
         pending_head_ = waiting.next;

@@ -25,13 +25,11 @@
 
 namespace sluice {
 
-/// A reply key that is kept here for a flow that another worker owns.
+/// A reply key that is kept here for a flow that another worker owns. It names the flow by its original tuple, so that
+/// a stub which outlives its flow for a moment can do no harm.
 struct Stub {
-    SlotIndex slot = kNoSlot;
-    std::uint32_t generation = 0;
     std::uint8_t owner = 255;
-    FlowKey key{};
-    std::uint32_t hash = 0;
+    FlowKey original{};
 };
 
 class FlowStore {
@@ -74,10 +72,16 @@ public:
     [[nodiscard]] FlowTable& table() noexcept { return table_; }
     [[nodiscard]] bool is_stub(FlowRef ref) const noexcept { return ref.slot() >= capacity_; }
     [[nodiscard]] const Stub& stub(FlowRef ref) const noexcept { return stubs_[ref.slot() - capacity_]; }
-    [[nodiscard]] bool add_stub(const FlowKey& key, std::uint8_t owner, SlotIndex slot,
-                                std::uint32_t generation) noexcept;
+    [[nodiscard]] bool add_stub(const FlowKey& reply, std::uint8_t owner, const FlowKey& original) noexcept;
     /// Only the stub of exactly that flow: a late message about an old one removes nothing.
-    void remove_stub(const FlowKey& key, std::uint8_t owner, SlotIndex slot, std::uint32_t generation) noexcept;
+    void remove_stub(const FlowKey& reply, std::uint8_t owner, const FlowKey& original) noexcept;
+    /// Rings to the other workers, by worker; needed only where flows have stubs. Called once, at start.
+    void connect_peers(std::uint8_t self, std::vector<Ring<PeerMessage>*> peers) {
+        self_ = self;
+        peers_ = std::move(peers);
+    }
+    /// Tells the worker that keeps a stub for a flow that never came to be. False: its ring is full.
+    bool post_remove_stub(std::uint8_t worker, const FlowKey& reply, const FlowKey& original) noexcept;
 
     // --- time
     /// A packet refreshed the flow: `timeout_s` is in force from now on. Tells control only when the deadline moved
@@ -109,6 +113,7 @@ private:
     void account(const FlowHot& hot, bool arrives) noexcept;
     void notify(SlotIndex slot, std::uint8_t bit) noexcept;
     [[nodiscard]] bool post(SlotIndex slot, std::uint8_t bit) noexcept;
+    [[nodiscard]] bool post_stub_gone(SlotIndex slot) noexcept;
     void recycle(SlotIndex slot) noexcept;
 
     WorkerCounters& counters_;
@@ -125,6 +130,8 @@ private:
     SlotIndex pending_tail_ = kNoSlot;
     SlotIndex hand_ = 0;
     std::uint32_t next_id_ = 1;
+    std::uint8_t self_ = 0;
+    std::vector<Ring<PeerMessage>*> peers_;
 };
 
 }  // namespace sluice

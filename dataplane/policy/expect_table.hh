@@ -9,27 +9,16 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "dataplane/base/clock.hh"
 #include "dataplane/base/counters.hh"
-#include "dataplane/flow/flow_entry.hh"
+#include "dataplane/flow/expectation.hh"
 #include "dataplane/flow/flow_key.hh"
 #include "dataplane/lookup/flow_table.hh"
 
 namespace sluice {
-
-struct Expectation {
-    FlowKey tuple{};               ///< as its first packet will arrive; sport 0 = any; src 0 = any (loose)
-    Ip4 real_destination{};        ///< where it goes (DNAT when it differs from tuple.dst)
-    Be16 real_port{};
-    Ip4 source_as{};               ///< its source beyond the box, follows the master; equal to tuple.src: no SNAT
-    SlotIndex master = kNoSlot;
-    std::uint32_t master_generation = 0;
-    std::uint8_t master_worker = 0;
-    std::uint32_t mark = 0;
-    TimeMs deadline_ms = 0;
-};
 
 enum class ExpectOutcome : std::uint8_t { added, refreshed, clash, table_full };
 

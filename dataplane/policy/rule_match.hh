@@ -6,6 +6,8 @@
 
 #include <cstdint>
 
+#include "dataplane/flow/flow_entry.hh"
+#include "dataplane/flow/flow_key.hh"
 #include "dataplane/policy/policy.hh"
 
 namespace sluice {

@@ -1,0 +1,23 @@
+// A connection that a helper announced (FTP data): what its first packet will look like, and how it is translated.
+#pragma once
+
+#include "dataplane/base/clock.hh"
+#include "dataplane/base/types.hh"
+#include "dataplane/flow/flow_entry.hh"
+#include "dataplane/flow/flow_key.hh"
+
+namespace sluice {
+
+struct Expectation {
+    FlowKey tuple{};               ///< as its first packet will arrive; sport 0 = any; src 0 = any (loose)
+    Ip4 real_destination{};        ///< where it goes (DNAT when it differs from tuple.dst)
+    Be16 real_port{};
+    Ip4 source_as{};               ///< its source beyond the box, follows the master; zero: its own
+    SlotIndex master = kNoSlot;
+    std::uint32_t master_generation = 0;
+    std::uint8_t master_worker = 0;
+    std::uint32_t mark = 0;
+    TimeMs deadline_ms = 0;
+};
+
+}  // namespace sluice
