@@ -10,6 +10,7 @@
 #include <vector>
 
 #include <prometheus/collectable.h>
+#include <prometheus/metric_family.h>
 
 #include "control/metrics/snapshot.hh"
 
