@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 
+#include <boost/beast/http/field.hpp>
 #include <boost/beast/http/status.hpp>
 #include <boost/beast/http/verb.hpp>
 
@@ -34,8 +35,10 @@ public:
     virtual ~Exchange() = default;
     [[nodiscard]] virtual const Request& request() const = 0;
 
-    /// The whole answer. Called once, and not together with a stream.
+    /// The whole answer. Called once, and not together with a stream; what comes after the first answer is ignored.
     virtual void reply(http::status status, std::string_view content_type, std::string body) = 0;
+    /// Adds a header to the answer; before reply() or start_stream().
+    virtual void set_header(http::field name, std::string_view value) = 0;
     /// Starts a chunked answer.
     virtual void start_stream(http::status status, std::string_view content_type) = 0;
     /// Sends a chunk (not empty); `written` is called when the client's socket has taken it, and never if the client
@@ -48,6 +51,8 @@ public:
     /// Called once when the client goes away before the answer is complete, then never again. Also notices a client
     /// that leaves while nothing is being sent.
     virtual void on_gone(std::function<void()> handler) = 0;
+    /// Runs something later on the control thread. The one call that any thread may make.
+    virtual void defer(std::function<void()> work) = 0;
 };
 
 using ExchangePtr = std::shared_ptr<Exchange>;

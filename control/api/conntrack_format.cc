@@ -1,0 +1,72 @@
+// Field order: [L3] L4 seconds [state] original [counters] [UNREPLIED] reply [counters] [ASSURED] mark helper use id.
+#include "control/api/conntrack_format.hh"
+
+#include <spdlog/fmt/fmt.h>
+
+#include "control/api/protocols.hh"
+
+namespace sluice::api {
+namespace {
+
+constexpr std::uint8_t kGre = 47;
+
+void append_tuple(std::string& out, std::uint8_t proto, const FlowTuple& t) {
+    out += fmt::format("src={} dst={} ", t.src.to_string(), t.dst.to_string());
+    if (has_ports(proto)) {
+        out += fmt::format("sport={} dport={} ", t.sport, t.dport);
+    } else if (is_icmp(proto)) {
+        out += fmt::format("type={} code={} id={} ", t.icmp_type, t.icmp_code, t.icmp_id);
+    } else if (proto == kGre) {
+        out += fmt::format("srckey=0x{:x} dstkey=0x{:x} ", t.sport, t.dport);
+    }
+}
+
+void append_counters(std::string& out, const FlowCounters& c) {
+    out += fmt::format("packets={} bytes={} ", c.packets, c.bytes);
+}
+
+}  // namespace
+
+std::string conntrack_line(const FlowRecord& flow, const ConntrackStyle& style) {
+    std::string out;
+    out.reserve(256);
+    if (style.extended) out += flow.original.src.is_v6() ? "ipv6     10 " : "ipv4     2 ";
+    out += fmt::format("{:<8} {} {} ", protocol_name(flow.proto), flow.proto, flow.timeout_s);
+    if (!flow.state.empty()) out += fmt::format("{} ", flow.state);
+    append_tuple(out, flow.proto, flow.original);
+    if (style.counters) append_counters(out, flow.counters[0]);
+    if (flow.unreplied) out += "[UNREPLIED] ";
+    append_tuple(out, flow.proto, flow.reply);
+    if (style.counters) append_counters(out, flow.counters[1]);
+    if (flow.assured) out += "[ASSURED] ";
+    out += fmt::format("mark={} ", flow.mark);
+    if (!flow.helper.empty()) out += fmt::format("helper={} ", flow.helper);
+    out += fmt::format("use={}", flow.use);
+    if (style.id) out += fmt::format(" id={}", flow.id);
+    return out;
+}
+
+std::string expectation_line(const ExpectationRecord& e) {
+    // A source port of 0 means that the helper does not know it; Linux shows that as a zero mask.
+    std::string out = fmt::format("{} proto={} src={} dst={} ", e.timeout_s, e.proto, e.tuple.src.to_string(),
+                                  e.tuple.dst.to_string());
+    if (has_ports(e.proto)) out += fmt::format("sport={} dport={} ", e.tuple.sport, e.tuple.dport);
+    out += e.tuple.src.is_v6()
+               ? "mask-src=ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff mask-dst=ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff "
+               : "mask-src=255.255.255.255 mask-dst=255.255.255.255 ";
+    if (has_ports(e.proto)) out += fmt::format("sport={} dport=65535 ", e.tuple.sport == 0 ? 0 : 65535);
+    out += fmt::format("master-src={} master-dst={} ", e.master.src.to_string(), e.master.dst.to_string());
+    if (has_ports(e.master_proto)) out += fmt::format("sport={} dport={} ", e.master.sport, e.master.dport);
+    out += fmt::format("class=0 helper={}", e.helper);
+    return out;
+}
+
+std::string conntrack_message(std::string_view text) {
+    return fmt::format("conntrack v1.4.7 (conntrack-tools): {}", text);
+}
+
+std::string conntrack_trailer(std::uint64_t count, std::string_view done) {
+    return conntrack_message(fmt::format("{} flow entries have been {}.", count, done));
+}
+
+}  // namespace sluice::api

@@ -1,0 +1,32 @@
+// The listing format of conntrack(8), byte for byte: scripts that parse `conntrack -L` parse ours. The field order is
+// libnetfilter_conntrack's (nfct_snprintf, default output); tests hold lines captured from the real program.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "control/api/flow_record.hh"
+
+namespace sluice::api {
+
+struct ConntrackStyle {
+    bool extended = false;  ///< -o extended: layer 3 name and number in front
+    bool id = false;        ///< -o id
+    bool counters = true;   ///< packets= and bytes= (Linux prints them when accounting is on)
+};
+
+/// One line without its end.
+std::string conntrack_line(const FlowRecord& flow, const ConntrackStyle& style = {});
+
+/// A line of `conntrack -L expect`.
+std::string expectation_line(const ExpectationRecord& expectation);
+
+/// The last line of a listing or deletion, on stderr: "conntrack v… (conntrack-tools): N flow entries have been
+/// shown.". The version is the one whose format this is, since scripts match the whole line.
+std::string conntrack_trailer(std::uint64_t count, std::string_view done);
+
+/// "conntrack v1.4.7 (conntrack-tools): " in front of every message.
+std::string conntrack_message(std::string_view text);
+
+}  // namespace sluice::api

@@ -1,0 +1,283 @@
+#include "control/api/http_session.hh"
+
+#include <boost/asio/post.hpp>
+#include <boost/asio/write.hpp>
+#include <boost/beast/http/chunk_encode.hpp>
+#include <boost/beast/http/read.hpp>
+#include <boost/beast/http/write.hpp>
+
+namespace sluice::api {
+namespace {
+
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+
+constexpr std::chrono::seconds kDrainTime{2};
+constexpr std::size_t kDrainBytes = 16 << 20;
+
+}  // namespace
+
+/// What a handler holds. Answers once; when it goes away unanswered, the client gets 500 instead of silence.
+class HttpSession::Answer : public Exchange {
+public:
+    Answer(std::shared_ptr<HttpSession> session, Request request)
+        : session_(std::move(session)), request_(std::move(request)) {}
+
+    ~Answer() override {
+        if (stage_ == Stage::asked) {
+            session_->send(http::status::internal_server_error, "application/json",
+                           "{\"error\":\"the request was dropped unanswered\"}\n", {});
+        } else if (stage_ == Stage::streaming) {
+            session_->close();
+        }
+    }
+
+    [[nodiscard]] const Request& request() const override { return request_; }
+
+    void set_header(http::field name, std::string_view value) override { fields_.emplace_back(name, value); }
+
+    void reply(http::status status, std::string_view content_type, std::string body) override {
+        if (!leave(Stage::asked, Stage::done)) return;
+        session_->send(status, content_type, std::move(body), fields_);
+    }
+
+    void start_stream(http::status status, std::string_view content_type) override {
+        if (!leave(Stage::asked, Stage::streaming)) return;
+        session_->start_stream(status, content_type, fields_);
+    }
+
+    void write_chunk(std::string chunk, std::function<void()> written) override {
+        if (stage_ == Stage::streaming) session_->queue_chunk(std::move(chunk), std::move(written));
+    }
+
+    void finish_stream() override {
+        if (leave(Stage::streaming, Stage::done)) session_->finish_stream();
+    }
+
+    void abort_stream() override {
+        if (leave(Stage::streaming, Stage::done)) session_->close();
+    }
+
+    void on_gone(std::function<void()> handler) override {
+        if (stage_ == Stage::done) return;
+        gone_ = std::move(handler);
+        session_->watch_for_hangup();
+    }
+
+    void defer(std::function<void()> work) override { asio::post(session_->stream_.get_executor(), std::move(work)); }
+
+    /// The connection has ended. The handler may hold the last reference to this through its own objects.
+    void gone() {
+        stage_ = Stage::done;
+        if (auto handler = std::exchange(gone_, nullptr)) handler();
+    }
+
+private:
+    enum class Stage { asked, streaming, done };
+
+    bool leave(Stage from, Stage to) {
+        if (stage_ != from) return false;
+        stage_ = to;
+        // Releases what the handler holds, which may include a pointer to this; not inside its own call.
+        if (to == Stage::done && gone_) defer([released = std::exchange(gone_, nullptr)] {});
+        return true;
+    }
+
+    std::shared_ptr<HttpSession> session_;
+    Request request_;
+    Fields fields_;
+    std::function<void()> gone_;
+    Stage stage_ = Stage::asked;
+};
+
+HttpSession::HttpSession(Socket socket, const Router& router, const HttpLimits& limits,
+                         std::function<void(HttpSession*)> closed)
+    : stream_(std::move(socket)), router_(router), limits_(limits), closed_(std::move(closed)) {}
+
+void HttpSession::refuse() {
+    refuse_ = true;
+    read();
+}
+
+void HttpSession::close() {
+    if (!open_) return;
+    open_ = false;
+    const auto self = shared_from_this();
+    stream_.close();
+    if (const auto answer = answer_.lock()) answer->gone();
+    chunk_written_ = nullptr;
+    closed_(this);
+}
+
+void HttpSession::read() {
+    parser_.emplace();
+    parser_->header_limit(limits_.header_bytes);
+    parser_->body_limit(limits_.body_bytes);
+    stream_.expires_after(limits_.timeout);
+    http::async_read(stream_, buffer_, *parser_,
+                     [self = shared_from_this()](beast::error_code error, std::size_t) { self->on_read(error); });
+}
+
+void HttpSession::on_read(beast::error_code error) {
+    if (!open_) return;
+    stream_.expires_never();
+    if (error == http::error::end_of_stream || error == beast::error::timeout) return close();
+    if (error && error.category() == http::make_error_code(http::error::end_of_stream).category())
+        return on_bad_request(error);
+    if (error) return close();
+    keep_alive_ = parser_->get().keep_alive() && !refuse_;
+    chunked_ = parser_->get().version() >= 11;
+    handle();
+}
+
+void HttpSession::on_bad_request(beast::error_code error) {
+    keep_alive_ = false;
+    auto status = http::status::bad_request;
+    if (error == http::error::body_limit) status = http::status::payload_too_large;
+    if (error == http::error::header_limit) status = http::status::request_header_fields_too_large;
+    if (error == http::error::partial_message) return close();  // nobody is left to read an answer
+    const auto answer = std::make_shared<Answer>(shared_from_this(), Request{});
+    answer_ = answer;
+    reply_error(*answer, status, error.message());
+}
+
+void HttpSession::handle() {
+    auto message = parser_->release();
+    Request request{.method = message.method(),
+                    .path = {},
+                    .query = {},
+                    .accept = std::string(message[http::field::accept]),
+                    .body = std::move(message.body())};
+    const bool well_formed = decode_target(message.target(), request.path, request.query);
+    const auto answer = std::make_shared<Answer>(shared_from_this(), std::move(request));
+    answer_ = answer;
+    if (refuse_) {
+        reply_error(*answer, http::status::service_unavailable, "too many connections");
+    } else if (!well_formed) {
+        keep_alive_ = false;
+        reply_error(*answer, http::status::bad_request, "malformed request target");
+    } else {
+        router_.dispatch(answer);
+    }
+}
+
+void HttpSession::send(http::status status, std::string_view content_type, std::string body, const Fields& fields) {
+    if (!open_) return;
+    response_.emplace(status, chunked_ ? 11U : 10U);
+    response_->set(http::field::server, "sluiced");
+    response_->set(http::field::content_type, content_type);
+    for (const auto& [name, value] : fields) response_->set(name, value);
+    response_->keep_alive(keep_alive_);
+    response_->body() = std::move(body);
+    response_->prepare_payload();
+    stream_.expires_after(limits_.timeout);
+    http::async_write(stream_, *response_,
+                      [self = shared_from_this()](beast::error_code error, std::size_t) { self->after_answer(error); });
+}
+
+void HttpSession::start_stream(http::status status, std::string_view content_type, const Fields& fields) {
+    if (!open_) return;
+    stream_header_.emplace(status, chunked_ ? 11U : 10U);
+    stream_header_->set(http::field::server, "sluiced");
+    stream_header_->set(http::field::content_type, content_type);
+    for (const auto& [name, value] : fields) stream_header_->set(name, value);
+    if (!chunked_) keep_alive_ = false;
+    stream_header_->keep_alive(keep_alive_);
+    stream_header_->chunked(chunked_);
+    stream_serializer_.emplace(*stream_header_);
+    finishing_ = false;
+    writing_ = true;
+    stream_.expires_after(limits_.timeout);
+    http::async_write_header(stream_, *stream_serializer_,
+                             [self = shared_from_this()](beast::error_code error, std::size_t) {
+                                 self->writing_ = false;
+                                 self->on_stream_started(error);
+                             });
+}
+
+void HttpSession::on_stream_started(beast::error_code error) {
+    if (!open_) return;
+    stream_.expires_never();  // a capture may be silent for hours
+    if (error) return close();
+    write_next();
+}
+
+void HttpSession::queue_chunk(std::string chunk, std::function<void()> written) {
+    chunk_ = std::move(chunk);
+    chunk_written_ = std::move(written);
+    write_next();
+}
+
+void HttpSession::finish_stream() {
+    finishing_ = true;
+    write_next();
+}
+
+/// Writes the chunk that waits, or the end. One operation at a time.
+void HttpSession::write_next() {
+    if (!open_ || writing_) return;
+    if (!chunk_.empty()) {
+        writing_ = true;
+        stream_.expires_after(limits_.timeout);
+        auto done = [self = shared_from_this()](beast::error_code error, std::size_t) {
+            self->writing_ = false;
+            if (!self->open_) return;
+            self->stream_.expires_never();
+            if (error) return self->close();
+            self->chunk_.clear();
+            if (auto written = std::exchange(self->chunk_written_, nullptr)) written();
+            self->write_next();
+        };
+        if (chunked_) {
+            asio::async_write(stream_, http::make_chunk(asio::buffer(chunk_)), std::move(done));
+        } else {
+            asio::async_write(stream_, asio::buffer(chunk_), std::move(done));
+        }
+    } else if (finishing_) {
+        writing_ = true;
+        finishing_ = false;
+        auto done = [self = shared_from_this()](beast::error_code error, std::size_t) {
+            self->writing_ = false;
+            self->after_answer(error);
+        };
+        if (!chunked_) return asio::post(stream_.get_executor(), [done] { done({}, 0); });
+        stream_.expires_after(limits_.timeout);
+        asio::async_write(stream_, http::make_chunk_last(), std::move(done));
+    }
+}
+
+void HttpSession::after_answer(beast::error_code error) {
+    if (!open_) return;
+    if (error || !keep_alive_) {
+        beast::error_code ignored;
+        stream_.socket().shutdown(asio::socket_base::shutdown_send, ignored);
+        if (error) return close();
+        stream_.expires_after(kDrainTime);
+        return drain();
+    }
+    read();
+}
+
+/// Reads what the client still sends (say, the rest of a body that was too large): closing with unread data would reset
+/// the connection, and the client might never see the answer.
+void HttpSession::drain() {
+    buffer_.clear();
+    stream_.async_read_some(buffer_.prepare(16 << 10),
+                            [self = shared_from_this()](beast::error_code error, std::size_t bytes) {
+                                if (!self->open_) return;
+                                self->drained_bytes_ += bytes;
+                                if (error || self->drained_bytes_ > kDrainBytes) return self->close();
+                                self->drain();
+                            });
+}
+
+/// A client that leaves while nothing is sent shows only as a hang-up of its socket.
+void HttpSession::watch_for_hangup() {
+    if (std::exchange(watching_, true)) return;
+    stream_.socket().async_wait(asio::socket_base::wait_error, [weak = weak_from_this()](beast::error_code error) {
+        const auto self = weak.lock();
+        if (self && !error && self->open_) self->close();
+    });
+}
+
+}  // namespace sluice::api

@@ -1,0 +1,84 @@
+// One connection: reads a request, hands it to the router, writes the answer, reads the next one. The Answer object of
+// each request is what handlers hold; it outlives neither its meaning (a late answer is ignored) nor, thanks to shared
+// pointers, the memory behind it.
+//
+// Life: created by the acceptor, kept alive by its own pending operations and by Answers, ends in close(). Control
+// thread only. Any I/O error or time-out ends the connection; the handler learns of it through on_gone().
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <boost/asio/generic/stream_protocol.hpp>
+#include <boost/beast/core/basic_stream.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/http/empty_body.hpp>
+#include <boost/beast/http/message.hpp>
+#include <boost/beast/http/parser.hpp>
+#include <boost/beast/http/serializer.hpp>
+#include <boost/beast/http/string_body.hpp>
+
+#include "control/api/http_server.hh"
+#include "control/api/router.hh"
+
+namespace sluice::api {
+
+class HttpSession : public std::enable_shared_from_this<HttpSession> {
+public:
+    using Socket = boost::asio::generic::stream_protocol::socket;
+
+    HttpSession(Socket socket, const Router& router, const HttpLimits& limits,
+                std::function<void(HttpSession*)> closed);
+
+    /// Reads the first request.
+    void start() { read(); }
+    /// Reads the first request only to answer 503: over the limit of connections.
+    void refuse();
+    /// Ends the connection now.
+    void close();
+
+private:
+    class Answer;
+    using Fields = std::vector<std::pair<http::field, std::string>>;
+
+    void read();
+    void on_read(boost::beast::error_code error);
+    void on_bad_request(boost::beast::error_code error);
+    void handle();
+    void send(http::status status, std::string_view content_type, std::string body, const Fields& fields);
+    void start_stream(http::status status, std::string_view content_type, const Fields& fields);
+    void on_stream_started(boost::beast::error_code error);
+    void queue_chunk(std::string chunk, std::function<void()> written);
+    void write_next();
+    void finish_stream();
+    void after_answer(boost::beast::error_code error);
+    void watch_for_hangup();
+    void drain();
+
+    boost::beast::basic_stream<boost::asio::generic::stream_protocol> stream_;
+    const Router& router_;
+    HttpLimits limits_;
+    std::function<void(HttpSession*)> closed_;
+    boost::beast::flat_buffer buffer_;
+    std::optional<http::request_parser<http::string_body>> parser_;
+    std::optional<http::response<http::string_body>> response_;
+    std::optional<http::response<http::empty_body>> stream_header_;
+    std::optional<http::response_serializer<http::empty_body>> stream_serializer_;
+    std::weak_ptr<Answer> answer_;
+    std::string chunk_;  ///< being written, or waiting for the header to be out
+    std::function<void()> chunk_written_;
+    bool refuse_ = false;
+    bool keep_alive_ = false;
+    bool chunked_ = true;   ///< HTTP/1.0 has no chunks: the end of the connection ends the answer
+    bool writing_ = false;  ///< an operation of the stream is under way
+    bool finishing_ = false;
+    bool watching_ = false;  ///< for a hang-up
+    bool open_ = true;
+    std::size_t drained_bytes_ = 0;
+};
+
+}  // namespace sluice::api

@@ -1,0 +1,30 @@
+// The JSON of the API: how records, snapshots and errors look on the wire, and back for the client. Names of units are
+// in the keys. 64-bit ids are strings, since many JSON readers keep 53 bits only.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include <boost/json/array.hpp>
+#include <boost/json/object.hpp>
+
+#include "control/api/box.hh"
+
+namespace sluice::api {
+
+boost::json::object to_json(const FlowRecord& flow);
+/// Nothing when the object is not such a record.
+std::optional<FlowRecord> flow_from_json(const boost::json::object& object);
+
+boost::json::object to_json(const ExpectationRecord& expectation);
+std::optional<ExpectationRecord> expectation_from_json(const boost::json::object& object);
+
+boost::json::object to_json(const ConfigIssue& issue);
+
+boost::json::array ports_json(const metrics::Snapshot& snapshot);
+boost::json::array rules_json(const metrics::Snapshot& snapshot);
+boost::json::array nat_json(const metrics::Snapshot& snapshot);
+boost::json::object stats_json(const metrics::Snapshot& snapshot);
+boost::json::object version_json(const metrics::Snapshot& snapshot);
+
+}  // namespace sluice::api

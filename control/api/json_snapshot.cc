@@ -1,0 +1,153 @@
+// JSON of a snapshot's parts and of configuration issues.
+#include <cstddef>
+
+#include <boost/json/value.hpp>
+
+#include "control/api/json.hh"
+
+namespace sluice::api {
+namespace {
+
+namespace json = boost::json;
+
+json::object traffic_json(const metrics::Traffic& t) {
+    return {{"packets", t.packets}, {"bytes", t.bytes}};
+}
+
+json::object worker_json(const metrics::Worker& w) {
+    return {{"worker", w.number},
+            {"lcore", w.lcore},
+            {"flows", w.flows},
+            {"flow_capacity", w.flow_capacity},
+            {"flows_born", w.flows_born},
+            {"flows_died", w.flows_died},
+            {"flows_evicted", w.flows_evicted},
+            {"flows_refused", w.flows_refused},
+            {"expectations", w.expectations},
+            {"busy_cycles", w.busy_cycles},
+            {"idle_cycles", w.idle_cycles},
+            {"handoffs_sent", w.handoffs_sent},
+            {"handoffs_received", w.handoffs_received},
+            {"mailbox_overflows", w.mailbox_overflows},
+            {"held_packets", w.held_packets},
+            {"verdict_cache_hits", w.verdict_cache_hits},
+            {"verdict_cache_misses", w.verdict_cache_misses},
+            {"lateness_max_ms", w.lateness_max_ms}};
+}
+
+/// All reasons, also those that never happened: a reader can tell "zero" from "unknown".
+json::array drops_json(const metrics::Snapshot& snapshot) {
+    json::array out;
+    for (std::size_t reason = 0; reason < kDropReasonCount; ++reason) {
+        std::uint64_t sum = 0;
+        for (const auto& worker : snapshot.workers) sum += worker.drops[reason];
+        out.push_back(
+            json::object{{"reason", kDropReasonNames[reason]}, {"packets", sum}, {"help", kDropReasonHelp[reason]}});
+    }
+    return out;
+}
+
+json::object ftp_json(const metrics::Ftp& f) {
+    return {{"commands_seen", f.commands_seen},
+            {"rewrites", f.rewrites},
+            {"refusals", f.refusals},
+            {"malformed", f.malformed},
+            {"split_commands_joined", f.split_commands_joined},
+            {"expectations_created", f.expectations_created},
+            {"expectations_fulfilled", f.expectations_fulfilled},
+            {"expectations_expired", f.expectations_expired},
+            {"expectations_refused", f.expectations_refused}};
+}
+
+}  // namespace
+
+json::object to_json(const ConfigIssue& issue) {
+    return {{"file", issue.file},
+            {"line", issue.line},
+            {"column", issue.column},
+            {"path", issue.path},
+            {"message", issue.message}};
+}
+
+json::array ports_json(const metrics::Snapshot& snapshot) {
+    json::array out;
+    for (const auto& p : snapshot.ports)
+        out.push_back(json::object{{"name", p.name},
+                                   {"device", p.device},
+                                   {"role", p.role},
+                                   {"tap", p.tap},
+                                   {"mac", p.mac},
+                                   {"addresses", json::array(p.addresses.begin(), p.addresses.end())},
+                                   {"up", p.up},
+                                   {"mtu_bytes", p.mtu},
+                                   {"speed_mbps", p.speed_mbps},
+                                   {"received", traffic_json(p.received)},
+                                   {"transmitted", traffic_json(p.transmitted)},
+                                   {"receive_missed", p.receive_missed},
+                                   {"receive_errors", p.receive_errors},
+                                   {"transmit_errors", p.transmit_errors}});
+    return out;
+}
+
+json::array rules_json(const metrics::Snapshot& snapshot) {
+    json::array out;
+    for (const auto& r : snapshot.rules)
+        out.push_back(json::object{{"chain", r.chain},
+                                   {"number", r.number},
+                                   {"rule", r.text},
+                                   {"comment", r.comment},
+                                   {"packets", r.hits.packets},
+                                   {"bytes", r.hits.bytes}});
+    return out;
+}
+
+json::array nat_json(const metrics::Snapshot& snapshot) {
+    json::array out;
+    for (const auto& n : snapshot.nat) {
+        json::object rule{{"number", n.number},
+                          {"kind", n.kind},
+                          {"rule", n.text},
+                          {"comment", n.comment},
+                          {"flows_created", n.flows_created}};
+        if (n.pool_addresses > 0)
+            rule["pool"] = json::object{
+                {"addresses", n.pool_addresses}, {"in_use", n.pool_in_use}, {"exhausted", n.pool_exhausted}};
+        out.push_back(std::move(rule));
+    }
+    return out;
+}
+
+json::object stats_json(const metrics::Snapshot& s) {
+    json::object out{{"uptime_s", s.uptime_s},
+                     {"policy_generation", s.policy_generation},
+                     {"reloads", s.reloads},
+                     {"reload_failures", s.reload_failures},
+                     {"last_reload_unix_s", s.last_reload_s},
+                     {"flow_limit", s.flow_limit},
+                     {"flow_capacity", s.flow_capacity},
+                     {"routes", s.routes},
+                     {"neighbours", s.neighbours},
+                     {"from_twins", traffic_json(s.from_twins)},
+                     {"punted_packets", s.punted_packets},
+                     {"generated_packets", s.generated_packets}};
+    out["drops"] = drops_json(s);
+    json::array flows;
+    for (const auto& f : s.flows)
+        flows.push_back(json::object{{"proto", f.proto}, {"state", f.state}, {"flows", f.flows}});
+    out["flows"] = std::move(flows);
+    json::array workers;
+    for (const auto& w : s.workers) workers.push_back(worker_json(w));
+    out["workers"] = std::move(workers);
+    json::array punts;
+    for (const auto& p : s.punts)
+        punts.push_back(json::object{{"class", p.name}, {"passed", p.passed}, {"limited", p.limited}});
+    out["punts"] = std::move(punts);
+    out["ftp"] = ftp_json(s.ftp);
+    return out;
+}
+
+json::object version_json(const metrics::Snapshot& s) {
+    return {{"version", s.version}, {"dpdk", s.dpdk_version}, {"uptime_s", s.uptime_s}};
+}
+
+}  // namespace sluice::api
