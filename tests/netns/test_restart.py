@@ -53,7 +53,7 @@ case_missing_device.boxes = ("sluice",)
 def case_without_hugepages(lab):
     """memory: {hugepages: off} forwards just the same"""
     lab.box.stop()
-    lab.start(config.changed(config.base(), memory__hugepages=False))
+    lab.start(config.changed(config.base(), memory__hugepages="off"))
     assert ping(lab.in1, config.OUT1) == 3
 
 
