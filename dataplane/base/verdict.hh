@@ -14,7 +14,8 @@ namespace sluice {
     /* ingress: frame */                                                                                \
     X(eth_short, "frame shorter than an Ethernet header")                                               \
     X(eth_wrong_mac, "unicast frame for another station's MAC")                                         \
-    X(vlan_unknown, "VLAN tag that no logical port has")                                                \
+    X(vlan_unknown, "VLAN tag, or lack of one, that no logical port has")                               \
+    X(frame_segments, "frame in several buffers that does not fit one")                                 \
     X(eth_unknown_type, "EtherType that is neither IP nor ARP")                                         \
     X(ipv6_unsupported, "IPv6 packet that is not neighbour discovery")                                  \
     /* ingress: IPv4 header */                                                                          \
@@ -33,12 +34,10 @@ namespace sluice {
     /* ingress: transport header */                                                                     \
     X(l4_short, "transport header cut short")                                                           \
     X(tcp_header_length, "TCP data offset below 5 or beyond the segment")                               \
-    X(tcp_flags, "TCP flag combination that no stack sends")                                            \
     X(tcp_checksum, "TCP checksum is wrong")                                                            \
     X(udp_length, "UDP length below 8 or beyond the packet")                                            \
     X(udp_checksum, "UDP checksum is wrong")                                                            \
     X(icmp_checksum, "ICMP checksum is wrong")                                                          \
-    X(port_zero, "TCP or UDP port 0")                                                                   \
     /* steering */                                                                                      \
     X(handoff_ring_full, "ring to another worker was full")                                             \
     X(multicast, "multicast that is neither control traffic nor routed")                                \

@@ -2,15 +2,15 @@
 // ingress/parse; everything below trusts the accessors here and never casts from the mbuf itself.
 #pragma once
 
+#include <array>
+#include <cstdint>
+#include <span>
+
 #include <rte_icmp.h>
 #include <rte_ip.h>
 #include <rte_mbuf.h>
 #include <rte_tcp.h>
 #include <rte_udp.h>
-
-#include <array>
-#include <cstdint>
-#include <span>
 
 #include "dataplane/base/counters.hh"
 #include "dataplane/base/types.hh"
@@ -22,26 +22,29 @@ namespace sluice {
 inline constexpr unsigned kBurst = 32;
 
 /// What happens next to a packet: it goes on, or it has left the burst (dropped, punted, held, handed over).
-enum class [[nodiscard]] Verdict : std::uint8_t { next, gone };
+enum class [[nodiscard]] Verdict : std::uint8_t{next, gone};
 
 struct Packet {
-    rte_mbuf* mbuf = nullptr;     // owned until `gone`
-    std::uint8_t* l3 = nullptr;   // IPv4 header
-    std::uint8_t* l4 = nullptr;   // transport header (first byte after the IPv4 header)
-    std::uint16_t l3_bytes = 0;   // IPv4 total length: padding behind it is not the packet's
-    std::uint16_t l4_bytes = 0;   // transport header and payload
+    rte_mbuf* mbuf = nullptr;          // owned until `gone`
+    std::uint8_t* l3 = nullptr;        // IPv4 header
+    std::uint8_t* l4 = nullptr;        // transport header (first byte after the IPv4 header)
+    std::uint16_t l3_bytes = 0;        // IPv4 total length: padding behind it is not the packet's
+    std::uint16_t l4_bytes = 0;        // transport header and payload
     std::uint16_t payload_offset = 0;  // from l4, TCP and UDP: where the payload begins
     PortIndex in_port = kNoPort;
     PortIndex out_port = kNoPort;
     PacketState state = PacketState::none;
     Direction direction = Direction::original;
-    bool local_out = false;       // sent by the box itself
+    bool local_out = false;  // sent by the box itself
     std::uint8_t proto = 0;
+    bool icmp_error = false;  // ICMP type 3, 4, 5, 11, 12: tracked by what it quotes; `key` is empty
+    bool trackable = true;    // false: an ICMP type that is neither query nor error, INVALID as in Linux
+    PuntClass punt_class = PuntClass::exception;  // meaningful when the packet is punted
     std::uint32_t next_hop = kNoNextHop;
-    SlotIndex slot = kNoSlot;     // the flow, once found or made
-    std::uint32_t generation = 0; // of the slot when it was found
-    std::uint32_t hash = 0;       // of `key`
-    FlowKey key{};                // as it arrived
+    SlotIndex slot = kNoSlot;      // the flow, once found or made
+    std::uint32_t generation = 0;  // of the slot when it was found
+    std::uint32_t hash = 0;        // of `key`
+    FlowKey key{};                 // as it arrived
 
     [[nodiscard]] rte_ipv4_hdr* ip() const noexcept { return reinterpret_cast<rte_ipv4_hdr*>(l3); }
     [[nodiscard]] rte_tcp_hdr* tcp() const noexcept { return reinterpret_cast<rte_tcp_hdr*>(l4); }

@@ -1,0 +1,293 @@
+#include "dataplane/ingress/parse.hh"
+
+#include <cstring>
+#include <optional>
+
+#include <rte_ether.h>
+#include <rte_mbuf.h>
+
+#include "dataplane/base/checksum.hh"
+
+namespace sluice {
+
+namespace {
+
+using MaybeDrop = std::optional<DropReason>;
+constexpr MaybeDrop kFine = std::nullopt;
+
+constexpr std::uint16_t kEtherIpv4 = 0x0800, kEtherArp = 0x0806, kEtherVlan = 0x8100, kEtherIpv6 = 0x86dd;
+constexpr unsigned kEtherBytes = 14, kTypeOffset = 12, kVlanBytes = 4;
+
+std::uint16_t load16(const std::uint8_t* at) noexcept {
+    Be16 v;
+    std::memcpy(&v.raw, at, sizeof v.raw);
+    return v.host();
+}
+
+// --- frame
+
+bool one_segment(rte_mbuf* m) noexcept {
+    return m->nb_segs == 1 || rte_pktmbuf_linearize(m) == 0;
+}
+
+/// Takes the tag out of the frame, or from where the NIC left it; 0 (priority tag) counts as untagged.
+std::uint16_t take_vlan(rte_mbuf* m) noexcept {
+    std::uint16_t tag = 0;
+    if ((m->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED) != 0) {
+        tag = m->vlan_tci;
+        m->ol_flags &= ~(RTE_MBUF_F_RX_VLAN | RTE_MBUF_F_RX_VLAN_STRIPPED);
+    } else {
+        auto* frame = rte_pktmbuf_mtod(m, std::uint8_t*);
+        if (m->data_len < kEtherBytes + kVlanBytes || load16(frame + kTypeOffset) != kEtherVlan) return kNoVlan;
+        tag = load16(frame + kEtherBytes);
+        std::memmove(frame + kVlanBytes, frame, kTypeOffset);
+        rte_pktmbuf_adj(m, kVlanBytes);
+    }
+    return tag & 0xfffU;
+}
+
+MaybeDrop find_port(Packet& p, const PortTable& ports) noexcept {
+    const std::uint16_t vlan = take_vlan(p.mbuf);
+    p.in_port = vlan == kNoVlan ? ports.untagged(p.mbuf->port) : ports.tagged(p.mbuf->port, vlan);
+    return p.in_port == kNoPort ? MaybeDrop{DropReason::vlan_unknown} : kFine;
+}
+
+bool for_this_station(const std::uint8_t* frame, const PortInfo& port) noexcept {
+    return (frame[0] & 1) != 0 || std::memcmp(frame, port.mac.bytes.data(), port.mac.bytes.size()) == 0;
+}
+
+/// Neighbour and router discovery, MLD (RFC 4861, 2710, 3810). MLD has a hop-by-hop header with a router alert before
+/// it.
+bool is_neighbour_discovery(const std::uint8_t* ip6, unsigned bytes) noexcept {
+    constexpr unsigned kHeader = 40, kNextHeader = 6, kHopByHop = 0, kIcmpv6 = 58;
+    if (bytes < kHeader + 8) return false;
+    unsigned next = ip6[kNextHeader], at = kHeader;
+    if (next == kHopByHop) {
+        next = ip6[at];
+        at += (ip6[at + 1] + 1U) * 8;
+    }
+    if (next != kIcmpv6 || at >= bytes) return false;
+    const unsigned type = ip6[at];
+    return (type >= 130 && type <= 137) || type == 143;
+}
+
+// --- IPv4 header
+
+MaybeDrop check_options(const std::uint8_t* option, const std::uint8_t* end) noexcept {
+    constexpr std::uint8_t kEnd = 0, kNop = 1, kLooseRoute = 131, kStrictRoute = 137;
+    while (option < end && *option != kEnd) {
+        if (*option == kNop) {
+            ++option;
+            continue;
+        }
+        if (end - option < 2 || option[1] < 2 || option[1] > end - option) return DropReason::ip_option_malformed;
+        // RFC 7126 4.3: a router should be able to refuse them; a firewall always does.
+        if (*option == kLooseRoute || *option == kStrictRoute) return DropReason::ip_source_route;
+        option += option[1];
+    }
+    return kFine;
+}
+
+MaybeDrop check_ip_header(Packet& p, unsigned available) noexcept {
+    constexpr unsigned kMinHeader = 20;
+    if (available < kMinHeader) return DropReason::ip_short;
+    if (p.l3[0] >> 4 != 4) return DropReason::ip_version;
+    const unsigned header = (p.l3[0] & 0xfU) * 4;
+    if (header < kMinHeader || header > available) return DropReason::ip_header_length;
+    const unsigned total = load16(p.l3 + 2);
+    if (total < header || total > available) return DropReason::ip_total_length;
+    rte_mbuf* m = p.mbuf;
+    if ((m->ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK) != RTE_MBUF_F_RX_IP_CKSUM_GOOD) {
+        if (checksum_of(p.l3, header) != 0) return DropReason::ip_checksum;
+        m->ol_flags = (m->ol_flags & ~RTE_MBUF_F_RX_IP_CKSUM_MASK) | RTE_MBUF_F_RX_IP_CKSUM_GOOD;
+    }
+    if (header > kMinHeader)
+        if (const auto problem = check_options(p.l3 + kMinHeader, p.l3 + header)) return problem;
+
+    if (total < available) rte_pktmbuf_trim(m, static_cast<std::uint16_t>(available - total));
+    p.l4 = p.l3 + header;
+    p.l3_bytes = static_cast<std::uint16_t>(total);
+    p.l4_bytes = static_cast<std::uint16_t>(total - header);
+    p.proto = p.ip()->next_proto_id;
+    return kFine;
+}
+
+Ip4 source(const Packet& p) noexcept {
+    return Ip4::from_raw(p.ip()->src_addr);
+}
+Ip4 destination(const Packet& p) noexcept {
+    return Ip4::from_raw(p.ip()->dst_addr);
+}
+bool is_fragment(const Packet& p) noexcept {
+    return (Be16::from_raw(p.ip()->fragment_offset).host() & 0x3fffU) != 0;
+}
+
+constexpr bool is_multicast(Ip4 a) noexcept {
+    return a.host() >> 28 == 0xe;
+}
+constexpr bool is_limited_broadcast(Ip4 a) noexcept {
+    return a.raw == 0xffffffffU;
+}
+/// 0/8, 127/8, 240/4 (RFC 1812 5.3.7, RFC 6890).
+constexpr bool is_never_valid(Ip4 a) noexcept {
+    const std::uint32_t top = a.host() >> 24;
+    return top == 0 || top == 127 || top >= 240;
+}
+
+/// DHCP that the box itself must see. Unicast DHCP between a client or relay and a server behind the box is ordinary
+/// traffic; but an offer is sent to an address that the box does not have yet, known only by the hardware address in
+/// it.
+bool is_dhcp_for_box(const Packet& p, const std::uint8_t* frame, const PortInfo& port) noexcept {
+    constexpr unsigned kServer = 67, kClient = 68, kChaddr = 8 + 28;
+    if (p.proto != static_cast<std::uint8_t>(IpProto::udp) || is_fragment(p) || p.l4_bytes < 8) return false;
+    const unsigned from = load16(p.l4), to = load16(p.l4 + 2);
+    if (to != kServer && to != kClient) return false;
+    if ((frame[0] & 1) != 0 || source(p).raw == 0 || is_limited_broadcast(destination(p))) return true;
+    return from == kServer && to == kClient && p.l4_bytes >= kChaddr + port.mac.bytes.size() &&
+           std::memcmp(p.l4 + kChaddr, port.mac.bytes.data(), port.mac.bytes.size()) == 0;
+}
+
+bool is_control(const Packet& p, const std::uint8_t* frame, const PortInfo& port) noexcept {
+    const Ip4 to = destination(p);
+    if (is_limited_broadcast(to)) return true;
+    if (is_multicast(to)) return to.host() >> 8 == 0xe00000 || p.proto == static_cast<std::uint8_t>(IpProto::igmp);
+    return is_dhcp_for_box(p, frame, port);
+}
+
+MaybeDrop check_addresses(const Packet& p) noexcept {
+    if (is_multicast(destination(p))) return DropReason::multicast;
+    if (is_never_valid(source(p)) || is_multicast(source(p))) return DropReason::ip_martian_source;
+    if (is_never_valid(destination(p))) return DropReason::ip_martian_destination;
+    if (source(p) == destination(p)) return DropReason::ip_land_attack;
+    return kFine;
+}
+
+// --- transport
+
+/// True when the checksum at `field` over `bytes` of the transport is right. A device that has seen to it is believed;
+/// one that says "not filled in, but the data is sound" (a virtual NIC, from another guest) gets it filled in.
+bool checksum_holds(Packet& p, unsigned bytes, std::uint32_t pseudo, unsigned field) noexcept {
+    rte_mbuf* m = p.mbuf;
+    const std::uint64_t said = m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK;
+    if (said == RTE_MBUF_F_RX_L4_CKSUM_GOOD) return true;
+    if (said == RTE_MBUF_F_RX_L4_CKSUM_NONE) {
+        std::memset(p.l4 + field, 0, 2);
+        std::uint16_t sum = checksum_of(p.l4, bytes, pseudo);
+        if (sum == 0) sum = 0xffff;
+        std::memcpy(p.l4 + field, &sum, 2);
+    } else if (checksum_of(p.l4, bytes, pseudo) != 0) {
+        return false;
+    }
+    m->ol_flags = (m->ol_flags & ~RTE_MBUF_F_RX_L4_CKSUM_MASK) | RTE_MBUF_F_RX_L4_CKSUM_GOOD;
+    return true;
+}
+
+std::uint32_t pseudo_of(const Packet& p, unsigned bytes) noexcept {
+    return pseudo_header_sum(source(p), destination(p), p.proto, static_cast<std::uint16_t>(bytes));
+}
+
+MaybeDrop parse_tcp(Packet& p, std::uint16_t zone) noexcept {
+    constexpr unsigned kMinHeader = 20;
+    if (p.l4_bytes < kMinHeader) return DropReason::l4_short;
+    const unsigned header = (p.tcp()->data_off >> 4) * 4U;
+    if (header < kMinHeader || header > p.l4_bytes) return DropReason::tcp_header_length;
+    if (!checksum_holds(p, p.l4_bytes, pseudo_of(p, p.l4_bytes), 16)) return DropReason::tcp_checksum;
+    p.payload_offset = static_cast<std::uint16_t>(header);
+    p.key = port_key(IpProto::tcp, source(p), Be16::from_raw(p.tcp()->src_port), destination(p),
+                     Be16::from_raw(p.tcp()->dst_port), zone);
+    return kFine;
+}
+
+MaybeDrop parse_udp(Packet& p, std::uint16_t zone) noexcept {
+    constexpr unsigned kHeader = 8;
+    if (p.l4_bytes < kHeader) return DropReason::l4_short;
+    const unsigned length = Be16::from_raw(p.udp()->dgram_len).host();
+    if (length < kHeader || length > p.l4_bytes) return DropReason::udp_length;
+    // 0: the sender computed none (RFC 768).
+    if (p.udp()->dgram_cksum != 0 && !checksum_holds(p, length, pseudo_of(p, length), 6))
+        return DropReason::udp_checksum;
+    p.l4_bytes = static_cast<std::uint16_t>(length);  // what follows is in the packet but not in the datagram
+    p.payload_offset = kHeader;
+    p.key = port_key(IpProto::udp, source(p), Be16::from_raw(p.udp()->src_port), destination(p),
+                     Be16::from_raw(p.udp()->dst_port), zone);
+    return kFine;
+}
+
+constexpr bool is_icmp_error(std::uint8_t type) noexcept {
+    return type == 3 || type == 4 || type == 5 || type == 11 || type == 12;
+}
+
+MaybeDrop parse_icmp(Packet& p, std::uint16_t zone) noexcept {
+    constexpr unsigned kHeader = 8;
+    if (p.l4_bytes < kHeader) return DropReason::l4_short;
+    if (!checksum_holds(p, p.l4_bytes, 0, 2)) return DropReason::icmp_checksum;
+    p.payload_offset = kHeader;
+    const std::uint8_t type = p.icmp()->icmp_type;
+    if (is_icmp_error(type)) {
+        p.icmp_error = true;
+    } else if (icmp_inverse(type)) {
+        p.key =
+            icmp_key(source(p), destination(p), type, p.icmp()->icmp_code, Be16::from_raw(p.icmp()->icmp_ident), zone);
+    } else {
+        p.trackable = false;
+    }
+    return kFine;
+}
+
+MaybeDrop parse_transport(Packet& p, std::uint16_t zone) noexcept {
+    switch (l4_kind(p.proto)) {
+        case L4Kind::tcp:
+            return parse_tcp(p, zone);
+        case L4Kind::udp:
+            return parse_udp(p, zone);
+        case L4Kind::icmp:
+            return parse_icmp(p, zone);
+        case L4Kind::generic:
+            break;
+    }
+    p.key = generic_key(p.proto, source(p), destination(p), zone);
+    return kFine;
+}
+
+}  // namespace
+
+Arrival parse(Packet& p, const PortTable& ports, Disposal& disposal) noexcept {
+    const auto gone = [&](DropReason reason) noexcept {
+        static_cast<void>(disposal.drop(p, reason));
+        return Arrival::gone;
+    };
+    const auto punt = [&](PuntClass punt_class) noexcept {
+        p.punt_class = punt_class;
+        return Arrival::punt;
+    };
+    if (!one_segment(p.mbuf)) return gone(DropReason::frame_segments);
+    if (p.mbuf->data_len < kEtherBytes) return gone(DropReason::eth_short);
+    if (p.in_port == kNoPort)
+        if (const auto problem = find_port(p, ports)) return gone(*problem);
+    const PortInfo& port = ports[p.local_out ? p.out_port : p.in_port];
+    const auto* frame = rte_pktmbuf_mtod(p.mbuf, std::uint8_t*);
+    if (!p.local_out && !for_this_station(frame, port)) return gone(DropReason::eth_wrong_mac);
+
+    const unsigned available = p.mbuf->data_len - kEtherBytes;
+    p.l3 = rte_pktmbuf_mtod_offset(p.mbuf, std::uint8_t*, kEtherBytes);
+    switch (load16(frame + kTypeOffset)) {
+        case kEtherIpv4:
+            break;
+        case kEtherArp:
+            return punt(PuntClass::arp_nd);
+        case kEtherIpv6:
+            if (is_neighbour_discovery(p.l3, available)) return punt(PuntClass::arp_nd);
+            return gone(DropReason::ipv6_unsupported);
+        default:
+            return gone(DropReason::eth_unknown_type);
+    }
+
+    if (const auto problem = check_ip_header(p, available)) return gone(*problem);
+    if (is_control(p, frame, port)) return punt(PuntClass::routing);
+    if (const auto problem = check_addresses(p)) return gone(*problem);
+    if (is_fragment(p)) return gone(DropReason::ip_fragment);
+    if (const auto problem = parse_transport(p, port.zone)) return gone(*problem);
+    return Arrival::forward;
+}
+
+}  // namespace sluice
