@@ -1,0 +1,61 @@
+// What policy says of a packet: go on, drop for a named reason, answer the sender, or ask another worker first.
+#pragma once
+
+#include <cstdint>
+
+#include "dataplane/base/verdict.hh"
+#include "dataplane/policy/policy.hh"
+
+namespace sluice {
+
+/// What the sender is told (transmit/ builds it).
+enum class Answer : std::uint8_t {
+    none,
+    tcp_reset,
+    net_unreachable,    ///< ICMP 3/0
+    host_unreachable,   ///< ICMP 3/1
+    port_unreachable,   ///< ICMP 3/3
+    admin_prohibited,   ///< ICMP 3/13
+    ttl_exceeded,       ///< ICMP 11/0
+    fragmentation_needed,  ///< ICMP 3/4 with the MTU
+};
+
+enum class Fate : std::uint8_t { go, drop, hand_over };
+
+struct Decision {
+    Fate fate = Fate::go;
+    DropReason reason{};
+    Answer answer = Answer::none;      ///< with drop
+    std::uint8_t to_worker = 0;        ///< with hand_over: the note is in the mbuf
+    std::int32_t log = -1;             ///< a rule on the way logs: prefix id
+
+    static Decision drop(DropReason reason, Answer answer = Answer::none) noexcept {
+        return {Fate::drop, reason, answer, 0, -1};
+    }
+};
+
+[[nodiscard]] constexpr Answer answer_for(RejectWith with) noexcept {
+    switch (with) {
+        case RejectWith::tcp_reset:
+            return Answer::tcp_reset;
+        case RejectWith::admin_prohibited:
+            return Answer::admin_prohibited;
+        case RejectWith::port_unreachable:
+            break;
+    }
+    return Answer::port_unreachable;
+}
+
+[[nodiscard]] constexpr DropReason dropped_by(Chain chain) noexcept {
+    switch (chain) {
+        case Chain::input:
+            return DropReason::filter_input;
+        case Chain::forward:
+            return DropReason::filter_forward;
+        case Chain::output:
+            break;
+    }
+    return DropReason::filter_output;
+}
+
+}  // namespace sluice

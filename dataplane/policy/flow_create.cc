@@ -1,0 +1,240 @@
+#include "dataplane/policy/flow_create.hh"
+
+#include "dataplane/flow/admission.hh"
+#include "dataplane/policy/verdict.hh"
+
+namespace sluice {
+
+Decision FlowCreator::create(Packet& p, const Policy& policy, Now now) noexcept {
+    Draft draft;
+    draft.expected = p_.expectations.size() != 0 && p_.expectations.take(p.key, now, draft.expectation);
+    if (!admission_of(p, policy.timeouts).admit) {
+        p.state = PacketState::invalid;
+        return pass_invalid(p, policy);
+    }
+    if (!p.local_out && p_.routes.addresses().is_own(p.key.src)) return Decision::drop(DropReason::ip_spoofed_own);
+    p.state = draft.expected ? PacketState::related : PacketState::new_flow;
+
+    draft.tuple = p.key;
+    if (draft.expected) {
+        draft.tuple.dst = draft.expectation.real_destination;
+        draft.tuple.dport = draft.expectation.real_port;
+    } else if (!p.local_out && !policy.dnat.empty()) {
+        const DestinationNat nat = decide_dnat(policy, p.key, p.in_port, round_robin_, p_.random);
+        draft.tuple = nat.tuple;
+        draft.dnat = nat.rule;
+    }
+
+    if (Decision routed = route(p, draft.tuple.dst); routed.fate != Fate::go) return routed;
+    VerdictCache judged;
+    Decision verdict = judge_packet(policy, p_.worker, p, draft.tuple, &judged, p_.counters);
+    if (verdict.fate != Fate::go) return verdict;
+
+    if (draft.dnat != nullptr) draft.dnat_rule = draft.dnat->rule;
+    Decision result = choose_source(p, policy, draft, 0);
+    if (result.fate == Fate::go) result = make(p, policy, draft, now);
+    if (result.log < 0) result.log = verdict.log;
+    return result;
+}
+
+Decision FlowCreator::pass_invalid(Packet& p, const Policy& policy) noexcept {
+    p_.counters.invalid_packets.add();
+    p.slot = kNoSlot;
+    if (Decision routed = route(p, Ip4::from_raw(p.ip()->dst_addr)); routed.fate != Fate::go) return Decision::drop(routed.reason);
+    return judge_packet(policy, p_.worker, p, p.key, nullptr, p_.counters);
+}
+
+Decision FlowCreator::route(Packet& p, Ip4 destination) noexcept {
+    const RouteView view = p_.routes.lookup(destination, p.hash);
+    if (view.hop == nullptr) return Decision::drop(DropReason::no_route, Answer::net_unreachable);
+    p.next_hop = view.id;
+    switch (view.hop->kind) {
+        case HopKind::local:
+            p.out_port = kKernelPort;
+            return {};
+        case HopKind::blackhole:
+            return Decision::drop(DropReason::route_unreachable);
+        case HopKind::unreachable:
+            return Decision::drop(DropReason::route_unreachable, Answer::host_unreachable);
+        case HopKind::prohibit:
+            return Decision::drop(DropReason::route_unreachable, Answer::admin_prohibited);
+        case HopKind::connected:
+        case HopKind::neighbour:
+        case HopKind::multipath:
+            // A packet of the box leaves by the twin's port that the kernel chose.
+            if (!p.local_out) p.out_port = view.hop->out_port;
+            return {};
+    }
+    return {};
+}
+
+std::uint8_t FlowCreator::reply_home(PortIndex out_port, const FlowKey& reply) const noexcept {
+    const bool by_source = out_port != kKernelPort && p_.ports[out_port].role == PortRole::outside;
+    return p_.homes.of(by_source ? reply.src : reply.dst);
+}
+
+Decision FlowCreator::choose_source(Packet& p, const Policy& policy, Draft& draft, unsigned attempt) noexcept {
+    FlowKey wanted = invert(draft.tuple);
+    SourceNat nat;
+    nat.address = draft.tuple.src;
+    nat.ports.ports = wanted.kind() == L4Kind::icmp ? PortRange{} : port_class(draft.tuple.sport.host());
+    if (draft.expected) {
+        if (draft.expectation.source_as != Ip4{}) nat.address = draft.expectation.source_as;
+    } else if (p.out_port != kKernelPort && !policy.snat.empty()) {
+        nat = decide_snat(policy, draft.tuple, p.in_port, p.out_port, *p_.routes.hop(p.next_hop),
+                          p_.routes.addresses(), attempt);
+        if (nat.address == Ip4{}) return Decision::drop(DropReason::nat_no_address);
+    }
+    draft.snat = nat.rule;
+    draft.snat_rule = nat.rule == nullptr ? kNoRule : nat.rule->rule;
+
+    for (unsigned i = attempt; i < nat.alternatives; ++i) {
+        if (i != attempt)
+            nat = decide_snat(policy, draft.tuple, p.in_port, p.out_port, *p_.routes.hop(p.next_hop),
+                              p_.routes.addresses(), i);
+        wanted.dst = nat.address;
+        const std::uint8_t home = reply_home(p.out_port, wanted);
+        if (home != p_.worker) {
+            HandoffNote& note = note_of(p.mbuf);
+            note = HandoffNote{};
+            note.kind = HandoffKind::stub_request;
+            note.from_worker = p_.worker;
+            note.in_port = p.in_port;
+            note.out_port = p.out_port;
+            note.local_out = p.local_out;
+            note.expected = draft.expected;
+            note.attempt = static_cast<std::uint8_t>(i);
+            note.ports = nat.ports.ports;
+            note.policy_generation = policy.generation;
+            note.snat_rule = draft.snat_rule;
+            note.dnat_rule = draft.dnat_rule;
+            note.reply = wanted;
+            note.master = draft.expectation.master;
+            note.master_generation = draft.expectation.master_generation;
+            p_.counters.stub_requests.add();
+            Decision d;
+            d.fate = Fate::hand_over;
+            d.to_worker = home;
+            return d;
+        }
+        if (const auto reply = chooser_.choose(wanted, nat.ports)) {
+            draft.reply = *reply;
+            return {};
+        }
+    }
+    p_.counters.nat_exhausted.add();
+    return Decision::drop(DropReason::nat_pool_exhausted);
+}
+
+void FlowCreator::answer_stub_request(HandoffNote& note, const FlowKey& original) noexcept {
+    const std::uint8_t owner = note.from_worker;
+    const auto reply = chooser_.choose(note.reply, {note.ports, true});
+    note.refused = !reply || !p_.store.add_stub(*reply, owner, original);
+    if (!note.refused) note.reply = *reply;
+    note.kind = HandoffKind::stub_answer;
+    note.from_worker = p_.worker;
+}
+
+Decision FlowCreator::finish(Packet& p, const Policy& policy, Now now) noexcept {
+    const HandoffNote note = note_of(p.mbuf);
+    Draft draft;
+    draft.tuple = invert(note.reply);
+    draft.tuple.src = p.key.src;
+    draft.tuple.sport = p.key.sport;
+    draft.expected = note.expected;
+    draft.expectation.master = note.master;
+    draft.expectation.master_generation = note.master_generation;
+    draft.dnat_rule = note.policy_generation == policy.generation ? note.dnat_rule : kNoRule;
+    draft.snat_rule = note.policy_generation == policy.generation ? note.snat_rule : kNoRule;
+    p.state = note.expected ? PacketState::related : PacketState::new_flow;
+    if (Decision routed = route(p, draft.tuple.dst); routed.fate != Fate::go) {
+        if (!note.refused) (void)p_.store.post_remove_stub(note.from_worker, note.reply, p.key);
+        return routed;
+    }
+    if (note.refused) {
+        Decision again = choose_source(p, policy, draft, note.attempt + 1U);
+        return again.fate == Fate::go ? make(p, policy, draft, now) : again;
+    }
+    draft.reply = note.reply;
+    draft.stub_worker = note.from_worker;
+    // Another packet of the flow was quicker: its flow stands, this packet's stub goes.
+    if (const FlowRef ref = p_.store.table().lookup(p.key, p.hash); ref && !p_.store.is_stub(ref)) {
+        if (p_.store.cold(ref.slot()).key[1] != note.reply)
+            (void)p_.store.post_remove_stub(note.from_worker, note.reply, p.key);
+        p.slot = ref.slot();
+        p.direction = ref.direction();
+        p.generation = p_.store.hot(p.slot).generation;
+        return {};
+    }
+    const Decision made = make(p, policy, draft, now);
+    if (made.fate != Fate::go) (void)p_.store.post_remove_stub(note.from_worker, note.reply, p.key);
+    return made;
+}
+
+bool FlowCreator::make_room(const Policy& policy, Now now) noexcept {
+    if (p_.store.live() < policy.max_flows_per_worker) return true;
+    p_.counters.table_full.add();
+    if (policy.table_full == TableFull::refuse) return false;
+    const SlotIndex victim = p_.store.eviction_victim(now);
+    if (victim == kNoSlot) return false;
+    p_.store.kill(victim, p_.store.expired(victim, now) ? DeathCause::timeout : DeathCause::evicted);
+    p_.counters.early_drops.add();
+    return true;
+}
+
+Decision FlowCreator::make(Packet& p, const Policy& policy, const Draft& draft, Now now) noexcept {
+    if (!make_room(policy, now)) return Decision::drop(DropReason::flow_table_full);
+    const SlotIndex slot = p_.store.allocate();
+    if (slot == kNoSlot) return Decision::drop(DropReason::flow_table_full);
+
+    FlowHot& h = p_.store.hot(slot);
+    FlowCold& c = p_.store.cold(slot);
+    c.key[0] = p.key;
+    c.key[1] = draft.reply;
+    c.snat_rule = draft.snat_rule;
+    c.dnat_rule = draft.dnat_rule;
+    c.stub_worker = draft.stub_worker;
+    c.in_port[0] = p.in_port;
+    h.kind = p.key.kind();
+    h.half[0].plan = RewritePlan::between(c.key[0], invert(c.key[1]));
+    h.half[1].plan = RewritePlan::between(c.key[1], invert(c.key[0]));
+    h.half[0].next_hop = p.next_hop;
+    h.half[0].route_epoch = p_.routes.epoch();
+    h.nat_generation = policy.generation;
+    h.created_ms = now.ms;
+    const RewritePlan& plan = h.half[0].plan;
+    if (plan.src != p.key.src || plan.sport != p.key.sport) h.status |= status::kSourceNat;
+    if (plan.dst != p.key.dst || plan.dport != p.key.dport) h.status |= status::kDestNat;
+    if (p.local_out || p.out_port == kKernelPort) h.status |= status::kLocal;
+    if (draft.snat != nullptr && draft.snat->snat == SnatKind::masquerade) c.masquerade_address = plan.src;
+    if (draft.expected) {
+        h.status |= status::kExpected;
+        c.master = draft.expectation.master;
+        c.master_generation = draft.expectation.master_generation;
+        c.mark = draft.expectation.mark;
+    }
+    const Admission start = admission_of(p, policy.timeouts);
+    h.tcp_state = start.tcp_state;
+    h.tcp_last_direction = static_cast<std::uint8_t>(Direction::original);
+    if (h.kind == L4Kind::tcp) h.tcp_last_class = static_cast<std::uint8_t>(tcp_flag_class(p.tcp()->tcp_flags));
+    h.half[0].packets = 1;
+    h.half[0].bytes = p.l3_bytes;
+    p_.store.refresh(slot, now, start.timeout_s);
+    if (!p_.store.publish(slot)) return Decision::drop(DropReason::flow_insert_failed);
+
+    if (draft.dnat_rule != kNoRule) count(policy, p_.worker, draft.dnat_rule, p);
+    if (draft.snat_rule != kNoRule) count(policy, p_.worker, draft.snat_rule, p);
+    p.slot = slot;
+    p.generation = h.generation;
+    p.direction = Direction::original;
+    p.fresh = true;
+    return {};
+}
+
+void FlowCreator::count(const Policy& policy, unsigned worker, std::uint32_t rule, const Packet& p) noexcept {
+    RuleCounter& c = policy.counter(worker, rule);
+    c.packets.add();
+    c.bytes.add(p.l3_bytes);
+}
+
+}  // namespace sluice

@@ -1,0 +1,77 @@
+// The first packet of a flow: expectation → admit → DNAT → route → filter → SNAT and port → fill the slot → publish both
+// keys. A packet that hits a flow never comes here.
+//
+// When the reply tuple's home is another worker, that worker alone may choose the port: the packet visits it
+// (`hand_over`), `answer_stub_request` runs there, and `finish` here makes the flow. Nothing is reserved here while the
+// packet is away, so a lost packet leaks nothing here; a second packet of the same flow that overtakes it is resolved
+// in `finish` (the first to finish wins, the other's stub is withdrawn).
+//
+// Owner: one worker. Everything it uses belongs to that worker or is a publication.
+#pragma once
+
+#include <cstdint>
+
+#include "dataplane/flow/handoff_note.hh"
+#include "dataplane/flow/packet.hh"
+#include "dataplane/ingress/home.hh"
+#include "dataplane/ingress/port_table.hh"
+#include "dataplane/lookup/flow_store.hh"
+#include "dataplane/policy/decision.hh"
+#include "dataplane/policy/expect_table.hh"
+#include "dataplane/policy/nat_decide.hh"
+#include "dataplane/policy/port_choice.hh"
+#include "dataplane/policy/routes.hh"
+
+namespace sluice {
+
+class FlowCreator {
+public:
+    struct Parts {
+        std::uint8_t worker;
+        FlowStore& store;
+        ExpectTable& expectations;
+        FastRandom& random;
+        const RouteTable& routes;
+        const PortTable& ports;
+        const HomeMap& homes;
+        WorkerCounters& counters;
+    };
+    explicit FlowCreator(const Parts& parts) noexcept
+        : p_(parts), chooser_(parts.store, parts.expectations, parts.random, parts.counters) {}
+
+    /// A packet without a flow. With `go`, either p.slot is its new flow (p.state NEW or RELATED), or the packet is
+    /// INVALID, was accepted as such, and travels on untranslated with p.slot == kNoSlot.
+    [[nodiscard]] Decision create(Packet& p, const Policy& policy, Now now) noexcept;
+
+    /// On the worker that is the reply tuple's home: chooses and keeps a stub; the note becomes the answer.
+    void answer_stub_request(HandoffNote& note, const FlowKey& original) noexcept;
+
+    /// Back on the owner with the answer.
+    [[nodiscard]] Decision finish(Packet& p, const Policy& policy, Now now) noexcept;
+
+private:
+    struct Draft {
+        FlowKey tuple{};   // after DNAT
+        FlowKey reply{};
+        const NatRule* dnat = nullptr;
+        const NatRule* snat = nullptr;
+        bool expected = false;
+        Expectation expectation{};
+        std::uint8_t stub_worker = 255;
+        std::uint32_t snat_rule = kNoRule, dnat_rule = kNoRule;
+        std::uint32_t cached_rule = kNoRule;
+    };
+    [[nodiscard]] Decision route(Packet& p, Ip4 destination) noexcept;
+    [[nodiscard]] Decision pass_invalid(Packet& p, const Policy& policy) noexcept;
+    [[nodiscard]] Decision choose_source(Packet& p, const Policy& policy, Draft& draft, unsigned attempt) noexcept;
+    [[nodiscard]] Decision make(Packet& p, const Policy& policy, const Draft& draft, Now now) noexcept;
+    [[nodiscard]] bool make_room(const Policy& policy, Now now) noexcept;
+    [[nodiscard]] std::uint8_t reply_home(PortIndex out_port, const FlowKey& reply) const noexcept;
+    static void count(const Policy& policy, unsigned worker, std::uint32_t rule, const Packet& p) noexcept;
+
+    Parts p_;
+    PortChooser chooser_;
+    std::uint32_t round_robin_ = 0;
+};
+
+}  // namespace sluice

@@ -1,0 +1,55 @@
+// The filter's verdict on a packet, from the flow's cache or judged now.
+//
+// Filter rules are judged per packet, as in Linux. The cache makes that cheap and may never change a verdict: it holds
+// one accept per direction, with the packet state, ports and generation it was judged for, and the rule whose counters a
+// hit adds to. Any mismatch judges again. INVALID packets have no flow and so no cache; a path on which a rule logs is
+// not cached; drops and rejects are judged every time.
+//
+// Owner: the flow's worker.
+#pragma once
+
+#include "dataplane/flow/packet.hh"
+#include "dataplane/policy/decision.hh"
+#include "dataplane/policy/rule_match.hh"
+
+namespace sluice {
+
+/// The chain a packet passes: to the box, from it, or through it.
+[[nodiscard]] constexpr Chain chain_of(const Packet& p) noexcept {
+    if (p.local_out) return Chain::output;
+    return p.out_port == kKernelPort ? Chain::input : Chain::forward;
+}
+
+/// Judges `tuple` (the packet after DNAT, before SNAT) in state p.state between p.in_port and p.out_port, counts the
+/// deciding rule, and fills `cache` (may be nullptr) when the verdict may be served again.
+[[nodiscard]] Decision judge_packet(const Policy& policy, unsigned worker, const Packet& p, const FlowKey& tuple,
+                                    VerdictCache* cache, WorkerCounters& counters) noexcept;
+
+/// True when `cache` answers for this packet: accepted and counted.
+[[nodiscard]] inline bool served_from_cache(const VerdictCache& cache, const Policy& policy, unsigned worker,
+                                            const Packet& p, WorkerCounters& counters) noexcept {
+    if (cache.policy_generation != policy.generation || cache.state != p.state || cache.in_port != p.in_port ||
+        cache.out_port != p.out_port)
+        return false;
+    RuleCounter& c = policy.counter(worker, cache.rule);
+    c.packets.add();
+    c.bytes.add(p.l3_bytes);
+    counters.verdict_cached.add();
+    return true;
+}
+
+/// The tuple that filter rules see for a packet of a flow: translated by what netfilter does before its forward hook.
+[[nodiscard]] inline FlowKey filter_tuple(const FlowKey keys[2], Direction d) noexcept {
+    // Original: DNAT done, SNAT not yet. Reply: SNAT undone, DNAT not yet.
+    const FlowKey far = invert(keys[index_of(opposite(d))]);
+    FlowKey tuple = keys[index_of(d)];
+    tuple.dst = far.dst;
+    if (tuple.kind() == L4Kind::icmp) {
+        if (d == Direction::reply) tuple.sport = far.sport;
+    } else {
+        tuple.dport = far.dport;
+    }
+    return tuple;
+}
+
+}  // namespace sluice
