@@ -21,7 +21,7 @@ struct Admission {
 };
 
 [[nodiscard]] inline Admission admission_of(const Packet& p, const Timeouts& timeouts) noexcept {
-    if (p.icmp_error) return {};
+    if (p.icmp_error || !p.trackable) return {};
     switch (l4_kind(p.proto)) {
         case L4Kind::tcp: {
             const std::uint8_t flags = p.tcp()->tcp_flags;

@@ -45,6 +45,7 @@ struct Packet {
     std::uint32_t generation = 0;  // of the slot when it was found
     std::uint32_t hash = 0;        // of `key`
     FlowKey key{};                 // as it arrived
+    bool fresh = false;            // made its flow in this burst: policy has judged it already
 
     [[nodiscard]] rte_ipv4_hdr* ip() const noexcept { return reinterpret_cast<rte_ipv4_hdr*>(l3); }
     [[nodiscard]] rte_tcp_hdr* tcp() const noexcept { return reinterpret_cast<rte_tcp_hdr*>(l4); }

@@ -112,6 +112,7 @@ bool FlowStore::publish(SlotIndex slot) noexcept {
 void FlowStore::kill(SlotIndex slot, DeathCause cause) noexcept {
     FlowHot& h = hot_[slot];
     FlowCold& c = cold_[slot];
+    if (h.has(status::kHelper) && death_hook_ != nullptr) death_hook_(death_context_, slot);
     table_.erase(c.key[0], c.hash[0]);
     if (c.stub_worker == 255) table_.erase(c.key[1], c.hash[1]);
     account(h, false);

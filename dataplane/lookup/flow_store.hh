@@ -91,6 +91,13 @@ public:
         return hot_[slot].lifetime.load().deadline_ms() <= now.ms;
     }
 
+    /// Called by kill() for flows with status::kHelper, before their keys go. Set once, at start.
+    using DeathHook = void (*)(void* context, SlotIndex slot) noexcept;
+    void on_helper_death(DeathHook hook, void* context) noexcept {
+        death_hook_ = hook;
+        death_context_ = context;
+    }
+
     // --- state that gauges follow
     void set_tcp_state(SlotIndex slot, TcpState state) noexcept;
     void set_status(SlotIndex slot, std::uint8_t bits) noexcept;
@@ -130,6 +137,8 @@ private:
     SlotIndex pending_tail_ = kNoSlot;
     SlotIndex hand_ = 0;
     std::uint32_t next_id_ = 1;
+    DeathHook death_hook_ = nullptr;
+    void* death_context_ = nullptr;
     std::uint8_t self_ = 0;
     std::vector<Ring<PeerMessage>*> peers_;
 };

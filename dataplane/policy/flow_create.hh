@@ -43,6 +43,9 @@ public:
     /// INVALID, was accepted as such, and travels on untranslated with p.slot == kNoSlot.
     [[nodiscard]] Decision create(Packet& p, const Policy& policy, Now now) noexcept;
 
+    /// A packet that conntrack calls INVALID: judged as such between its ports, never translated.
+    [[nodiscard]] Decision pass_invalid(Packet& p, const Policy& policy) noexcept;
+
     /// On the worker that is the reply tuple's home: chooses and keeps a stub; the note becomes the answer.
     void answer_stub_request(HandoffNote& note, const FlowKey& original) noexcept;
 
@@ -62,7 +65,6 @@ private:
         std::uint32_t cached_rule = kNoRule;
     };
     [[nodiscard]] Decision route(Packet& p, Ip4 destination) noexcept;
-    [[nodiscard]] Decision pass_invalid(Packet& p, const Policy& policy) noexcept;
     [[nodiscard]] Decision choose_source(Packet& p, const Policy& policy, Draft& draft, unsigned attempt) noexcept;
     [[nodiscard]] Decision make(Packet& p, const Policy& policy, const Draft& draft, Now now) noexcept;
     [[nodiscard]] bool make_room(const Policy& policy, Now now) noexcept;

@@ -1,0 +1,49 @@
+// A slice of a worker's flows, copied by the worker for control: a listing goes through the slots in pieces of bounded
+// work per worker loop and never stops the traffic. A copy is whole: it can also be sent to another box.
+//
+// Control owns the slice, posts an `OrderKind::list` that points to it and keeps off until `done`.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+
+#include "dataplane/flow/expectation.hh"
+#include "dataplane/flow/flow_entry.hh"
+
+namespace sluice {
+
+struct FlowCopy {
+    FlowKey key[2]{};
+    std::uint64_t packets[2]{};
+    std::uint64_t bytes[2]{};
+    Lifetime lifetime{};
+    TimeMs created_ms = 0;
+    SlotIndex slot = kNoSlot;
+    std::uint32_t generation = 0;
+    std::uint32_t snat_rule = kNoRule, dnat_rule = kNoRule;
+    std::uint32_t nat_generation = 0;
+    std::uint32_t mark = 0;
+    std::uint32_t id = 0;
+    TcpState tcp_state{};
+    L4Kind kind{};
+    std::uint8_t status = 0;
+};
+
+struct ListSlice {
+    static constexpr unsigned kMaxFlows = 128;      ///< copied at most
+    static constexpr unsigned kMaxSlotsLooked = 2048;  ///< slots looked at, at most
+    enum class What : std::uint8_t { flows, expectations };
+
+    // control fills in before posting
+    What what = What::flows;
+    SlotIndex from = 0;
+    // the worker fills in, then sets `done`
+    std::array<FlowCopy, kMaxFlows> flows{};
+    std::array<Expectation, kMaxFlows> expectations{};
+    unsigned count = 0;
+    SlotIndex next = kNoSlot;  ///< where to go on; kNoSlot: that was all
+    std::atomic<bool> done{false};  ///< writer: worker (release) / reader: control (acquire)
+};
+
+}  // namespace sluice
