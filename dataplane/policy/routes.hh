@@ -1,6 +1,7 @@
 // Routes, next hops and the box's own addresses as workers see them. Control writes (from netlink), workers read.
 //
-//  * routes: an rte_lpm updated in place; what it returns is a next hop id.
+//  * routes: an rte_lpm updated in place (its freed groups wait for grace periods by themselves); what it returns is a
+//    next hop id. rte_lpm knows no prefix of length 0, so the default route stands beside it.
 //  * next hops: an array of pointers, replaced entry by entry, the old entry freed after a grace period. A neighbour
 //    that answered is a /32 in the LPM, so that one lookup gives the MAC.
 //  * addresses: one immutable object, swapped as a whole.
@@ -9,13 +10,13 @@
 // ARP and route churn therefore never start a policy generation.
 #pragma once
 
-#include <rte_lpm.h>
-
 #include <array>
 #include <atomic>
 #include <cstdint>
 #include <memory>
 #include <vector>
+
+#include <rte_lpm.h>
 
 #include "dataplane/base/publication.hh"
 #include "dataplane/base/types.hh"
@@ -36,11 +37,11 @@ enum class HopKind : std::uint8_t {
 struct NextHop {
     HopKind kind = HopKind::blackhole;
     PortIndex out_port = kNoPort;
-    bool resolved = false;         ///< neighbour: `mac` is valid
-    bool failed = false;           ///< neighbour: the kernel gave up asking
+    bool resolved = false;  ///< neighbour: `mac` is valid
+    bool failed = false;    ///< neighbour: the kernel gave up asking
     MacAddress mac{};
-    Ip4 address{};                 ///< neighbour: whose MAC; connected: unused
-    Ip4 preferred_source{};        ///< RTA_PREFSRC, or zero
+    Ip4 address{};                       ///< neighbour: whose MAC; connected: unused
+    Ip4 preferred_source{};              ///< RTA_PREFSRC, or zero
     std::vector<std::uint32_t> members;  ///< multipath: next hop ids, repeated by weight
 };
 
@@ -70,7 +71,8 @@ struct RouteView {
 class RouteTable {
 public:
     /// Throws std::runtime_error when memory is short (start-up only). `name` is unique in the process.
-    RouteTable(const char* name, GracePeriods& grace, std::uint32_t max_routes, std::uint32_t max_next_hops, int socket);
+    RouteTable(const char* name, GracePeriods& grace, std::uint32_t max_routes, std::uint32_t max_next_hops,
+               int socket);
     ~RouteTable();
     RouteTable(const RouteTable&) = delete;
     RouteTable& operator=(const RouteTable&) = delete;
@@ -84,12 +86,15 @@ public:
     }
     [[nodiscard]] const Addresses& addresses() const noexcept { return *addresses_.load(); }
 
-    // --- control thread
-    /// Adds or replaces a next hop; returns its id, 0 when the array is full.
+    // --- control thread. What changes a route raises the epoch by itself.
+    /// Adds a next hop; returns its id, 0 when the array is full.
     std::uint32_t add_hop(NextHop hop);
+    /// Puts new facts behind an id in use (a neighbour answered, moved or failed). Unknown ids are ignored.
     void replace_hop(std::uint32_t id, NextHop hop);
+    /// Remove the routes to it first. The id is given out again only after a grace period, so that no packet on its way
+    /// finds another hop behind it.
     void remove_hop(std::uint32_t id);
-    /// False when rte_lpm is full or refuses.
+    /// Adds, or points an existing prefix elsewhere. False when rte_lpm is full or `hop_id` is not in use.
     bool add_route(Ip4 prefix, std::uint8_t length, std::uint32_t hop_id);
     void remove_route(Ip4 prefix, std::uint8_t length);
     void publish_addresses(std::unique_ptr<const Addresses> addresses);
@@ -100,7 +105,8 @@ private:
     rte_lpm* lpm_ = nullptr;
     std::uint32_t max_hops_ = 0;
     std::unique_ptr<std::atomic<const NextHop*>[]> hops_;
-    std::vector<std::uint32_t> free_ids_;
+    std::atomic<std::uint32_t> default_hop_{kNoNextHop};
+    std::shared_ptr<std::vector<std::uint32_t>> free_ids_;  // shared with frees that wait for a grace period
     std::atomic<std::uint32_t> epoch_{1};
     Publication<Addresses> addresses_;
 };

@@ -1,0 +1,50 @@
+#include "dataplane/worker/kernel_interface.hh"
+
+#include <algorithm>
+#include <cstring>
+#include <net/if.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+namespace sluice {
+
+namespace {
+
+/// One ioctl about `name`; false when it fails.
+bool ask(unsigned long request, const std::string& name, ifreq& answer) {
+    std::memcpy(answer.ifr_name, name.data(), std::min(name.size(), std::size_t{IFNAMSIZ - 1}));
+    const int fd = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) return false;
+    const bool done = ::ioctl(fd, request, &answer) == 0;
+    ::close(fd);
+    return done;
+}
+
+}  // namespace
+
+bool interface_exists(const std::string& name) {
+    return ::if_nametoindex(name.c_str()) != 0;
+}
+
+std::uint16_t interface_mtu(const std::string& name) {
+    ifreq request{};
+    if (!ask(SIOCGIFMTU, name, request)) return 0;
+    return static_cast<std::uint16_t>(std::clamp(request.ifr_mtu, 0, 65535));
+}
+
+bool interface_running(const std::string& name) {
+    ifreq request{};
+    return ask(SIOCGIFFLAGS, name, request) && (request.ifr_flags & IFF_UP) != 0 &&
+           (request.ifr_flags & IFF_RUNNING) != 0;
+}
+
+bool set_interface_up(const std::string& name) {
+    ifreq request{};
+    if (!ask(SIOCGIFFLAGS, name, request)) return false;
+    if ((request.ifr_flags & IFF_UP) != 0) return true;
+    request.ifr_flags = static_cast<short>(request.ifr_flags | IFF_UP);
+    return ask(SIOCSIFFLAGS, name, request);
+}
+
+}  // namespace sluice
