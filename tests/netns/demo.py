@@ -18,10 +18,10 @@ from lab.machine import LabError  # noqa: E402
 
 COLOURS = sys.stdout.isatty()
 PICTURE = """
-    inside 192.168.1.0/24                                   outside 203.0.113.0/24
-    in1 192.168.1.10  FTP, web, iperf3 clients  ┐          ┌  out1 203.0.113.10  FTP, web, iperf3 servers
+    inside 192.168.1.0/24                                       outside 203.0.113.0/24
+    in1 192.168.1.10  FTP, web, iperf3 clients ─┐            ┌─ out1 203.0.113.10  FTP, web, iperf3 servers
                                                 ├─ {box} ─┤
-    in2 192.168.1.20  published servers         ┘          └  out2 203.0.113.20  clients of the published servers
+    in2 192.168.1.20  published servers ────────┘            └─ out2 203.0.113.20  clients of what in2 publishes
 """
 METRICS = ("flows", "packets", "drop", "ftp", "expectation", "policy_generation", "reload")
 
@@ -156,7 +156,7 @@ def perform(lab, show):
 def play(lab):
     print(f"\n{paint('1', 'It keeps running until Ctrl-C.')} In another terminal (as root):")
     for title, host in (("inside client", lab.in1), ("outside server", lab.out1), ("the box", lab.box_host)):
-        print(f"    {title:<16} ip netns exec {host.name} bash")
+        print(f"    {title:<16} nsenter --net=/run/netns/{host.name} bash")
     if lab.box.kind == "sluice":
         control = f"{lab.box.ctl} --socket {lab.box.socket_path}"
         print(f"    connections      {control} conntrack -L")

@@ -13,9 +13,7 @@ BOXES = ("sluice",)
 
 def provoke(lab):
     """Every kind of packet from the inside to the outside, also with the box's MAC known and fixed."""
-    for device, address in (("l1", config.INSIDE_BOX),):
-        text = lab.box_host.run("cat", f"/sys/class/net/{device}/address").strip()
-        lab.in1.ip("neigh", "replace", address, "lladdr", text, "dev", "eth0", "nud", "permanent")
+    lab.in1.ip("neigh", "replace", config.INSIDE_BOX, "lladdr", config.INSIDE_MAC, "dev", "eth0", "nud", "permanent")
     try:
         ping(lab.in1, config.OUT1, 2)
         udp_spray(lab.in1, config.OUT1, 20000, 20, 0.2)

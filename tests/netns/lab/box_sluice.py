@@ -1,7 +1,6 @@
 """sluiced in the middle, on AF_XDP (copy mode on veth), in the box's namespace.
 
-What AF_XDP needs here: a mount of bpffs at /sys/fs/bpf (libxdp keeps its programs there; `ip netns exec` gives the
-process a fresh /sys without one), RLIMIT_MEMLOCK lifted, offloads off on the other end of the veth, and queue 0 only,
+What AF_XDP needs here: a mount of bpffs at /sys/fs/bpf (libxdp keeps its programs there), RLIMIT_MEMLOCK lifted, offloads off on the other end of the veth, and queue 0 only,
 for a veth pair has one. The bpffs is one mount for the life of the laboratory, bound into every sluiced, so that what
 a killed one has pinned is there for the next, as on a real machine.
 """
@@ -14,7 +13,9 @@ import urllib.request
 from . import config as config_module
 from .machine import LabError, sh, wait_until
 
-MOUNT = 'mount --bind "$1" /sys/fs/bpf && shift && exec "$@"'
+# In a mount namespace of its own: the /sys of the box's network, and our bpffs in it.
+MOUNT = ('mount --make-rprivate /sys 2>/dev/null; mount -t sysfs sysfs /sys && mount --bind "$1" /sys/fs/bpf && '
+         'shift && exec "$@"')
 
 
 class SluiceBox:
@@ -31,6 +32,8 @@ class SluiceBox:
         self.config_path = lab.path("sluice.yaml")
         self.socket_path = lab.path("control.sock")
         self.process = None
+        # In a chroot / is no mount point, and unshare cannot make it private.
+        self.propagation = "private" if self.host.succeeds("unshare", "--mount", "true") else "unchanged"
         self.bpf = lab.path("bpf")
         os.mkdir(self.bpf)
         sh("mount", "-t", "bpf", "bpf", self.bpf)
@@ -43,7 +46,8 @@ class SluiceBox:
             handle.write(config_module.yaml(full))
 
     def command(self, *words):
-        return self.host.command("sh", "-c", MOUNT, "sh", self.bpf, *words)
+        return self.host.command("unshare", "--mount", "--propagation", self.propagation, "sh", "-c", MOUNT, "sh",
+                                 self.bpf, *words)
 
     def start(self, config=None, wait=True):
         self.write(config or config_module.base())

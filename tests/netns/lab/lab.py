@@ -36,7 +36,7 @@ class Lab(Machine):
         for host in (self.in1, self.in2):
             host.ip("route", "add", "default", "via", config.INSIDE_BOX)
         self.box_host = self.host("box")
-        for device, bridge, mac in (("l1", "brin", "02:00:00:00:01:01"), ("w1", "brout", "02:00:00:00:02:01")):
+        for device, bridge, mac in (("l1", "brin", config.INSIDE_MAC), ("w1", "brout", config.OUTSIDE_MAC)):
             self.wire(self.box_host, device, switch, f"p-{device}", mac)
             switch.ip("link", "set", f"p-{device}", "master", bridge)
         switch.sysctl("net.ipv6.conf.all.disable_ipv6", 1)

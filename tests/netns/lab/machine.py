@@ -110,7 +110,8 @@ class Host:
         self.ip("link", "set", "lo", "up")
 
     def command(self, *words):
-        return ["ip", "netns", "exec", self.name, *words]
+        # Not `ip netns exec`: it wants to remount /, which a chroot cannot.
+        return ["nsenter", f"--net=/run/netns/{self.name}", *words]
 
     def run(self, *words, check=True, timeout=60, text=True, stdin=None):
         return sh(*self.command(*words), check=check, timeout=timeout, text=text, stdin=stdin)
@@ -120,7 +121,7 @@ class Host:
                               stdin=subprocess.DEVNULL, timeout=timeout).returncode == 0
 
     def ip(self, *words):
-        return sh("ip", "-n", self.name, *words)
+        return self.run("ip", *words)
 
     def spawn(self, name, *words, stdin=None):
         return self.machine.spawn(f"{self.short}-{name}", self.command(*words), stdin=stdin)
