@@ -176,10 +176,12 @@ void Ports::Device::configure(rte_mempool* pool, std::vector<std::string>& remar
     const auto node = static_cast<unsigned>(socket());
     for (std::uint16_t q = 0; q < rx_queues_; ++q) {
         error = rte_eth_rx_queue_setup(id_, q, rx_descriptors_, node, nullptr, pool);
-        if (error == -EBUSY)
-            fail("queue " + std::to_string(q) + " of " + interface_ + " is in use by another program", -error);
         if (error == -EPERM || error == -EACCES)
             fail("no rights to attach to " + interface_ + ": run as root or with CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF");
+        if (error != 0 && is("net_af_xdp"))
+            throw QueueBusy("port " + config_.name + " (" + config_.device + "): cannot attach to queue " +
+                            std::to_string(q) + " of " + interface_ +
+                            "; does another AF_XDP program use it? (see the driver's log lines)");
         if (error != 0) fail("receive queue " + std::to_string(q) + " cannot be set up", -error);
     }
     for (std::uint16_t q = 0; q < tx_queues_; ++q) {

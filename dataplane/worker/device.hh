@@ -4,11 +4,20 @@
 // Failure policy: std::runtime_error, one line.
 #pragma once
 
+#include <stdexcept>
+
 #include <rte_ethdev.h>
 
 #include "dataplane/worker/ports.hh"
 
 namespace sluice {
+
+/// An AF_XDP queue could not be had. The kernel takes the sockets of a process that died apart in its own time, so this
+/// may pass; but a second try on the same device fails for good and loses the buffers of its fill ring (DPDK 22.11),
+/// so whoever tries again starts from the beginning.
+struct QueueBusy : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
 
 class Ports::Device {
 public:

@@ -1,7 +1,9 @@
 #include "dataplane/worker/ports.hh"
 
 #include <algorithm>
+#include <chrono>
 #include <stdexcept>
+#include <thread>
 
 #include <rte_common.h>
 #include <rte_errno.h>
@@ -13,16 +15,34 @@ namespace sluice {
 
 namespace {
 
+// Together two seconds, for queues that a dead process still holds.
+constexpr unsigned kBusyTries = 20;
+constexpr std::chrono::milliseconds kBusyPause{100};
 constexpr unsigned kPoolCache = 512;  // buffers that each lcore keeps at hand
 
 }  // namespace
 
 Ports::Ports(std::span<const PortConfig> ports, const HomeMap& homes, PortTable& table, const BufferDemand& demand)
     : workers_(homes.workers()), homes_(homes), table_(table) {
+    for (unsigned tries = kBusyTries;; --tries) {
+        try {
+            open(ports, demand);
+            break;
+        } catch (const QueueBusy&) {
+            if (tries == 1) throw;
+            devices_.clear();
+            pools_.clear();
+            remarks_.clear();
+            std::this_thread::sleep_for(kBusyPause);
+        }
+    }
+    fill_table(ports);
+}
+
+void Ports::open(std::span<const PortConfig> ports, const BufferDemand& demand) {
     open_devices(ports);
     make_pools(ports, demand);
     for (const auto& device : devices_) device->configure(pools_.at(device->socket()).get(), remarks_);
-    fill_table(ports);
 }
 
 Ports::~Ports() {

@@ -110,6 +110,7 @@ private:
         void operator()(rte_mempool* pool) const noexcept { rte_mempool_free(pool); }
     };
     [[nodiscard]] const Device& device_of(PortIndex port) const noexcept;
+    void open(std::span<const PortConfig> ports, const BufferDemand& demand);
     void open_devices(std::span<const PortConfig> ports);
     void make_pools(std::span<const PortConfig> ports, const BufferDemand& demand);
     void fill_table(std::span<const PortConfig> ports);
