@@ -11,9 +11,7 @@
 #include <utility>
 
 #include "control/linux/kernel.hh"
-
-struct nl_msg;
-struct nl_sock;
+#include "control/linux/rtnl_socket.hh"
 
 namespace sluice {
 
@@ -40,12 +38,10 @@ public:
     void neighbour_seen(const NeighbourInfo& neighbour, bool gone);
 
 private:
-    struct Socket;
-
-    explicit RtnlRequests(std::unique_ptr<Socket> socket);
+    explicit RtnlRequests(std::unique_ptr<RtnlSocket> socket);
     MaybeFailure use_neighbour(IfIndex ifindex, Ip4 address, bool managed);
 
-    std::unique_ptr<Socket> socket_;
+    std::unique_ptr<RtnlSocket> socket_;
     std::map<RouteKey, RouteInfo> own_routes_;  ///< with kOwnProtocol, in the main table
     std::set<std::pair<IfIndex, Ip4>> kept_;    ///< by keep_neighbour
 };
