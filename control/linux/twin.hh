@@ -12,7 +12,6 @@
 #include <vector>
 
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/posix/stream_descriptor.hpp>
 
 #include "control/linux/kernel.hh"
 
@@ -57,11 +56,9 @@ private:
 
     Twin(boost::asio::io_context& io, KernelRequests& requests, std::string name, IfIndex ifindex, int fd);
 
-    boost::asio::io_context& io_;
     KernelRequests& requests_;
     std::string name_;
     IfIndex ifindex_;
-    int fd_;
     std::vector<Ip4Prefix> own_addresses_;  ///< set by this object; for kernels that do not keep IFA_PROTO
     TwinCounters counters_;
     std::shared_ptr<Reader> reader_;  ///< also held by the wait in progress, which outlives a deleted twin
