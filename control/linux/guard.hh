@@ -46,7 +46,7 @@ public:
 
 private:
     explicit Guard(nft_ctx* nft);
-    MaybeFailure run(const std::string& commands, const char* what);
+    MaybeFailure run(const std::string& commands, const std::string& what);
 
     nft_ctx* nft_;
 };
