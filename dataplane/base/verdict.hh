@@ -58,7 +58,7 @@ namespace sluice {
     X(flow_stale, "handed-over flow was gone when the packet reached its owner")                        \
     X(tcp_invalid, "TCP packet that the state table forbids was not filtered but cannot be tracked")    \
     X(alg_malformed, "helper could not make sense of a command it must rewrite")                        \
-    X(alg_hold_expired, "second half of a split command never came")                                    \
+    X(alg_out_of_order, "data behind a command of which a part is still missing")                       \
     X(alg_no_room, "rewritten payload does not fit the packet")                                         \
     /* transmit */                                                                                      \
     X(ttl_exceeded, "TTL reached zero")                                                                 \

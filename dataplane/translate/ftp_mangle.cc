@@ -1,0 +1,78 @@
+// See ftp_mangle.hh.
+#include "dataplane/translate/ftp_mangle.hh"
+
+#include <array>
+#include <charconv>
+#include <cstring>
+
+namespace sluice {
+namespace {
+
+/// Appends to a buffer that is large enough for every form.
+class Text {
+public:
+    void number(unsigned value) noexcept {
+        at_ = static_cast<std::size_t>(std::to_chars(room_.data() + at_, room_.data() + room_.size(), value).ptr -
+                                       room_.data());
+    }
+    void character(char c) noexcept { room_[at_++] = c; }
+    void address(Ip4 address, char separator) noexcept {
+        const auto host = address.host();
+        for (unsigned shift = 24;; shift -= 8) {
+            number((host >> shift) & 0xffU);
+            if (shift == 0) return;
+            character(separator);
+        }
+    }
+    [[nodiscard]] std::string_view view() const noexcept { return {room_.data(), at_}; }
+
+private:
+    std::array<char, kMaxHostPort> room_{};
+    std::size_t at_ = 0;
+};
+
+}  // namespace
+
+std::size_t format_host_port(FtpKind kind, Ip4 address, Be16 port, char delimiter, std::span<char> out) noexcept {
+    Text text;
+    switch (kind) {
+        case FtpKind::port:
+        case FtpKind::pasv_reply:
+            text.address(address, ',');
+            text.character(',');
+            text.number(port.host() >> 8U);
+            text.character(',');
+            text.number(port.host() & 0xffU);
+            break;
+        case FtpKind::eprt:
+            text.address(address, '.');
+            text.character(delimiter);
+            text.number(port.host());
+            break;
+        case FtpKind::epsv_reply:
+            text.number(port.host());
+            break;
+        case FtpKind::unknown:
+        case FtpKind::eprt_ipv6:
+        case FtpKind::epsv:
+        case FtpKind::epsv_all:
+        case FtpKind::protocol_refused:
+            return 0;
+    }
+    const auto written = text.view();
+    if (written.size() > out.size()) return 0;
+    std::memcpy(out.data(), written.data(), written.size());
+    return written.size();
+}
+
+std::optional<std::size_t> replace_in_payload(std::span<char> payload, std::size_t length, std::size_t begin,
+                                              std::size_t end, std::string_view replacement) noexcept {
+    if (length > payload.size() || begin > end || end > length) return std::nullopt;
+    const auto kept = length - (end - begin);
+    if (replacement.size() > payload.size() - kept) return std::nullopt;
+    std::memmove(payload.data() + begin + replacement.size(), payload.data() + end, length - end);
+    if (!replacement.empty()) std::memcpy(payload.data() + begin, replacement.data(), replacement.size());
+    return kept + replacement.size();
+}
+
+}  // namespace sluice
