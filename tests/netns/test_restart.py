@@ -1,4 +1,6 @@
 """Starting and stopping, also the hard way; twins and their addresses survive."""
+import os
+
 from lab import config
 from lab.clients import ping
 
@@ -60,9 +62,41 @@ def case_without_hugepages(lab):
 case_without_hugepages.boxes = ("sluice",)
 
 
+def case_without_rights(lab):
+    """without any capability sluiced says why it will not run"""
+    lab.box.stop()
+    refused = lab.spawn("refused", lab.box.command("setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs",
+                                                   "--reuid=0", "--clear-groups", lab.box.daemon, "--config",
+                                                   lab.box.config_path))
+    status = refused.wait(20)
+    assert status > 0 and refused.log().strip(), (status, refused.log())
+    lab.start()
+    assert ping(lab.in1, config.OUT1) == 3
+
+
+case_without_rights.boxes = ("sluice",)
+
+
+def case_broken_configuration(lab):
+    """a configuration with mistakes: every one with its place, an exit status, nothing started"""
+    lab.box.stop()
+    broken = config.base()
+    broken["nat"][0]["snta"] = broken["nat"][0].pop("snat")
+    broken["ports"][0]["role"] = "upside-down"
+    lab.box.start(broken, wait=False)
+    process, lab.box.process = lab.box.process, None
+    assert process.wait(20) > 0
+    assert "snta" in process.log() and "upside-down" in process.log(), process.log()
+    assert "sluice.yaml:" in process.log(), process.log()
+    lab.start()
+    assert ping(lab.in1, config.OUT1) == 3
+
+
+case_broken_configuration.boxes = ("sluice",)
+
+
 def case_stop_is_clean(lab):
     """after SIGTERM the control socket is gone"""
-    import os
     lab.box.stop()
     assert not os.path.exists(lab.box.socket_path)
     lab.start()

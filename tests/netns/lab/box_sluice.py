@@ -31,7 +31,7 @@ class SluiceBox:
                 raise LabError(f"{program} is not there; build it first (ninja -C {build})")
         self.config_path = lab.path("sluice.yaml")
         self.socket_path = lab.path("control.sock")
-        self.process = None
+        self.process = self.last = None
         # In a chroot / is no mount point, and unshare cannot make it private.
         self.propagation = "private" if self.host.succeeds("unshare", "--mount", "true") else "unchanged"
         self.bpf = lab.path("bpf")
@@ -53,7 +53,7 @@ class SluiceBox:
         self.write(config or config_module.base())
         # Hostile on purpose: an administrator may have left forwarding on, and sluiced's guard must hold.
         self.host.sysctl("net.ipv4.ip_forward", 1)
-        self.process = self.lab.spawn("sluiced", self.command(self.daemon, "--config", self.config_path))
+        self.process = self.last = self.lab.spawn("sluiced", self.command(self.daemon, "--config", self.config_path))
         if wait:
             wait_until("sluiced's control socket", self.answers, 30)
 
@@ -118,4 +118,5 @@ class SluiceBox:
         return self.host.inside(fetch)
 
     def log(self):
-        return self.process.log(60) if self.process else ""
+        """The end of the log of the sluiced that runs, or ran last."""
+        return self.last.log(60) if self.last else ""
