@@ -36,8 +36,10 @@ struct HandoffNote {
     std::uint32_t policy_generation = 0;  ///< of the rule numbers below
     std::uint32_t snat_rule = kNoRule;
     std::uint32_t dnat_rule = kNoRule;
-    FlowKey reply{};                   ///< stub_request: wanted; stub_answer: taken. stub_hit: the original tuple
+    FlowKey reply{};                   ///< stub_request: wanted; stub_answer: taken. stub_hit: the original tuple.
+                                       ///< held packets: the tuple as it arrived
     Ip4 next_hop_address{};            ///< held packets: whose MAC they wait for
+    std::uint32_t next_hop = kNoNextHop;  ///< held packets: where the route led, to be checked against the address
     SlotIndex master = kNoSlot;        ///< expected: the flow whose helper announced it
     std::uint32_t master_generation = 0;
 };

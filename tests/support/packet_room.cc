@@ -13,7 +13,7 @@ namespace {
 /// One pool for the process; rooms come and go.
 rte_mempool* shared_pool() {
     static rte_mempool* const pool =
-        rte_pktmbuf_pool_create("packet-room", 1023, 0, kMbufPrivateBytes, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+        rte_pktmbuf_pool_create("packet-room", 2047, 0, kMbufPrivateBytes, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
     if (pool == nullptr) throw std::runtime_error("no memory for the tests' packet pool");
     return pool;
 }

@@ -1,0 +1,47 @@
+#include "dataplane/transmit/icmp_error.hh"
+
+#include <algorithm>
+#include <cstring>
+
+#include "dataplane/transmit/answer_frame.hh"
+
+namespace sluice {
+
+namespace {
+
+/// 224/4 and up: multicast, reserved, broadcast.
+bool is_one_host(Ip4 a) noexcept {
+    const std::uint32_t top = a.host() >> 24;
+    return top != 0 && top != 127 && top < 224;
+}
+
+}  // namespace
+
+bool may_be_answered(const Packet& p) noexcept {
+    const auto* frame = reinterpret_cast<const rte_ether_hdr*>(p.l3 - sizeof(rte_ether_hdr));
+    if (((frame->dst_addr.addr_bytes[0] | frame->src_addr.addr_bytes[0]) & 1) != 0) return false;
+    if (p.icmp_error || !p.trackable) return false;
+    if ((Be16::from_raw(p.ip()->fragment_offset).host() & 0x1fffU) != 0) return false;
+    return is_one_host(Ip4::from_raw(p.ip()->src_addr)) && is_one_host(Ip4::from_raw(p.ip()->dst_addr));
+}
+
+rte_mbuf* build_icmp_error(rte_mempool* pool, const Packet& p, IcmpError error, Ip4 source, std::uint16_t id) noexcept {
+    constexpr unsigned kMaxPacket = 576, kHeaders = sizeof(rte_ipv4_hdr) + sizeof(rte_icmp_hdr);
+    constexpr std::uint8_t kInternetControl = 0xc0;  // RFC 1812 4.3.2.5
+    const unsigned quoted = std::min<unsigned>(p.l3_bytes, kMaxPacket - kHeaders);
+    const auto l4_bytes = static_cast<std::uint16_t>(sizeof(rte_icmp_hdr) + quoted);
+    const AnswerHeader header{source, Ip4::from_raw(p.ip()->src_addr), IpProto::icmp, kInternetControl, id, false};
+    const AnswerFrame answer = start_answer(pool, p, header, l4_bytes);
+    if (answer.mbuf == nullptr) return nullptr;
+    auto* icmp = reinterpret_cast<rte_icmp_hdr*>(answer.l4);
+    icmp->icmp_type = error.type;
+    icmp->icmp_code = error.code;
+    icmp->icmp_cksum = 0;
+    icmp->icmp_ident = 0;
+    icmp->icmp_seq_nb = be16(error.mtu).raw;  // the low half of the unused word (RFC 1191)
+    std::memcpy(answer.l4 + sizeof *icmp, p.l3, quoted);
+    icmp->icmp_cksum = checksum_of(icmp, l4_bytes);
+    return answer.mbuf;
+}
+
+}  // namespace sluice

@@ -1,0 +1,23 @@
+// Whether a packet may travel on at all: time to live and size. Asked *before* translation, so that an ICMP error
+// quotes what the sender sent (RFC 1812 5.3.1, 5.2.7.2; RFC 1191 for "fragmentation needed").
+//
+// Pure; any worker. The caller drops with the reason and sends the answer.
+#pragma once
+
+#include "dataplane/flow/packet.hh"
+#include "dataplane/policy/decision.hh"
+
+namespace sluice {
+
+/// `mtu` is the exit port's, in IP bytes. What may be fragmented (DF clear) passes: Egress cuts it. The box's own
+/// packets are not hops: their TTL is the kernel's business.
+[[nodiscard]] inline Decision check_limits(const Packet& p, std::uint16_t mtu) noexcept {
+    constexpr unsigned kDontFragment = 0x4000;
+    if (!p.local_out && p.ip()->time_to_live <= 1)
+        return Decision::drop(DropReason::ttl_exceeded, Answer::ttl_exceeded);
+    if (p.l3_bytes > mtu && (Be16::from_raw(p.ip()->fragment_offset).host() & kDontFragment) != 0)
+        return Decision::drop(DropReason::mtu_exceeded, Answer::fragmentation_needed);
+    return {};
+}
+
+}  // namespace sluice

@@ -1,0 +1,162 @@
+#include "dataplane/transmit/nexthop.hh"
+
+#include <cstring>
+
+#include <rte_ether.h>
+
+#include "dataplane/base/checksum.hh"
+#include "dataplane/ingress/parse.hh"
+#include "dataplane/translate/rewrite.hh"
+#include "dataplane/transmit/fragment.hh"
+
+namespace sluice {
+
+namespace {
+
+/// TTL is the high byte of the word that it shares with the protocol (RFC 1141, RFC 1624).
+void decrement_ttl(rte_ipv4_hdr& ip) noexcept {
+    ChecksumDelta delta;
+    const auto word = [&ip] { return be16(unsigned{ip.time_to_live} << 8 | ip.next_proto_id); };
+    const Be16 before = word();
+    --ip.time_to_live;
+    delta.replace(before, word());
+    ip.hdr_checksum = delta.apply(ip.hdr_checksum);
+}
+
+bool dont_fragment(const Packet& p) noexcept {
+    return (Be16::from_raw(p.ip()->fragment_offset).host() & 0x4000U) != 0;
+}
+
+}  // namespace
+
+void Egress::send(Packet& p, const NextHop& hop, Now now) noexcept {
+    if (p.local_out) {
+        finish(p, {});
+        return;
+    }
+    switch (hop.kind) {
+        case HopKind::neighbour:
+            if (hop.resolved)
+                finish(p, hop.mac);
+            else
+                hold(p, hop.address, now);
+            return;
+        case HopKind::connected:
+            hold(p, Ip4::from_raw(p.ip()->dst_addr), now);
+            return;
+        case HopKind::local:
+        case HopKind::blackhole:
+        case HopKind::unreachable:
+        case HopKind::prohibit:
+        case HopKind::multipath:
+            break;
+    }
+    // Policy turned these away for the packet it judged; a route that changed since then is no way out either.
+    static_cast<void>(at_.disposal.drop(p, DropReason::route_unreachable));
+}
+
+void Egress::finish(Packet& p, const MacAddress& to) noexcept {
+    const PortInfo& port = at_.ports[p.out_port];
+    if (!p.local_out) {
+        decrement_ttl(*p.ip());
+        auto* ethernet = reinterpret_cast<rte_ether_hdr*>(p.l3 - sizeof(rte_ether_hdr));
+        std::memcpy(&ethernet->dst_addr, to.bytes.data(), to.bytes.size());
+        std::memcpy(&ethernet->src_addr, port.mac.bytes.data(), port.mac.bytes.size());
+    }
+    const std::uint16_t mtu = port.mtu.load(std::memory_order_relaxed);
+    if (p.l3_bytes <= mtu) {
+        at_.tx.send(p.out_port, p.mbuf);
+        p.mbuf = nullptr;
+        return;
+    }
+    if (dont_fragment(p)) {  // it grew here, or the MTU shrank while it waited
+        static_cast<void>(at_.disposal.drop(p, DropReason::mtu_exceeded));
+        return;
+    }
+    Pieces pieces;
+    for (rte_mbuf* m : cut(p, mtu, at_.pool, at_.disposal, pieces)) at_.tx.send(p.out_port, m);
+}
+
+void Egress::hold(Packet& p, Ip4 address, Now now) noexcept {
+    HandoffNote& note = note_of(p.mbuf);
+    note = HandoffNote{};
+    note.in_port = p.in_port;
+    note.out_port = p.out_port;
+    note.next_hop_address = address;
+    note.next_hop = p.next_hop;
+    note.reply = p.key;
+    if (at_.held.hold(p.mbuf, address, p.out_port, now))
+        p.mbuf = nullptr;
+    else
+        static_cast<void>(at_.disposal.drop(p, DropReason::neighbour_queue_full));
+}
+
+void Egress::answer(const Packet& p, Answer what, std::uint16_t mtu, Now now) noexcept {
+    rte_mbuf* m = at_.answers.make(p, what, mtu, at_.routes.addresses(), now);
+    if (m == nullptr) return;
+    if (p.local_out)
+        at_.punts.punt(m, p.out_port, PuntClass::exception, at_.disposal, now);
+    else
+        at_.tx.send(p.in_port, m);
+}
+
+/// The neighbour that a held packet waits for, as it is now; nullptr when no hop speaks of it. A directly connected one
+/// is a route of its own; a gateway is behind the hop that the route named.
+const NextHop* Egress::awaited_hop(const HandoffNote& note) const noexcept {
+    for (const NextHop* hop : {at_.routes.lookup(note.next_hop_address, 0).hop,
+                               note.next_hop == kNoNextHop ? nullptr : at_.routes.hop(note.next_hop)})
+        if (hop != nullptr && hop->kind == HopKind::neighbour && hop->out_port == note.out_port &&
+            hop->address == note.next_hop_address && (hop->resolved || hop->failed))
+            return hop;
+    return nullptr;
+}
+
+/// A held packet becomes one of the burst again. False: it could not be parsed and is dropped.
+bool Egress::wake(Packet& p, rte_mbuf* m) noexcept {
+    p.mbuf = m;
+    p.in_port = note_of(m).in_port;
+    p.out_port = note_of(m).out_port;
+    switch (parse(p, at_.ports, at_.disposal)) {
+        case Arrival::forward:
+            return true;
+        case Arrival::punt:  // only if translation made control traffic of it
+            static_cast<void>(at_.disposal.drop(p, DropReason::neighbour_failed));
+            break;
+        case Arrival::gone:
+            break;
+    }
+    return false;
+}
+
+void Egress::neighbour_changed(Ip4 address, PortIndex port, Now now) noexcept {
+    at_.held.take(address, port, [&](rte_mbuf* m) {
+        const NextHop* hop = awaited_hop(note_of(m));
+        if (hop == nullptr) {
+            if (!at_.held.hold(m, address, port, now)) at_.disposal.drop(m, DropReason::neighbour_queue_full);
+        } else if (!hop->resolved) {
+            give_up(m, now);
+        } else if (Packet p; wake(p, m)) {
+            at_.disposal.counters().held_released.add();
+            finish(p, hop->mac);
+        }
+    });
+}
+
+void Egress::expire(Now now) noexcept {
+    at_.held.expire(now, [&](rte_mbuf* m) { give_up(m, now); });
+}
+
+void Egress::give_up(rte_mbuf* m, Now now) noexcept {
+    Packet p;
+    if (!wake(p, m)) return;
+    const FlowKey arrived = note_of(m).reply;
+    if (p.key.proto == arrived.proto) rewrite(p, RewritePlan::between(p.key, arrived));
+    answer(p, Answer::host_unreachable, 0, now);
+    static_cast<void>(at_.disposal.drop(p, DropReason::neighbour_failed));
+}
+
+void Egress::shutdown() noexcept {
+    at_.held.drain([&](rte_mbuf* m) { at_.disposal.drop(m, DropReason::shutdown); });
+}
+
+}  // namespace sluice

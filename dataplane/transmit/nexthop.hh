@@ -1,0 +1,62 @@
+// The way out of the box: next hop, time to live, Ethernet header, pieces where they are needed; and what happens to
+// packets whose next hop is not known yet.
+//
+// Egress brings together the parts of this room that one worker owns. It is given packets after translation and
+// consumes them. A packet that waits for a neighbour keeps its arrival Ethernet header and TTL, and its note keeps the
+// tuple it arrived with: if the neighbour never answers, the sender is told about the packet that it sent, not about
+// the translated one.
+//
+// Owner: one worker. Failure policy: drops are named; answers are subject to Answers' limits.
+#pragma once
+
+#include <rte_mempool.h>
+
+#include "dataplane/flow/packet.hh"
+#include "dataplane/ingress/port_table.hh"
+#include "dataplane/policy/routes.hh"
+#include "dataplane/transmit/held_packets.hh"
+#include "dataplane/transmit/punt.hh"
+#include "dataplane/transmit/reject.hh"
+#include "dataplane/transmit/tx.hh"
+
+namespace sluice {
+
+class Egress {
+public:
+    struct Parts {
+        const PortTable& ports;
+        const RouteTable& routes;
+        TxBuffers& tx;
+        HeldPackets& held;
+        Answers& answers;
+        Punts& punts;
+        Disposal& disposal;
+        rte_mempool* pool;  ///< for pieces
+    };
+    explicit Egress(const Parts& parts) noexcept : at_(parts) {}
+
+    /// Sends a forwarded or box-local packet by `hop` (p.out_port is the exit port). Transmitted, held or dropped: `p`
+    /// is gone afterwards. Frames of the box itself have their destination MAC from the kernel already.
+    void send(Packet& p, const NextHop& hop, Now now) noexcept;
+
+    /// Tells the sender of `p`, which is as it arrived, why it does not travel on. `p` stays the caller's.
+    void answer(const Packet& p, Answer what, std::uint16_t mtu, Now now) noexcept;
+
+    /// A neighbour answered, moved or failed (Order::neighbour_changed): what waits for it leaves or is dropped.
+    void neighbour_changed(Ip4 address, PortIndex port, Now now) noexcept;
+    /// Once per loop: gives up on neighbours that did not answer in time.
+    void expire(Now now) noexcept;
+    /// Drops what waits, when the worker stops.
+    void shutdown() noexcept;
+
+private:
+    void finish(Packet& p, const MacAddress& to) noexcept;
+    void hold(Packet& p, Ip4 address, Now now) noexcept;
+    void give_up(rte_mbuf* m, Now now) noexcept;
+    [[nodiscard]] const NextHop* awaited_hop(const HandoffNote& note) const noexcept;
+    [[nodiscard]] bool wake(Packet& p, rte_mbuf* m) noexcept;
+
+    Parts at_;
+};
+
+}  // namespace sluice

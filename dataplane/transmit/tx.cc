@@ -1,0 +1,108 @@
+#include "dataplane/transmit/tx.hh"
+
+#include <bit>
+#include <cstring>
+
+#include <rte_ethdev.h>
+#include <rte_ether.h>
+
+#include "dataplane/flow/handoff_note.hh"
+
+namespace sluice {
+
+namespace {
+
+/// False: no headroom.
+bool push_vlan(rte_mbuf* m, std::uint16_t vlan) noexcept {
+    constexpr unsigned kAddresses = 12, kTag = 4;
+    auto* old = rte_pktmbuf_mtod(m, std::uint8_t*);
+    auto* frame = reinterpret_cast<std::uint8_t*>(rte_pktmbuf_prepend(m, kTag));
+    if (frame == nullptr) return false;
+    std::memmove(frame, old, kAddresses);
+    const Be16 type = be16(0x8100), tag = be16(vlan);
+    std::memcpy(frame + kAddresses, &type.raw, 2);
+    std::memcpy(frame + kAddresses + 2, &tag.raw, 2);
+    return true;
+}
+
+}  // namespace
+
+TxBuffers::TxBuffers(const PortTable& ports, Disposal& disposal)
+    : ports_(ports), disposal_(disposal), devices_(std::make_unique<std::array<Device, kDevices>>()) {}
+
+TxBuffers::~TxBuffers() {
+    for (Device& d : *devices_)
+        if (d.count != 0) rte_pktmbuf_free_bulk(d.frames.data(), d.count);
+}
+
+void TxBuffers::use_queue(std::uint16_t device, std::uint16_t queue) noexcept {
+    (*devices_)[device].has_queue = true;
+    (*devices_)[device].queue = queue;
+}
+
+void TxBuffers::send(PortIndex out, rte_mbuf* m) noexcept {
+    const PortInfo& port = ports_[out];
+    if (!port.up.load(std::memory_order_relaxed)) {
+        disposal_.drop(m, DropReason::port_down);
+        return;
+    }
+    if (port.vlan != kNoVlan && !push_vlan(m, port.vlan)) {
+        disposal_.drop(m, DropReason::no_buffer);
+        return;
+    }
+    if ((*devices_)[port.device].has_queue) {
+        send_complete(out, m);
+    } else if (handoff_ != nullptr) {
+        HandoffNote& note = note_of(m);
+        note.kind = HandoffKind::transmit;
+        note.device = port.device;
+        note.out_port = out;
+        handoff_(context_, port.device, m);
+    } else {
+        disposal_.drop(m, DropReason::port_down);
+    }
+}
+
+void TxBuffers::send_complete(PortIndex out, rte_mbuf* m) noexcept {
+    const std::uint16_t index = ports_[out].device;
+    Device& d = (*devices_)[index];
+    if (!d.has_queue) {  // a worker that was asked by mistake must not ask on
+        disposal_.drop(m, DropReason::port_down);
+        return;
+    }
+    // What the receiving device said ends here; who owns the buffer stays.
+    m->ol_flags &= RTE_MBUF_F_EXTERNAL | RTE_MBUF_F_INDIRECT;
+    d.frames[d.count] = m;
+    d.ports[d.count] = out;
+    filled_ |= std::uint64_t{1} << index;
+    if (++d.count == kFrames) flush(index);
+}
+
+void TxBuffers::flush() noexcept {
+    while (filled_ != 0) flush(static_cast<std::uint16_t>(std::countr_zero(filled_)));
+}
+
+void TxBuffers::flush(std::uint16_t device) noexcept {
+    Device& d = (*devices_)[device];
+    filled_ &= ~(std::uint64_t{1} << device);
+    // Counted before the device may free them; what it refuses is taken back below.
+    std::array<std::uint32_t, kFrames> bytes;
+    for (unsigned i = 0; i < d.count; ++i) bytes[i] = d.frames[i]->pkt_len;
+    unsigned sent = 0;
+    for (unsigned tries = 0; sent < d.count && tries < kTries;) {
+        const std::uint16_t taken =
+            rte_eth_tx_burst(device, d.queue, d.frames.data() + sent, static_cast<std::uint16_t>(d.count - sent));
+        sent += taken;
+        if (taken == 0) ++tries;
+    }
+    WorkerCounters& counters = disposal_.counters();
+    for (unsigned i = 0; i < sent; ++i) {
+        counters.ports[d.ports[i]].tx_packets.add();
+        counters.ports[d.ports[i]].tx_bytes.add(bytes[i]);
+    }
+    counters.balance.transmitted.add(sent);
+    for (unsigned i = sent; i < d.count; ++i) disposal_.drop(d.frames[i], DropReason::tx_full);
+    d.count = 0;
+}
+
+}  // namespace sluice

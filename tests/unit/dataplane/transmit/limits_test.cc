@@ -1,0 +1,42 @@
+#include "dataplane/transmit/limits.hh"
+
+#include "tests/unit/dataplane/transmit/egress_room.hh"
+
+using namespace sluice;
+using namespace sluice::test;
+
+TEST_CASE_METHOD(EgressRoom, "TTL and size decide whether a packet travels on") {
+    struct Row {
+        const char* what;
+        PacketBuilder packet;
+        bool local_out;
+        Fate fate;
+        DropReason reason;
+        Answer answer;
+    };
+    const auto plain = udp(kClient, 1, kServer, 2);
+    const auto of_size = [&](std::size_t ip_bytes) { return udp(kClient, 1, kServer, 2).payload_bytes(ip_bytes - 28); };
+    const std::vector<Row> rows{
+        {"TTL 64", plain, false, Fate::go, {}, Answer::none},
+        {"TTL 2", PacketBuilder(plain).ttl(2), false, Fate::go, {}, Answer::none},
+        {"TTL 1", PacketBuilder(plain).ttl(1), false, Fate::drop, DropReason::ttl_exceeded, Answer::ttl_exceeded},
+        {"TTL 0", PacketBuilder(plain).ttl(0), false, Fate::drop, DropReason::ttl_exceeded, Answer::ttl_exceeded},
+        {"TTL 1 from the box itself", PacketBuilder(plain).ttl(1), true, Fate::go, {}, Answer::none},
+        {"exactly the MTU", of_size(1500).dont_fragment(), false, Fate::go, {}, Answer::none},
+        {"one byte more, DF", of_size(1501).dont_fragment(), false, Fate::drop, DropReason::mtu_exceeded,
+         Answer::fragmentation_needed},
+        {"one byte more, may be cut", of_size(1501), false, Fate::go, {}, Answer::none},
+        {"TTL comes first", of_size(1501).dont_fragment().ttl(1), false, Fate::drop, DropReason::ttl_exceeded,
+         Answer::ttl_exceeded},
+    };
+    for (const Row& row : rows) {
+        INFO(row.what);
+        Packet p = forwarded(row.packet);
+        p.local_out = row.local_out;
+        const Decision d = check_limits(p, 1500);
+        CHECK(d.fate == row.fate);
+        CHECK(d.answer == row.answer);
+        if (row.fate == Fate::drop) CHECK(d.reason == row.reason);
+        rte_pktmbuf_free(p.mbuf);
+    }
+}
