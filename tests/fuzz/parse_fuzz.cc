@@ -1,0 +1,136 @@
+// libFuzzer harness of the parser: any frame, in a buffer of exactly its size, so that the sanitizer sees every byte
+// read beyond it. The first byte chooses what the device said and whether checksums are made right first (random bytes
+// never are); the rest is the frame. What the parser lets through is held against its promises, translated, and parsed
+// again.
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <vector>
+
+#include <rte_ether.h>
+#include <rte_mbuf.h>
+
+#include "dataplane/base/checksum.hh"
+#include "dataplane/ingress/parse.hh"
+#include "dataplane/translate/rewrite.hh"
+#include "dataplane/transmit/limits.hh"
+
+using namespace sluice;
+
+namespace {
+
+constexpr MacAddress kOwn{{2, 0, 0, 0, 0, 2}};
+
+void require(bool promise) {
+    if (!promise) std::abort();
+}
+
+/// An mbuf over bytes of its own, without a pool.
+class Frame {
+public:
+    explicit Frame(const std::uint8_t* data, std::size_t size)
+        : bytes_(static_cast<std::uint8_t*>(std::malloc(size != 0 ? size : 1))) {
+        if (size != 0) std::memcpy(bytes_.get(), data, size);
+        mbuf.buf_addr = bytes_.get();
+        mbuf.buf_len = mbuf.data_len = static_cast<std::uint16_t>(size);
+        mbuf.pkt_len = static_cast<std::uint32_t>(size);
+        mbuf.nb_segs = 1;
+        rte_mbuf_refcnt_set(&mbuf, 1);
+    }
+    rte_mbuf mbuf{};
+
+private:
+    struct Free {
+        void operator()(std::uint8_t* p) const { std::free(p); }
+    };
+    std::unique_ptr<std::uint8_t, Free> bytes_;
+};
+
+PortTable& ports() {
+    static const auto table = [] {
+        auto t = std::make_unique<PortTable>();
+        for (const auto& [index, vlan] :
+             {std::pair{PortIndex{0}, kNoVlan}, std::pair{PortIndex{1}, std::uint16_t{20}}}) {
+            (*t)[index].vlan = vlan;
+            (*t)[index].mac = kOwn;
+            t->bind(index);
+        }
+        return t;
+    }();
+    return *table;
+}
+
+/// Sets the destination MAC and the IPv4 header's checksum, when there is one.
+void make_plausible(std::vector<std::uint8_t>& frame) {
+    if (frame.size() < 14) return;
+    std::memcpy(frame.data(), kOwn.bytes.data(), 6);
+    const std::size_t l2 = frame[12] == 0x81 && frame[13] == 0 ? 18 : 14;
+    if (frame.size() < l2 + 20) return;
+    std::uint8_t* ip = frame.data() + l2;
+    const std::size_t header = (ip[0] & 0xfU) * 4;
+    if (header < 20 || frame.size() < l2 + header) return;
+    ip[10] = ip[11] = 0;
+    const std::uint16_t sum = checksum_of(ip, header);
+    std::memcpy(ip + 10, &sum, 2);
+}
+
+void check_promises(const Packet& p) {
+    const auto* begin = rte_pktmbuf_mtod(p.mbuf, std::uint8_t*);
+    const auto* end = begin + p.mbuf->data_len;
+    require(p.mbuf->pkt_len == p.mbuf->data_len);
+    require(p.l3 == begin + 14 && p.l3 + p.l3_bytes == end);
+    require(p.l4 >= p.l3 + 20 && p.l4 + p.l4_bytes <= end);
+    require(p.payload_offset <= p.l4_bytes);
+    unsigned sum = 0;
+    for (const std::uint8_t byte : p.payload()) sum += byte;  // every byte can be read
+    require(sum <= 255U * p.payload().size());
+    require(!(p.icmp_error && !p.trackable));
+    const bool keyed = p.key.src.raw != 0;
+    require(keyed == (!p.icmp_error && p.trackable));
+    static_cast<void>(check_limits(p, 1280));
+}
+
+Arrival run(Packet& p, WorkerCounters& counters) {
+    Disposal disposal(counters);  // never flushed: the buffer is not a pool's
+    return parse(p, ports(), disposal);
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+    if (size == 0) return 0;
+    static const auto counters = std::make_unique<WorkerCounters>();
+    const unsigned choice = data[0];
+    std::vector<std::uint8_t> bytes(data + 1, data + size);
+    if ((choice & 1) != 0) make_plausible(bytes);
+    Frame frame(bytes.data(), bytes.size());
+    if ((choice & 2) != 0) frame.mbuf.ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_NONE;
+
+    Packet p;
+    p.mbuf = &frame.mbuf;
+    if ((choice & 4) != 0) {
+        p.local_out = true;
+        p.in_port = kKernelPort;
+        p.out_port = 0;
+    }
+    if (run(p, *counters) != Arrival::forward) return 0;
+    check_promises(p);
+    if (p.key.src.raw == 0) return 0;
+
+    // Translated, it is still a packet that the parser takes, with the tuple that was asked for.
+    FlowKey to = p.key;
+    to.src = ip4(192, 0, 2, choice);
+    if (to.src == to.dst) return 0;
+    if (p.key.kind() != L4Kind::generic) to.sport = be16(choice << 8 | 1);
+    rewrite(p, RewritePlan::between(p.key, to));
+    Packet again;
+    again.mbuf = p.mbuf;
+    again.local_out = p.local_out;
+    again.in_port = p.in_port;
+    again.out_port = p.out_port;
+    const Arrival arrival = run(again, *counters);
+    require(arrival != Arrival::gone);
+    if (arrival == Arrival::forward) require(again.key == to);
+    return 0;
+}
