@@ -16,6 +16,7 @@
 #include "dataplane/base/types.hh"
 #include "dataplane/flow/flow_entry.hh"
 #include "dataplane/flow/flow_key.hh"
+#include "dataplane/flow/flow_ref.hh"
 
 namespace sluice {
 
@@ -45,6 +46,7 @@ struct Packet {
     std::uint32_t generation = 0;  // of the slot when it was found
     std::uint32_t hash = 0;        // of `key`
     FlowKey key{};                 // as it arrived
+    FlowRef stub{};                // set when the key is kept here for another worker's flow
     bool fresh = false;            // made its flow in this burst: policy has judged it already
 
     [[nodiscard]] rte_ipv4_hdr* ip() const noexcept { return reinterpret_cast<rte_ipv4_hdr*>(l3); }
@@ -58,6 +60,21 @@ struct Packet {
         return static_cast<std::uint16_t>(l3 - rte_pktmbuf_mtod(mbuf, std::uint8_t*));
     }
 };
+
+/// The tuple as the headers have it, for packets that have no key (control traffic, ICMP errors): ports only where the
+/// transport header is proven to hold them.
+[[nodiscard]] inline FlowKey header_tuple(const Packet& p) noexcept {
+    if (p.key.src != Ip4{}) return p.key;
+    FlowKey key = generic_key(p.proto, Ip4::from_raw(p.ip()->src_addr), Ip4::from_raw(p.ip()->dst_addr));
+    const bool first_fragment = (Be16::from_raw(p.ip()->fragment_offset).host() & 0x1fffU) == 0;
+    if (key.kind() == L4Kind::icmp && p.l4_bytes >= 2) {
+        key.dport = be16(unsigned{p.l4[0]} << 8 | p.l4[1]);
+    } else if ((key.kind() == L4Kind::udp || key.kind() == L4Kind::tcp) && first_fragment && p.l4_bytes >= 4) {
+        key.sport = Be16::from_raw(p.udp()->src_port);
+        key.dport = Be16::from_raw(p.udp()->dst_port);
+    }
+    return key;
+}
 
 /// Up to kBurst packets in their order of arrival. A stage removes what is gone by `keep`.
 struct Burst {

@@ -41,7 +41,7 @@ Decision FlowCreator::pass_invalid(Packet& p, const Policy& policy) noexcept {
     p_.counters.invalid_packets.add();
     p.slot = kNoSlot;
     if (Decision routed = route(p, Ip4::from_raw(p.ip()->dst_addr)); routed.fate != Fate::go) return Decision::drop(routed.reason);
-    return judge_packet(policy, p_.worker, p, p.key, nullptr, p_.counters);
+    return judge_packet(policy, p_.worker, p, header_tuple(p), nullptr, p_.counters);
 }
 
 Decision FlowCreator::route(Packet& p, Ip4 destination) noexcept {

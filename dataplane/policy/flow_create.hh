@@ -46,6 +46,9 @@ public:
     /// A packet that conntrack calls INVALID: judged as such between its ports, never translated.
     [[nodiscard]] Decision pass_invalid(Packet& p, const Policy& policy) noexcept;
 
+    /// Sets p.next_hop and p.out_port for a packet that goes to `destination`, or says why it cannot.
+    [[nodiscard]] Decision route(Packet& p, Ip4 destination) noexcept;
+
     /// On the worker that is the reply tuple's home: chooses and keeps a stub; the note becomes the answer.
     void answer_stub_request(HandoffNote& note, const FlowKey& original) noexcept;
 
@@ -64,7 +67,6 @@ private:
         std::uint32_t snat_rule = kNoRule, dnat_rule = kNoRule;
         std::uint32_t cached_rule = kNoRule;
     };
-    [[nodiscard]] Decision route(Packet& p, Ip4 destination) noexcept;
     [[nodiscard]] Decision choose_source(Packet& p, const Policy& policy, Draft& draft, unsigned attempt) noexcept;
     [[nodiscard]] Decision make(Packet& p, const Policy& policy, const Draft& draft, Now now) noexcept;
     [[nodiscard]] bool make_room(const Policy& policy, Now now) noexcept;

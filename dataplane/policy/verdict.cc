@@ -8,7 +8,7 @@ Decision judge_packet(const Policy& policy, unsigned worker, const Packet& p, co
     input.in_port = p.in_port;
     input.out_port = p.out_port;
     input.state = p.state;
-    if (tuple.kind() == L4Kind::icmp) input.icmp_type = p.icmp()->icmp_type;
+    if (tuple.kind() == L4Kind::icmp && p.l4_bytes != 0) input.icmp_type = p.l4[0];
     const Chain chain = chain_of(p);
     const FilterVerdict v = judge(policy, chain, input);
     counters.verdict_judged.add();

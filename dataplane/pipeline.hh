@@ -1,0 +1,110 @@
+// The spine: the order of the stages and nothing else. A packet goes
+//
+//   parse → steer → lookup → (policy on a miss) → track → route → filter → limits → translate → transmit
+//
+// each stage over the whole burst before the next begins, so that each can prefetch for the next; packets keep their
+// order of arrival throughout, whether they hit a flow or made one.
+//
+// Everything here belongs to one worker, or is a publication that is read once per burst.
+#pragma once
+
+#include <cstdint>
+
+#include <rte_mbuf.h>
+
+#include "dataplane/base/clock.hh"
+#include "dataplane/base/publication.hh"
+#include "dataplane/flow/listing.hh"
+#include "dataplane/flow/packet.hh"
+#include "dataplane/ingress/handoff.hh"
+#include "dataplane/ingress/home.hh"
+#include "dataplane/ingress/port_table.hh"
+#include "dataplane/lookup/flow_store.hh"
+#include "dataplane/policy/expect_table.hh"
+#include "dataplane/policy/flow_create.hh"
+#include "dataplane/policy/policy.hh"
+#include "dataplane/policy/routes.hh"
+#include "dataplane/track/alg/alg.hh"
+#include "dataplane/transmit/egress.hh"
+#include "dataplane/transmit/punt.hh"
+#include "dataplane/translate/alg_mangle.hh"
+
+namespace sluice {
+
+/// What a pipeline is made of. Made and kept by the worker's Lcore (or a test); all of it outlives the pipeline.
+struct PipelineParts {
+    std::uint8_t worker;
+    const PortTable& ports;
+    const HomeMap& homes;
+    const Publication<Policy>& policy;
+    RouteTable& routes;
+    FlowStore& store;
+    ExpectTable& expectations;
+    FlowCreator& creator;
+    Alg& alg;
+    AlgMangle& mangle;
+    Handoff& handoff;
+    Punts& punts;
+    Egress& egress;
+    Disposal& disposal;
+    Ring<Notice>& to_control;
+    Ring<Order>& orders;
+    std::vector<Ring<PeerMessage>*> from_peers;  ///< by worker; nullptr for itself
+    WorkerCounters& counters;
+};
+
+class Pipeline {
+public:
+    explicit Pipeline(PipelineParts parts) noexcept;
+
+    /// Frames from a device.
+    void receive(Now now, std::uint16_t device, rte_mbuf** mbufs, unsigned n) noexcept;
+    /// Packets that other workers handed over, notes filled in.
+    void receive_handoff(Now now, rte_mbuf** mbufs, unsigned n) noexcept;
+    /// Frames that twins sent: the note's out_port is the twin's port.
+    void receive_from_kernel(Now now, rte_mbuf** mbufs, unsigned n) noexcept;
+
+    /// Orders of control and messages of other workers, a bounded number; how many were done.
+    unsigned orders(Now now) noexcept;
+    /// Timers of what this worker holds (expectations, held packets, half commands) and notices that had to wait.
+    void housekeeping(Now now) noexcept;
+    /// Transmit buffers and freed packets leave.
+    void end_of_burst(Now now) noexcept;
+
+private:
+    // --- stages, in order (pipeline.cc)
+    void run(const Policy& policy, Now now) noexcept;
+    /// `twin`: the port whose twin sent it, or kNoPort for a frame from a device.
+    void arrive(rte_mbuf* m, const Policy& policy, PortIndex twin, Now now) noexcept;
+    Verdict steer(Packet& p) noexcept;
+    void look_up() noexcept;
+    Verdict admit(Packet& p, const Policy& policy, Now now) noexcept;
+    Verdict follow(Packet& p, const Policy& policy, Now now) noexcept;
+    Verdict forward_path(Packet& p, const Policy& policy, Now now) noexcept;
+    Verdict filter(Packet& p, const Policy& policy, Now now) noexcept;
+    Verdict translate(Packet& p, Now now) noexcept;
+    void transmit(Packet& p, Now now) noexcept;
+
+    // --- parts of stages
+    Verdict obey(Packet& p, const Decision& decision, Now now) noexcept;
+    Verdict refresh_route(Packet& p, const Policy& policy, Now now) noexcept;
+    void punt_control(Packet& p, const Policy& policy, Now now) noexcept;
+    void log(const Packet& p, std::int32_t prefix) noexcept;
+    void finish_stub(Packet& p, const Policy& policy, Now now) noexcept;
+    void list(ListSlice& slice) noexcept;
+    void list_flows(ListSlice& slice) noexcept;
+    bool flush_slice() noexcept;
+    void obey_order(const Order& order, Now now) noexcept;
+    void hear_peer(const PeerMessage& message, Now now) noexcept;
+    const Policy& begin() noexcept;
+
+    PipelineParts p_;
+    Burst burst_;
+    std::uint32_t configured_generation_ = 0;
+    SlotIndex flush_from_ = kNoSlot;  ///< a flush goes through the slots from here; kNoSlot: none under way
+    std::array<SlotIndex, kBurst> to_kill_{};  ///< flows that end with this burst (RST to a SYN nobody answered)
+    std::array<std::uint32_t, kBurst> to_kill_generation_{};
+    unsigned to_kill_count_ = 0;
+};
+
+}  // namespace sluice

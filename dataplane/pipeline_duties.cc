@@ -1,0 +1,139 @@
+// What a pipeline does besides packets: orders of control, messages of other workers, timers. All bounded per call.
+#include "dataplane/pipeline.hh"
+
+namespace sluice {
+
+namespace {
+
+constexpr unsigned kOrdersPerLoop = 64;
+constexpr unsigned kMessagesPerLoop = 64;
+constexpr unsigned kFlushedPerLoop = 256;
+constexpr unsigned kSweptPerCall = 32;
+constexpr unsigned kNoticesPerCall = 128;
+
+FlowCopy copy_of(const FlowStore& store, SlotIndex slot) noexcept {
+    const FlowHot& h = store.hot(slot);
+    const FlowCold& c = store.cold(slot);
+    FlowCopy out;
+    for (unsigned d = 0; d < 2; ++d) {
+        out.key[d] = c.key[d];
+        out.packets[d] = h.half[d].packets;
+        out.bytes[d] = h.half[d].bytes;
+    }
+    out.lifetime = h.lifetime.load();
+    out.created_ms = h.created_ms;
+    out.slot = slot;
+    out.generation = h.generation;
+    out.snat_rule = c.snat_rule;
+    out.dnat_rule = c.dnat_rule;
+    out.nat_generation = h.nat_generation;
+    out.mark = c.mark;
+    out.id = c.id;
+    out.tcp_state = h.tcp_state;
+    out.kind = h.kind;
+    out.status = h.status;
+    return out;
+}
+
+}  // namespace
+
+unsigned Pipeline::orders(Now now) noexcept {
+    unsigned done = 0;
+    if (flush_from_ != kNoSlot) done += flush_slice() ? 1 : 0;
+    std::array<Order, 16> batch;
+    while (done < kOrdersPerLoop) {
+        const unsigned n = p_.orders.take(batch.data(), batch.size());
+        if (n == 0) break;
+        for (unsigned i = 0; i < n; ++i) obey_order(batch[i], now);
+        done += n;
+    }
+    PeerMessage message;
+    for (Ring<PeerMessage>* peer : p_.from_peers) {
+        if (peer == nullptr) continue;
+        for (unsigned i = 0; i < kMessagesPerLoop && peer->take(&message, 1) == 1; ++i, ++done) hear_peer(message, now);
+    }
+    return done;
+}
+
+void Pipeline::obey_order(const Order& order, Now now) noexcept {
+    switch (order.kind) {
+        case OrderKind::expire:
+            // Only if it is still dead: a packet may have come since control looked.
+            if (!p_.store.is(order.slot, order.generation)) return;
+            if (p_.store.expired(order.slot, now)) {
+                p_.store.kill(order.slot, DeathCause::timeout);
+            } else {
+                p_.counters.expire_refused.add();
+            }
+            return;
+        case OrderKind::erase:
+            if (p_.store.is(order.slot, order.generation)) p_.store.kill(order.slot, DeathCause::flushed);
+            return;
+        case OrderKind::flush:
+            flush_from_ = 0;
+            return;
+        case OrderKind::list:
+            list(*reinterpret_cast<ListSlice*>(order.target));
+            return;
+        case OrderKind::neighbour_changed:
+            p_.egress.neighbour_changed(static_cast<PortIndex>(order.detail), Ip4::from_raw(order.slot), now);
+            return;
+    }
+}
+
+void Pipeline::hear_peer(const PeerMessage& m, Now now) noexcept {
+    switch (m.kind) {
+        case PeerKind::remove_stub:
+            p_.store.remove_stub(m.reply, static_cast<std::uint8_t>(m.from_worker), m.original);
+            return;
+        case PeerKind::expect:
+            (void)p_.expectations.add(m.expectation, p_.policy.load()->ftp.max_expected, now);
+            return;
+        case PeerKind::remove_expect:
+            p_.expectations.remove_of(m.expectation.master, m.expectation.master_generation,
+                                      static_cast<std::uint8_t>(m.from_worker));
+            return;
+    }
+}
+
+void Pipeline::housekeeping(Now now) noexcept {
+    p_.expectations.sweep(now, kSweptPerCall);
+    p_.alg.sweep(now, kSweptPerCall);
+    p_.egress.sweep(now);
+    (void)p_.store.pump(kNoticesPerCall);
+}
+
+void Pipeline::end_of_burst(Now now) noexcept {
+    p_.egress.flush(now);
+    p_.disposal.flush();
+}
+
+bool Pipeline::flush_slice() noexcept {
+    const SlotIndex end = std::min<SlotIndex>(flush_from_ + kFlushedPerLoop, p_.store.capacity());
+    for (SlotIndex slot = flush_from_; slot < end; ++slot)
+        if (p_.store.hot(slot).alive) p_.store.kill(slot, DeathCause::flushed);
+    flush_from_ = end == p_.store.capacity() ? kNoSlot : end;
+    return true;
+}
+
+void Pipeline::list(ListSlice& slice) noexcept {
+    slice.count = 0;
+    if (slice.what == ListSlice::What::flows) {
+        list_flows(slice);
+    } else {
+        const std::uint32_t next =
+            p_.expectations.copy(slice.from, slice.expectations.data(), ListSlice::kMaxFlows, slice.count);
+        slice.next = next == 0 ? kNoSlot : next;
+    }
+    slice.done.store(true, std::memory_order_release);
+}
+
+void Pipeline::list_flows(ListSlice& slice) noexcept {
+    const SlotIndex end = std::min<SlotIndex>(slice.from + ListSlice::kMaxSlotsLooked, p_.store.capacity());
+    SlotIndex slot = slice.from;
+    for (; slot < end && slice.count < ListSlice::kMaxFlows; ++slot)
+        if (p_.store.hot(slot).alive) slice.flows[slice.count++] = copy_of(p_.store, slot);
+    slice.next = slot >= p_.store.capacity() ? kNoSlot : slot;
+}
+
+}  // namespace sluice
