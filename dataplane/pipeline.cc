@@ -6,6 +6,7 @@
 #include "dataplane/policy/verdict.hh"
 #include "dataplane/track/track.hh"
 #include "dataplane/translate/rewrite.hh"
+#include "dataplane/transmit/limits.hh"
 
 namespace sluice {
 
@@ -44,7 +45,7 @@ void Pipeline::receive_handoff(Now now, rte_mbuf** mbufs, unsigned n) noexcept {
     for (unsigned i = 0; i < n; ++i) {
         const HandoffNote note = note_of(mbufs[i]);
         if (note.kind == HandoffKind::transmit) {
-            p_.egress.transmit_for_peer(mbufs[i], note.device, note.out_port);
+            p_.tx.send_complete(note.out_port, mbufs[i]);
             continue;
         }
         Packet& p = burst_.push();
@@ -62,7 +63,6 @@ void Pipeline::receive_handoff(Now now, rte_mbuf** mbufs, unsigned n) noexcept {
             case HandoffKind::stub_request:
                 p_.creator.answer_stub_request(note_of(p.mbuf), p.key);
                 p_.handoff.send(note.from_worker, p.mbuf);
-                p_.counters.balance.handed_out.add();
                 --burst_.count;
                 break;
             case HandoffKind::stub_answer:
@@ -125,7 +125,6 @@ Verdict Pipeline::steer(Packet& p) noexcept {
     note.out_port = p.out_port;
     note.local_out = p.local_out;
     p_.handoff.send(home, p.mbuf);
-    p_.counters.balance.handed_out.add();
     return Verdict::gone;
 }
 
@@ -138,7 +137,7 @@ void Pipeline::run(const Policy& policy, Now now) noexcept {
     burst_.keep([&](Packet& p) noexcept { return follow(p, policy, now); });
     burst_.keep([&](Packet& p) noexcept { return forward_path(p, policy, now); });
     burst_.keep([&](Packet& p) noexcept { return filter(p, policy, now); });
-    burst_.keep([&](Packet& p) noexcept { return p_.egress.limits(p, now); });
+    burst_.keep([&](Packet& p) noexcept { return within_limits(p, now); });
     burst_.keep([&](Packet& p) noexcept { return translate(p, now); });
     for (Packet* p : burst_.packets()) transmit(*p, now);
     burst_.clear();
@@ -194,7 +193,6 @@ Verdict Pipeline::admit(Packet& p, const Policy& policy, Now now) noexcept {
         note.reply = stub.original;
         p_.handoff.send(stub.owner, p.mbuf);
         p_.counters.stub_hits.add();
-        p_.counters.balance.handed_out.add();
         return Verdict::gone;
     }
     // Past its deadline a flow is a miss, however late the wheel is; its owner erases it on the spot.
@@ -290,9 +288,15 @@ Verdict Pipeline::filter(Packet& p, const Policy& policy, Now now) noexcept {
     return obey(p, judge_packet(policy, p_.worker, p, tuple, &cache, p_.counters), now);
 }
 
+/// Before translation, so that an ICMP error quotes what the sender sent.
+Verdict Pipeline::within_limits(Packet& p, Now now) noexcept {
+    if (p.out_port == kKernelPort) return Verdict::next;
+    return obey(p, check_limits(p, mtu_of(p)), now);
+}
+
 Verdict Pipeline::translate(Packet& p, Now now) noexcept {
     if (p.slot == kNoSlot) return Verdict::next;
-    const FlowHot& h = p_.store.hot(p.slot);
+    FlowHot& h = p_.store.hot(p.slot);
     const RewritePlan& plan = h.dir(p.direction).plan;
     if (plan.active != 0) rewrite(p, plan);
     if (h.has(status::kHelper)) return p_.mangle.apply(p, now);
@@ -301,7 +305,11 @@ Verdict Pipeline::translate(Packet& p, Now now) noexcept {
 
 void Pipeline::transmit(Packet& p, Now now) noexcept {
     if (p.out_port != kKernelPort) {
-        p_.egress.forward(p, now);
+        if (const NextHop* hop = p_.routes.hop(p.next_hop)) {
+            p_.egress.send(p, *hop, now);
+        } else {
+            (void)p_.disposal.drop(p, DropReason::no_route);
+        }
         return;
     }
     const PuntClass c = p.slot == kNoSlot                          ? PuntClass::exception
@@ -318,9 +326,13 @@ const Policy& Pipeline::begin() noexcept {
     if (policy.generation != configured_generation_) {
         configured_generation_ = policy.generation;
         p_.punts.configure(policy.punt_limits);
-        p_.egress.configure(policy.icmp_error_limit);
+        p_.answers.configure(policy.icmp_error_limit);
     }
     return policy;
+}
+
+std::uint16_t Pipeline::mtu_of(const Packet& p) const noexcept {
+    return p.out_port <= kMaxPorts ? p_.ports[p.out_port].mtu.load(std::memory_order_relaxed) : 0;
 }
 
 /// Carries out what policy decided.
@@ -331,12 +343,11 @@ Verdict Pipeline::obey(Packet& p, const Decision& d, Now now) noexcept {
             return Verdict::next;
         case Fate::hand_over:
             p_.handoff.send(d.to_worker, p.mbuf);
-            p_.counters.balance.handed_out.add();
             return Verdict::gone;
         case Fate::drop:
             break;
     }
-    if (d.answer != Answer::none) p_.egress.answer(p, d.answer, now);
+    if (d.answer != Answer::none) p_.egress.answer(p, d.answer, mtu_of(p), now);
     if (d.reason == DropReason::flow_table_full) {
         Notice n;
         n.kind = NoticeKind::log;
@@ -354,7 +365,7 @@ void Pipeline::finish_stub(Packet& p, const Policy& policy, Now now) noexcept {
 /// ARP, ND and control traffic. What is IPv4 passes the filter's input chain first.
 void Pipeline::punt_control(Packet& p, const Policy& policy, Now now) noexcept {
     if (p.local_out) {
-        p_.egress.raw(p.mbuf, p.out_port);
+        p_.tx.send(p.out_port, p.mbuf);
         return;
     }
     const PortIndex port = p.in_port;

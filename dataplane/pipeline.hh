@@ -8,7 +8,9 @@
 // Everything here belongs to one worker, or is a publication that is read once per burst.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <vector>
 
 #include <rte_mbuf.h>
 
@@ -25,9 +27,11 @@
 #include "dataplane/policy/policy.hh"
 #include "dataplane/policy/routes.hh"
 #include "dataplane/track/alg/alg.hh"
-#include "dataplane/transmit/egress.hh"
-#include "dataplane/transmit/punt.hh"
 #include "dataplane/translate/alg_mangle.hh"
+#include "dataplane/transmit/nexthop.hh"
+#include "dataplane/transmit/punt.hh"
+#include "dataplane/transmit/reject.hh"
+#include "dataplane/transmit/tx.hh"
 
 namespace sluice {
 
@@ -45,6 +49,8 @@ struct PipelineParts {
     AlgMangle& mangle;
     Handoff& handoff;
     Punts& punts;
+    TxBuffers& tx;
+    Answers& answers;
     Egress& egress;
     Disposal& disposal;
     Ring<Notice>& to_control;
@@ -82,6 +88,7 @@ private:
     Verdict follow(Packet& p, const Policy& policy, Now now) noexcept;
     Verdict forward_path(Packet& p, const Policy& policy, Now now) noexcept;
     Verdict filter(Packet& p, const Policy& policy, Now now) noexcept;
+    Verdict within_limits(Packet& p, Now now) noexcept;
     Verdict translate(Packet& p, Now now) noexcept;
     void transmit(Packet& p, Now now) noexcept;
 
@@ -89,11 +96,13 @@ private:
     Verdict obey(Packet& p, const Decision& decision, Now now) noexcept;
     Verdict refresh_route(Packet& p, const Policy& policy, Now now) noexcept;
     void punt_control(Packet& p, const Policy& policy, Now now) noexcept;
+    [[nodiscard]] std::uint16_t mtu_of(const Packet& p) const noexcept;
     void log(const Packet& p, std::int32_t prefix) noexcept;
     void finish_stub(Packet& p, const Policy& policy, Now now) noexcept;
     void list(ListSlice& slice) noexcept;
     void list_flows(ListSlice& slice) noexcept;
-    bool flush_slice() noexcept;
+    void flush_slice() noexcept;
+    void erase(EraseBatch& batch) noexcept;
     void obey_order(const Order& order, Now now) noexcept;
     void hear_peer(const PeerMessage& message, Now now) noexcept;
     const Policy& begin() noexcept;
@@ -102,6 +111,7 @@ private:
     Burst burst_;
     std::uint32_t configured_generation_ = 0;
     SlotIndex flush_from_ = kNoSlot;  ///< a flush goes through the slots from here; kNoSlot: none under way
+    FlushTicket* flush_ticket_ = nullptr;
     std::array<SlotIndex, kBurst> to_kill_{};  ///< flows that end with this burst (RST to a SYN nobody answered)
     std::array<std::uint32_t, kBurst> to_kill_generation_{};
     unsigned to_kill_count_ = 0;

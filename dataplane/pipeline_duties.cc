@@ -1,6 +1,8 @@
 // What a pipeline does besides packets: orders of control, messages of other workers, timers. All bounded per call.
 #include "dataplane/pipeline.hh"
 
+#include <algorithm>
+
 namespace sluice {
 
 namespace {
@@ -39,7 +41,10 @@ FlowCopy copy_of(const FlowStore& store, SlotIndex slot) noexcept {
 
 unsigned Pipeline::orders(Now now) noexcept {
     unsigned done = 0;
-    if (flush_from_ != kNoSlot) done += flush_slice() ? 1 : 0;
+    if (flush_from_ != kNoSlot) {
+        flush_slice();
+        ++done;
+    }
     std::array<Order, 16> batch;
     while (done < kOrdersPerLoop) {
         const unsigned n = p_.orders.take(batch.data(), batch.size());
@@ -67,16 +72,18 @@ void Pipeline::obey_order(const Order& order, Now now) noexcept {
             }
             return;
         case OrderKind::erase:
-            if (p_.store.is(order.slot, order.generation)) p_.store.kill(order.slot, DeathCause::flushed);
+            erase(*reinterpret_cast<EraseBatch*>(order.target));
             return;
         case OrderKind::flush:
+            // One at a time: control waits for the ticket before it asks again.
             flush_from_ = 0;
+            flush_ticket_ = reinterpret_cast<FlushTicket*>(order.target);
             return;
         case OrderKind::list:
             list(*reinterpret_cast<ListSlice*>(order.target));
             return;
         case OrderKind::neighbour_changed:
-            p_.egress.neighbour_changed(static_cast<PortIndex>(order.detail), Ip4::from_raw(order.slot), now);
+            p_.egress.neighbour_changed(Ip4::from_raw(order.slot), static_cast<PortIndex>(order.detail), now);
             return;
     }
 }
@@ -99,21 +106,37 @@ void Pipeline::hear_peer(const PeerMessage& m, Now now) noexcept {
 void Pipeline::housekeeping(Now now) noexcept {
     p_.expectations.sweep(now, kSweptPerCall);
     p_.alg.sweep(now, kSweptPerCall);
-    p_.egress.sweep(now);
+    p_.egress.expire(now);
     (void)p_.store.pump(kNoticesPerCall);
 }
 
-void Pipeline::end_of_burst(Now now) noexcept {
-    p_.egress.flush(now);
+void Pipeline::end_of_burst(Now) noexcept {
+    p_.tx.flush();
     p_.disposal.flush();
 }
 
-bool Pipeline::flush_slice() noexcept {
+void Pipeline::flush_slice() noexcept {
     const SlotIndex end = std::min<SlotIndex>(flush_from_ + kFlushedPerLoop, p_.store.capacity());
-    for (SlotIndex slot = flush_from_; slot < end; ++slot)
-        if (p_.store.hot(slot).alive) p_.store.kill(slot, DeathCause::flushed);
+    for (SlotIndex slot = flush_from_; slot < end; ++slot) {
+        if (!p_.store.hot(slot).alive) continue;
+        p_.store.kill(slot, DeathCause::flushed);
+        ++flush_ticket_->erased;
+    }
     flush_from_ = end == p_.store.capacity() ? kNoSlot : end;
-    return true;
+    if (flush_from_ == kNoSlot) flush_ticket_->done.store(true, std::memory_order_release);
+}
+
+void Pipeline::erase(EraseBatch& batch) noexcept {
+    constexpr std::uint32_t kNamed = 0xffffffU;
+    for (unsigned i = 0; i < batch.count; ++i) {
+        EraseBatch::Name& name = batch.flows[i];
+        if (name.slot >= p_.store.capacity()) continue;
+        const FlowHot& h = p_.store.hot(name.slot);
+        if (!h.alive || (h.generation & kNamed) != (name.generation & kNamed)) continue;
+        p_.store.kill(name.slot, DeathCause::flushed);
+        name.erased = true;
+    }
+    batch.done.store(true, std::memory_order_release);
 }
 
 void Pipeline::list(ListSlice& slice) noexcept {

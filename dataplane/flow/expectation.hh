@@ -16,6 +16,7 @@ struct Expectation {
     SlotIndex master = kNoSlot;
     std::uint32_t master_generation = 0;
     std::uint8_t master_worker = 0;
+    FlowKey master_tuple{};        ///< the master's original tuple, for listings
     std::uint32_t mark = 0;
     TimeMs deadline_ms = 0;
 };

@@ -46,4 +46,23 @@ struct ListSlice {
     std::atomic<bool> done{false};  ///< writer: worker (release) / reader: control (acquire)
 };
 
+/// Flows to be deleted by name, a bounded number. The same hand-over as a slice: `OrderKind::erase` points to it.
+struct EraseBatch {
+    static constexpr unsigned kMaxFlows = 128;
+    struct Name {
+        SlotIndex slot = kNoSlot;
+        std::uint32_t generation = 0;  ///< low 24 bits count: what a FlowId has room for
+        bool erased = false;           ///< the worker's answer
+    };
+    std::array<Name, kMaxFlows> flows{};
+    unsigned count = 0;
+    std::atomic<bool> done{false};
+};
+
+/// A flush under way: `OrderKind::flush` points to it. `erased` is valid once `done`.
+struct FlushTicket {
+    std::uint64_t erased = 0;
+    std::atomic<bool> done{false};
+};
+
 }  // namespace sluice

@@ -40,8 +40,8 @@ enum class LogEvent : std::uint8_t { rule, table_full, pool_exhausted };
 /// control → worker. Control repeats what did not fit (expire is asked again by the wheel).
 enum class OrderKind : std::uint32_t {
     expire,             ///< slot, generation: erase if still past its deadline
-    erase,              ///< slot, generation: erase now (conntrack -D)
-    flush,              ///< erase every flow, in slices of bounded work per loop
+    erase,              ///< erase the flows of `target` (an EraseBatch*) now (conntrack -D)
+    flush,              ///< erase every flow, in slices of bounded work per loop; `target` is a FlushTicket*
     list,               ///< copy live flows from `slot` on into `target` (a ListSlice*), bounded; flips its flag when done
     neighbour_changed,  ///< address, port: let held packets go, or drop them if it failed
 };

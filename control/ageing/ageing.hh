@@ -1,0 +1,81 @@
+// Ageing: ends flows that nobody used for as long as their timeout says. One timing wheel per worker, indexed by slot.
+//
+//   worker                                     control (here)
+//   born(slot, generation)                 →   arm at the deadline; write `armed`
+//   packets store last-seen and timeout        …
+//   shortened(slot, generation)            →   re-arm, when a packet moved the deadline before the armed time
+//                                              due: read the lifetime. Alive → re-arm at the true deadline.
+//   kill, if it is still past its deadline ←   Dead → order expire(slot, generation) and re-arm, to ask again
+//   died(slot, generation)                 →   off the wheel
+//
+// A packet may shorten the deadline just after we read the lifetime and before it can see the new `armed`: the worker
+// then keeps silent. So whatever was armed is looked at once more at the next poll, when both have long seen each
+// other's stores. Even a late look costs memory only: past its deadline a flow is a miss to every packet.
+//
+// Owner: control thread. Nothing here waits: a full order ring is tried again a second later by the wheel itself.
+// Work per call is bounded by its budget.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "control/ageing/timing_wheel.hh"
+#include "dataplane/flow/mailbox.hh"
+#include "dataplane/lookup/flow_store.hh"
+
+namespace sluice {
+
+/// One worker as ageing sees it: of its store only lifetimes are read and `armed` written.
+struct AgeingWorker {
+    FlowStore* store = nullptr;
+    Ring<Notice>* notices = nullptr;
+    Ring<Order>* orders = nullptr;
+};
+
+struct AgeingStats {
+    std::uint64_t notices = 0;
+    std::uint64_t rearmed = 0;           ///< due, but a packet had come
+    std::uint64_t expires_posted = 0;
+    std::uint64_t expires_repeated = 0;  ///< asked again: refused, or not answered yet
+    std::uint64_t orders_full = 0;       ///< the worker's order ring had no room
+    std::uint32_t armed = 0;
+    TimeMs lateness_ms = 0;              ///< of the latest wheel
+};
+
+class Ageing {
+public:
+    /// Notices that are not about lifetimes (resolve, log) go to `others(worker, notice)`.
+    using Others = std::function<void(unsigned, const Notice&)>;
+
+    /// Throws std::bad_alloc. The stores and rings outlive it.
+    Ageing(std::vector<AgeingWorker> workers, TimeMs now_ms, Others others);
+
+    /// Takes notices and turns the wheels, at most `budget` steps for each worker. True when more is due.
+    bool poll(TimeMs now_ms, unsigned budget);
+
+    [[nodiscard]] AgeingStats stats() const;
+
+private:
+    static constexpr TimeMs kAskAgainMs = 1000;
+
+    struct Watch {
+        AgeingWorker worker;
+        TimingWheel wheel;
+        std::vector<std::uint32_t> generation;  // of the flow that a slot was armed for
+        std::vector<SlotIndex> recheck;         // armed since the last poll
+        std::vector<bool> asked;                // an expire was posted and not answered
+    };
+
+    bool take_notices(unsigned index, Watch& watch, unsigned budget);
+    void arm(Watch& watch, SlotIndex slot, TimeMs until_ms);
+    void verify(Watch& watch);
+    void due(Watch& watch, SlotIndex slot, TimeMs now_ms);
+
+    std::vector<std::unique_ptr<Watch>> watches_;
+    Others others_;
+    AgeingStats stats_;
+};
+
+}  // namespace sluice

@@ -1,0 +1,63 @@
+#include "dataplane/worker/lcore.hh"
+
+namespace sluice {
+
+namespace {
+
+std::vector<Ring<PeerMessage>> peer_rings(const std::string& name, unsigned me, unsigned workers, unsigned size,
+                                          int socket) {
+    std::vector<Ring<PeerMessage>> rings;
+    for (unsigned from = 0; from < workers; ++from)
+        rings.push_back(from == me ? Ring<PeerMessage>{}
+                                   : Ring<PeerMessage>(name + "m" + std::to_string(from), size, socket));
+    return rings;
+}
+
+}  // namespace
+
+Lcore::Lcore(const std::string& tag, std::uint8_t worker, unsigned workers, const SharedParts& shared,
+             const LcoreSizes& sizes, int socket)
+    : to_control(tag + std::to_string(worker) + "n", sizes.notices, socket),
+      orders(tag + std::to_string(worker) + "o", sizes.orders, socket),
+      punt_ring(tag + std::to_string(worker) + "p", sizes.punts, socket),
+      from_kernel(tag + std::to_string(worker) + "k", sizes.from_kernel, socket),
+      from_peers(peer_rings(tag + std::to_string(worker), worker, workers, sizes.peer_messages, socket)),
+      random(shared.random_seed + worker),
+      store({tag + std::to_string(worker) + "f", sizes.flows, socket, shared.secret}, counters, to_control),
+      expectations(tag + std::to_string(worker) + "e", sizes.expectations, socket, shared.secret, counters),
+      creator({worker, store, expectations, random, shared.routes, shared.ports, shared.homes, counters}),
+      alg({worker, store, expectations, disposal, counters}),
+      handoff(shared.handoff, worker, disposal),
+      punts(punt_ring),
+      tx(shared.ports, disposal),
+      held({}, counters, to_control),
+      answers(shared.packets, counters),
+      egress({shared.ports, shared.routes, tx, held, answers, punts, disposal, shared.packets}),
+      worker_(worker),
+      shared_(shared) {
+    tx.on_other_device(&Lcore::hand_to_transmitter, this);
+}
+
+void Lcore::hand_to_transmitter(void* self, std::uint16_t device, rte_mbuf* m) noexcept {
+    auto& me = *static_cast<Lcore*>(self);
+    me.handoff.send(me.tx_worker_[device], m);
+}
+
+void Lcore::connect(std::vector<std::unique_ptr<Lcore>>& all) {
+    for (auto& me : all) {
+        std::vector<Ring<PeerMessage>*> to_peers, from_peers;
+        for (auto& other : all) {
+            const bool self = other == me;
+            to_peers.push_back(self ? nullptr : &other->from_peers[me->worker_]);
+            from_peers.push_back(self ? nullptr : &me->from_peers[other->worker_]);
+        }
+        me->store.connect_peers(me->worker_, std::move(to_peers));
+        const SharedParts& s = me->shared_;
+        me->pipeline = std::make_unique<Pipeline>(PipelineParts{
+            me->worker_, s.ports, s.homes, s.policy, s.routes, me->store, me->expectations, me->creator, me->alg,
+            me->mangle, me->handoff, me->punts, me->tx, me->answers, me->egress, me->disposal, me->to_control, me->orders,
+            std::move(from_peers), me->counters});
+    }
+}
+
+}  // namespace sluice

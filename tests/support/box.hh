@@ -1,0 +1,150 @@
+// A whole sluice in one process, without control plane threads, without devices of the machine and without a clock: the
+// data plane's own Lcores and Workers on in-process ports (net_ring), driven step by step. Packets in → packets, states
+// and counters out. Used by pipeline tests and by the bench.
+//
+//   Box box({.workers = 1});
+//   box.port("lan", PortRole::inside, "192.168.1.1/24");
+//   box.port("wan", PortRole::outside, "203.0.113.1/24");
+//   box.start(R"( … the configuration's filter, nat, conntrack … )");
+//   box.send("lan", tcp(kClient, 40000, kServer, 80).flags(kSyn));
+//   CHECK(describe(box.receive("wan")) == "…");
+//
+// Whatever a test does, the packet balance (design: the way of a packet) is checked after every step and at the end.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <rte_ring.h>
+
+#include "control/ageing/ageing.hh"
+#include "control/config/schema.hh"
+#include "dataplane/worker/lcore.hh"
+#include "dataplane/worker/worker.hh"
+#include "tests/support/eal.hh"
+#include "tests/support/packet_builder.hh"
+
+namespace sluice::test {
+
+struct BoxOptions {
+    unsigned workers = 1;
+    std::uint32_t flows_per_worker = 4096;
+    std::uint32_t notices = 16384;  ///< ring sizes, powers of two
+    std::uint32_t orders = 16384;
+    HashSecret secret{0x0123456789abcdefU, 0xfedcba9876543210U};
+};
+
+class Box {
+public:
+    explicit Box(BoxOptions options = {});
+    ~Box();
+    Box(const Box&) = delete;
+    Box& operator=(const Box&) = delete;
+
+    // --- the machine: ports, addresses, routes, neighbours (what netlink would tell)
+    /// A port with its twin's address; every host of the subnet that is asked for answers at once with a MAC of its own,
+    /// unless `silent` says that neighbours must be told by `neighbour`.
+    void port(const std::string& name, PortRole role, const std::string& address, bool silent = false,
+              std::uint16_t mtu = 1500);
+    void route(const std::string& prefix, const std::string& via);
+    void neighbour(const std::string& port, Ip4 address, std::optional<MacAddress> mac);
+    void remove_address(const std::string& port);
+
+    // --- the configuration: YAML with the design's shape; ports are added from the ones above
+    /// Makes the lcores on the first call, publishes a new policy generation on every call. Throws with the errors' text.
+    void configure(const std::string& yaml);
+
+    // --- time and packets
+    [[nodiscard]] TimeMs now() const noexcept { return now_.ms; }
+    /// Moves the clock in small steps; the wheel and the workers run at each.
+    void advance(std::uint64_t ms);
+    /// Runs all workers until none has anything to do.
+    void settle();
+    /// Puts a frame on the wire before `port` and settles. The destination MAC is the port's unless the frame says else.
+    void send(const std::string& port, const PacketBuilder& packet, unsigned queue = 0);
+    void send_frame(const std::string& port, const Frame& frame, unsigned queue = 0);
+    /// Puts frames on the wire without running anything: one burst.
+    void queue(const std::string& port, const PacketBuilder& packet, unsigned queue = 0);
+    /// The kernel sends a frame out of the twin of `port`.
+    void send_from_kernel(const std::string& port, const PacketBuilder& packet);
+    /// What left by `port` since the last call, oldest first.
+    std::vector<Frame> sent(const std::string& port);
+    /// The only frame that left by `port`; fails the test when there is none or more than one.
+    Frame only(const std::string& port);
+    /// The same, decoded.
+    Decoded one(const std::string& port);
+    /// Nothing left by `port`.
+    [[nodiscard]] bool quiet(const std::string& port) { return sent(port).empty(); }
+    /// What was punted to the twin of `port`.
+    std::vector<Frame> punted(const std::string& port);
+
+    // --- what can be seen
+    [[nodiscard]] std::vector<FlowCopy> flows();
+    /// The only live flow; fails the test otherwise.
+    [[nodiscard]] FlowCopy flow();
+    [[nodiscard]] std::uint64_t drops(DropReason reason) const;
+    [[nodiscard]] std::uint64_t all_drops() const;
+    [[nodiscard]] const Policy& policy() const noexcept { return *policy_.load(); }
+    /// Sum over workers of any counter.
+    template <class Pick>
+    [[nodiscard]] std::uint64_t sum(Pick&& pick) const {
+        std::uint64_t total = 0;
+        for (const auto& l : lcores_) total += pick(l->counters).get();
+        return total;
+    }
+    [[nodiscard]] Lcore& lcore(unsigned worker) { return *lcores_[worker]; }
+    [[nodiscard]] MacAddress port_mac(const std::string& name) const;
+    [[nodiscard]] unsigned home_of(Ip4 address) const { return homes_.of(address); }
+    Ageing& ageing() { return *ageing_; }
+    /// Off: the wheel does not run at `advance` (deadlines must hold without it).
+    void ageing_runs(bool on) noexcept { ageing_runs_ = on; }
+    /// Off: control reads no notices (mailboxes fill up).
+    void check_balance() const;
+
+private:
+    struct Wire {
+        std::string name;
+        PortIndex index = 0;
+        std::uint16_t device = 0;
+        Ip4 address{};
+        std::uint8_t prefix = 24;
+        bool silent = false;
+        std::vector<rte_ring*> to_box;    // by queue
+        std::vector<rte_ring*> from_box;  // by queue
+        std::deque<Frame> sent;
+        std::deque<Frame> punted;
+    };
+    Wire& wire(const std::string& name);
+    [[nodiscard]] const Wire& wire(const std::string& name) const;
+    void start();
+    void collect();
+    void serve_control();
+    void learn(Wire& w, Ip4 address, std::optional<MacAddress> mac);
+    void publish_addresses();
+    bool step();
+
+    BoxOptions options_;
+    std::string tag_;
+    rte_mempool* pool_;
+    GracePeriods grace_;
+    HomeMap homes_;
+    PortTable ports_;
+    Publication<Policy> policy_;
+    std::unique_ptr<RouteTable> routes_;
+    std::unique_ptr<HandoffRings> rings_;
+    std::vector<std::unique_ptr<Lcore>> lcores_;
+    std::vector<std::unique_ptr<Worker<Pipeline>>> workers_;
+    std::unique_ptr<Ageing> ageing_;
+    std::deque<Wire> wires_;
+    std::map<std::uint32_t, std::uint32_t> hop_of_neighbour_;  // address raw → next hop id
+    std::uint32_t generation_ = 0;
+    bool ageing_runs_ = true;
+    Now now_{1000, 0};
+};
+
+}  // namespace sluice::test
