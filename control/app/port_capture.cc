@@ -1,0 +1,199 @@
+#include "control/app/port_capture.hh"
+
+#include <array>
+#include <chrono>
+#include <cstring>
+#include <utility>
+#include <vector>
+
+#include <boost/asio/steady_timer.hpp>
+#include <rte_cycles.h>
+#include <rte_ethdev.h>
+#include <rte_malloc.h>
+#include <rte_mbuf.h>
+
+#include "dataplane/flow/mailbox.hh"
+
+namespace sluice {
+
+namespace {
+
+constexpr unsigned kRingSize = 1024;
+constexpr unsigned kCopies = 8191;
+constexpr auto kDrainEvery = std::chrono::milliseconds(2);
+
+/// In a copy's private area.
+struct CopyNote {
+    std::uint64_t tsc = 0;
+    std::uint32_t wire_bytes = 0;
+    bool transmitted = false;
+};
+
+CopyNote& copy_note(rte_mbuf* m) noexcept { return *static_cast<CopyNote*>(rte_mbuf_to_priv(m)); }
+
+/// One queue in one direction: what its worker's callback writes into.
+struct Tap {
+    Ring<rte_mbuf*> ring;
+    rte_mempool* pool = nullptr;
+    std::uint32_t snaplen = 0;
+    bool transmit = false;
+    Counter lost;
+    const rte_eth_rxtx_callback* callback = nullptr;
+
+    void copy(rte_mbuf** packets, std::uint16_t n) noexcept {
+        const std::uint64_t tsc = rte_rdtsc();
+        for (std::uint16_t i = 0; i < n; ++i) {
+            rte_mbuf* c = rte_pktmbuf_copy(packets[i], pool, 0, snaplen);
+            if (c == nullptr) {
+                lost.add();
+                continue;
+            }
+            copy_note(c) = {tsc, packets[i]->pkt_len, transmit};
+            if (ring.post(c)) continue;
+            rte_pktmbuf_free(c);
+            lost.add();
+        }
+    }
+};
+
+std::uint16_t on_receive(std::uint16_t, std::uint16_t, rte_mbuf** packets, std::uint16_t n, std::uint16_t, void* tap) {
+    static_cast<Tap*>(tap)->copy(packets, n);
+    return n;
+}
+
+std::uint16_t on_transmit(std::uint16_t, std::uint16_t, rte_mbuf** packets, std::uint16_t n, void* tap) {
+    static_cast<Tap*>(tap)->copy(packets, n);
+    return n;
+}
+
+bool has_tag(const rte_mbuf* m, std::uint16_t vlan) noexcept {
+    if (m->data_len < 18) return false;
+    const auto* bytes = rte_pktmbuf_mtod(m, const std::uint8_t*);
+    const unsigned type = unsigned{bytes[12]} << 8 | bytes[13];
+    const unsigned tag = (unsigned{bytes[14]} << 8 | bytes[15]) & 0xfffU;
+    return type == RTE_ETHER_TYPE_VLAN && tag == vlan;
+}
+
+}  // namespace
+
+class PortCaptures::Running : public api::Capture {
+public:
+    Running(PortCaptures& all, const CapturePoint& point, std::uint32_t snaplen, api::CaptureHandler handler)
+        : all_(all), point_(point), handler_(std::move(handler)), timer_(all.io_) {
+        static unsigned number = 0;
+        const std::string name = "cap" + std::to_string(number++) + "-";
+        try {
+            for (std::uint16_t q = 0; q < point.rx_queues + point.tx_queues; ++q) {
+                auto tap = std::make_shared<Tap>();
+                tap->ring = Ring<rte_mbuf*>(name + std::to_string(q), kRingSize, SOCKET_ID_ANY);
+                tap->pool = all.pool_;
+                tap->snaplen = snaplen;
+                tap->transmit = q >= point.rx_queues;
+                taps_.push_back(std::move(tap));
+            }
+        } catch (const std::exception&) {
+            taps_.clear();
+            return;
+        }
+        ++all_.running_;
+        base_tsc_ = rte_rdtsc();
+        base_time_ = std::chrono::system_clock::now();
+        for (std::uint16_t q = 0; q < taps_.size(); ++q) {
+            Tap* tap = taps_[q].get();
+            tap->callback = tap->transmit
+                                ? rte_eth_add_tx_callback(point.device, static_cast<std::uint16_t>(q - point.rx_queues),
+                                                          on_transmit, tap)
+                                : rte_eth_add_rx_callback(point.device, q, on_receive, tap);
+        }
+        drain();
+    }
+
+    ~Running() override {
+        if (taps_.empty()) return;
+        --all_.running_;
+        for (std::uint16_t q = 0; q < taps_.size(); ++q) {
+            if (taps_[q]->callback == nullptr) continue;
+            if (taps_[q]->transmit) {
+                rte_eth_remove_tx_callback(point_.device, static_cast<std::uint16_t>(q - point_.rx_queues),
+                                           taps_[q]->callback);
+            } else {
+                rte_eth_remove_rx_callback(point_.device, q, taps_[q]->callback);
+            }
+        }
+        // A worker may be inside a callback now; after the grace period none is.
+        all_.grace_.retire([taps = std::move(taps_)]() mutable {
+            for (auto& tap : taps) {
+                std::array<rte_mbuf*, 64> left;
+                while (const unsigned n = tap->ring.take(left.data(), left.size()))
+                    rte_pktmbuf_free_bulk(left.data(), n);
+                rte_free(const_cast<rte_eth_rxtx_callback*>(tap->callback));
+            }
+            taps.clear();
+        });
+    }
+
+    [[nodiscard]] bool started() const noexcept { return !taps_.empty(); }
+    [[nodiscard]] std::uint64_t lost_packets() const override {
+        std::uint64_t sum = 0;
+        for (const auto& tap : taps_) sum += tap->lost.get();
+        return sum;
+    }
+
+private:
+    void drain() {
+        std::array<rte_mbuf*, 64> batch;
+        for (const auto& tap : taps_) {
+            // Bounded: what comes faster waits in the ring, and then is lost to the capture.
+            for (unsigned rounds = 0; rounds < 8; ++rounds) {
+                const unsigned n = tap->ring.take(batch.data(), batch.size());
+                for (unsigned i = 0; i < n; ++i) deliver(batch[i]);
+                rte_pktmbuf_free_bulk(batch.data(), n);
+                if (n < batch.size()) break;
+            }
+        }
+        timer_.expires_after(kDrainEvery);
+        timer_.async_wait([this](boost::system::error_code e) {
+            if (!e) drain();
+        });
+    }
+
+    void deliver(rte_mbuf* m) {
+        if (point_.vlan != 0 && !has_tag(m, point_.vlan)) return;
+        const CopyNote& note = copy_note(m);
+        const double seconds =
+            static_cast<double>(note.tsc - base_tsc_) / static_cast<double>(rte_get_tsc_hz());
+        const auto since_epoch = std::chrono::duration_cast<std::chrono::microseconds>(base_time_.time_since_epoch());
+        api::CapturedPacket packet;
+        packet.time_us = static_cast<std::uint64_t>(since_epoch.count()) + static_cast<std::uint64_t>(seconds * 1e6);
+        packet.transmitted = note.transmitted;
+        packet.wire_bytes = note.wire_bytes;
+        packet.data = {rte_pktmbuf_mtod(m, const std::uint8_t*), m->data_len};
+        handler_(packet);
+    }
+
+    PortCaptures& all_;
+    CapturePoint point_;
+    api::CaptureHandler handler_;
+    boost::asio::steady_timer timer_;
+    std::vector<std::shared_ptr<Tap>> taps_;
+    std::uint64_t base_tsc_ = 0;
+    std::chrono::system_clock::time_point base_time_;
+};
+
+PortCaptures::PortCaptures(boost::asio::io_context& io, GracePeriods& grace) : io_(io), grace_(grace) {}
+
+PortCaptures::~PortCaptures() { rte_mempool_free(pool_); }
+
+std::unique_ptr<api::Capture> PortCaptures::start(const CapturePoint& point, std::uint32_t snaplen_bytes,
+                                                  api::CaptureHandler handler) {
+    if (running_ >= kMaxCaptures) return nullptr;
+    if (pool_ == nullptr)
+        pool_ = rte_pktmbuf_pool_create("sluice-captures", kCopies, 0, sizeof(CopyNote), RTE_MBUF_DEFAULT_BUF_SIZE,
+                                        SOCKET_ID_ANY);
+    if (pool_ == nullptr) return nullptr;
+    auto running = std::make_unique<Running>(*this, point, snaplen_bytes, std::move(handler));
+    if (!running->started()) return nullptr;
+    return running;
+}
+
+}  // namespace sluice
