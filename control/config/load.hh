@@ -4,6 +4,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -21,9 +22,15 @@ struct ConfigResult {
     [[nodiscard]] bool ok() const noexcept { return config.has_value(); }
 };
 
+/// Every key that the loader knows in the maps it came across, as a path with [] for an index, and whether the text
+/// used it. A test holds the reference configuration to "all of them".
+using KeyCoverage = std::map<std::string, bool>;
+
 ConfigResult load_config_file(const std::filesystem::path& file);
 
 /// `source_name` is what errors call the text.
 ConfigResult load_config_text(std::string_view text, std::string source_name);
+/// Adds to `coverage`.
+ConfigResult load_config_text(std::string_view text, std::string source_name, KeyCoverage& coverage);
 
 }  // namespace sluice::config

@@ -1,0 +1,93 @@
+// Typed values as text: the reverse of parse_values.cc.
+#include <arpa/inet.h>
+#include <array>
+
+#include "control/config/parse_values.hh"
+#include "control/config/protocol_names.hh"
+
+namespace sluice::config {
+namespace {
+
+std::uint32_t host_mask(std::uint8_t prefix_length) noexcept {
+    return prefix_length == 0 ? 0xffffffffU : (std::uint32_t{1} << (32 - prefix_length)) - 1U;
+}
+
+}  // namespace
+
+std::string in_quotes(std::string_view text) {
+    constexpr std::size_t kLongest = 80;
+    std::string shown = "'";
+    for (const char c : text.substr(0, kLongest)) shown += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c;
+    return shown + (text.size() > kLongest ? "...'" : "'");
+}
+
+std::string to_string(Ip4 address) {
+    std::array<char, INET_ADDRSTRLEN> text{};
+    in_addr raw{};
+    raw.s_addr = address.raw;
+    inet_ntop(AF_INET, &raw, text.data(), text.size());
+    return text.data();
+}
+
+std::string to_string(const InterfaceAddress& address) {
+    return to_string(address.address) + "/" + std::to_string(address.prefix_length);
+}
+
+std::string to_string(const Ip4Range& range) {
+    if (range.first == range.last) return to_string(range.first);
+    for (std::uint8_t length = 0; length < 32; ++length) {
+        const Ip4Range network = network_range({range.first, length});
+        if (network == range) return to_string(InterfaceAddress{range.first, length});
+    }
+    return to_string(range.first) + "-" + to_string(range.last);
+}
+
+std::string to_string(const PortRange& range) {
+    if (range.first == range.last) return std::to_string(range.first);
+    return std::to_string(range.first) + "-" + std::to_string(range.last);
+}
+
+std::string to_string(const MacAddress& mac) {
+    constexpr std::string_view kHex = "0123456789abcdef";
+    std::string text;
+    for (const std::uint8_t byte : mac.bytes) {
+        if (!text.empty()) text += ':';
+        text += kHex[byte >> 4];
+        text += kHex[byte & 15];
+    }
+    return text;
+}
+
+std::string to_string(seconds duration) {
+    const auto count = duration.count();
+    if (count != 0 && count % 86400 == 0) return std::to_string(count / 86400) + "d";
+    if (count != 0 && count % 3600 == 0) return std::to_string(count / 3600) + "h";
+    if (count != 0 && count % 60 == 0) return std::to_string(count / 60) + "m";
+    return std::to_string(count) + "s";
+}
+
+std::string proto_name(std::uint8_t proto) {
+    for (const auto& protocol : kProtocols) {
+        if (protocol.value == proto) return std::string{protocol.name};
+    }
+    return std::to_string(proto);
+}
+
+std::string icmp_type_name(std::uint8_t type) {
+    for (const auto& known : kIcmpTypes) {
+        if (known.value == type) return std::string{known.name};
+    }
+    return std::to_string(type);
+}
+
+bool is_unicast(Ip4 address) noexcept {
+    const std::uint32_t first = address.host() >> 24;
+    return first != 0 && first != 127 && first < 224;
+}
+
+Ip4Range network_range(const InterfaceAddress& address) noexcept {
+    const std::uint32_t hosts = host_mask(address.prefix_length);
+    return {Ip4::from_host(address.address.host() & ~hosts), Ip4::from_host(address.address.host() | hosts)};
+}
+
+}  // namespace sluice::config

@@ -1,0 +1,298 @@
+#include "control/config/print.hh"
+
+#include <yaml-cpp/emitter.h>
+#include <yaml-cpp/stlemitter.h>
+
+#include "control/config/enum_names.hh"
+#include "control/config/parse_values.hh"
+
+namespace sluice::config {
+namespace {
+
+using YAML::BeginMap;
+using YAML::BeginSeq;
+using YAML::EndMap;
+using YAML::EndSeq;
+using YAML::Flow;
+
+template <class T>
+void put(YAML::Emitter& out, const char* key, const T& value) {
+    out << YAML::Key << key << YAML::Value << value;
+}
+
+void put(YAML::Emitter& out, const char* key, std::string_view value) {
+    put(out, key, std::string{value});
+}
+void put(YAML::Emitter& out, const char* key, seconds value) {
+    put(out, key, to_string(value));
+}
+
+/// Text of the user's own: always in quotes, so that nothing in it can be taken for YAML.
+void put_quoted(YAML::Emitter& out, const char* key, const std::string& value) {
+    out << YAML::Key << key << YAML::Value << YAML::DoubleQuoted << value;
+}
+
+void begin(YAML::Emitter& out, const char* key) {
+    out << YAML::Key << key << YAML::Value << BeginMap;
+}
+void begin_flow(YAML::Emitter& out, const char* key) {
+    out << YAML::Key << key << YAML::Value << Flow << BeginMap;
+}
+
+/// Group names stand as they are, literals in their shortest form.
+template <class Item>
+void items(YAML::Emitter& out, const std::vector<Item>& list) {
+    out << Flow << BeginSeq;
+    for (const Item& item : list) {
+        out << std::visit(
+            [](const auto& value) {
+                if constexpr (std::is_same_v<std::decay_t<decltype(value)>, std::string>) {
+                    return value;
+                } else {
+                    return to_string(value);
+                }
+            },
+            item);
+    }
+    out << EndSeq;
+}
+
+template <class Match>
+void put_match(YAML::Emitter& out, const char* key, const Match& match) {
+    if (match.any()) return;
+    out << YAML::Key << key << YAML::Value;
+    if (match.negated) out << Flow << BeginMap << YAML::Key << "not" << YAML::Value;
+    items(out, match.items);
+    if (match.negated) out << EndMap;
+}
+
+void put_names(YAML::Emitter& out, const char* key, const PortNameMatch& match) {
+    if (!match.any()) put(out, key, match.names);
+}
+
+/// What filter and NAT rules match alike.
+template <class Rule>
+void put_matches(YAML::Emitter& out, const Rule& rule) {
+    put_names(out, "in", rule.in);
+    put_names(out, "out", rule.out);
+    put_match(out, "src", rule.src);
+    put_match(out, "dst", rule.dst);
+    if (rule.proto) put(out, "proto", proto_name(*rule.proto));
+    put_match(out, "sport", rule.sport);
+    put_match(out, "dport", rule.dport);
+}
+
+void print_port(YAML::Emitter& out, const Port& port) {
+    out << BeginMap;
+    put(out, "name", port.name);
+    if (port.is_vlan()) {
+        put(out, "parent", port.parent);
+        put(out, "vlan", port.vlan);
+    } else {
+        put_quoted(out, "device", port.device);
+    }
+    put(out, "role", name_of(kPortRoles, port.role));
+    put(out, "tap", port.tap);
+    out << YAML::Key << "addresses" << YAML::Value << Flow << BeginSeq;
+    for (const InterfaceAddress& address : port.addresses) out << to_string(address);
+    out << EndSeq;
+    if (port.mtu) put(out, "mtu", *port.mtu);
+    if (port.mac) put_quoted(out, "mac", to_string(*port.mac));
+    if (!port.is_vlan()) {
+        put(out, "rx_queue_size", port.rx_queue_size);
+        put(out, "tx_queue_size", port.tx_queue_size);
+    }
+    out << EndMap;
+}
+
+void print_route(YAML::Emitter& out, const Route& route) {
+    out << Flow << BeginMap;
+    put(out, "to", to_string(InterfaceAddress{route.network, route.prefix_length}));
+    if (route.via) put(out, "via", to_string(*route.via));
+    if (!route.out.empty()) put(out, "out", route.out);
+    out << EndMap;
+}
+
+template <class Group>
+void put_groups(YAML::Emitter& out, const char* key, const std::vector<Group>& groups) {
+    begin(out, key);
+    for (const Group& group : groups) {
+        out << YAML::Key << group.name << YAML::Value;
+        items(out, group.items);
+    }
+    out << EndMap;
+}
+
+void print_conntrack(YAML::Emitter& out, const Conntrack& conntrack) {
+    const Timeouts& t = conntrack.timeouts;
+    begin(out, "conntrack");
+    put(out, "max", conntrack.max);
+    put(out, "profile", name_of(kProfiles, conntrack.profile));
+    put(out, "expect_max", conntrack.expect_max);
+    begin(out, "timeouts");
+    put(out, "tcp_syn_sent", t.tcp_syn_sent);
+    put(out, "tcp_syn_recv", t.tcp_syn_recv);
+    put(out, "tcp_established", t.tcp_established);
+    put(out, "tcp_fin_wait", t.tcp_fin_wait);
+    put(out, "tcp_close_wait", t.tcp_close_wait);
+    put(out, "tcp_last_ack", t.tcp_last_ack);
+    put(out, "tcp_time_wait", t.tcp_time_wait);
+    put(out, "tcp_close", t.tcp_close);
+    put(out, "tcp_syn_sent2", t.tcp_syn_sent2);
+    put(out, "tcp_max_retrans", t.tcp_max_retrans);
+    put(out, "tcp_unacknowledged", t.tcp_unacknowledged);
+    put(out, "udp", t.udp);
+    put(out, "udp_stream", t.udp_stream);
+    put(out, "icmp", t.icmp);
+    put(out, "generic", t.generic);
+    out << EndMap << EndMap;
+}
+
+void print_ftp(YAML::Emitter& out, const FtpHelper& ftp) {
+    begin(out, "helpers");
+    begin(out, "ftp");
+    put(out, "enabled", ftp.enabled);
+    out << YAML::Key << "ports" << YAML::Value << Flow << ftp.ports;
+    put(out, "loose", ftp.loose);
+    put(out, "max_expected", unsigned{ftp.max_expected});
+    put(out, "expect_timeout", ftp.expect_timeout);
+    out << EndMap << EndMap;
+}
+
+void print_filter_rule(YAML::Emitter& out, const FilterRule& rule) {
+    out << Flow << BeginMap;
+    put_matches(out, rule);
+    if (!rule.state.any()) {
+        out << YAML::Key << "state" << YAML::Value << Flow << BeginSeq;
+        for (const auto& state : kStates) {
+            if (rule.state.*state.value) out << std::string{state.name};
+        }
+        out << EndSeq;
+    }
+    if (rule.icmp_type) put(out, "icmp_type", icmp_type_name(*rule.icmp_type));
+    put(out, "action", name_of(kFilterActions, rule.action));
+    if (rule.action == FilterAction::reject) put(out, "reject_with", name_of(kRejectWith, rule.reject_with));
+    if (rule.log) put_quoted(out, "log", *rule.log);
+    if (!rule.comment.empty()) put_quoted(out, "comment", rule.comment);
+    out << EndMap;
+}
+
+void print_chain(YAML::Emitter& out, const char* key, const Chain& chain) {
+    begin(out, key);
+    put(out, "policy", name_of(kChainPolicies, chain.policy));
+    out << YAML::Key << "rules" << YAML::Value << BeginSeq;
+    for (const FilterRule& rule : chain.rules) print_filter_rule(out, rule);
+    out << EndSeq << EndMap;
+}
+
+void print_snat(YAML::Emitter& out, const Snat& snat) {
+    if (snat.masquerade && !snat.ports) return put(out, "snat", "masquerade");
+    begin_flow(out, "snat");
+    out << YAML::Key << "to" << YAML::Value;
+    if (snat.masquerade) {
+        out << "masquerade";
+    } else {
+        items(out, snat.to);
+    }
+    if (snat.ports) put(out, "ports", to_string(*snat.ports));
+    out << EndMap;
+}
+
+void print_dnat(YAML::Emitter& out, const Dnat& dnat) {
+    begin_flow(out, "dnat");
+    out << YAML::Key << "to" << YAML::Value;
+    items(out, dnat.to);
+    if (dnat.ports) put(out, "ports", to_string(*dnat.ports));
+    put(out, "schedule", name_of(kSchedules, dnat.schedule));
+    out << EndMap;
+}
+
+void print_nat_rule(YAML::Emitter& out, const NatRule& rule) {
+    out << Flow << BeginMap;
+    put_matches(out, rule);
+    if (const Snat* snat = std::get_if<Snat>(&rule.action)) print_snat(out, *snat);
+    if (const Dnat* dnat = std::get_if<Dnat>(&rule.action)) print_dnat(out, *dnat);
+    put(out, "existing", name_of(kExistingFlows, rule.existing));
+    if (!rule.comment.empty()) put_quoted(out, "comment", rule.comment);
+    out << EndMap;
+}
+
+void put_limit(YAML::Emitter& out, const char* key, const PuntLimit& limit) {
+    begin_flow(out, key);
+    put(out, "rate", limit.rate);
+    put(out, "burst", limit.burst);
+    out << EndMap;
+}
+
+void print_policy(YAML::Emitter& out, const Config& config) {
+    begin(out, "filter");
+    print_chain(out, "input", config.filter.input);
+    print_chain(out, "forward", config.filter.forward);
+    print_chain(out, "output", config.filter.output);
+    out << EndMap;
+    out << YAML::Key << "nat" << YAML::Value << BeginSeq;
+    for (const NatRule& rule : config.nat) print_nat_rule(out, rule);
+    out << EndSeq;
+}
+
+void print_network(YAML::Emitter& out, const Config& config) {
+    out << YAML::Key << "ports" << YAML::Value << BeginSeq;
+    for (const Port& port : config.ports) print_port(out, port);
+    out << EndSeq;
+    out << YAML::Key << "routes" << YAML::Value << BeginSeq;
+    for (const Route& route : config.routes) print_route(out, route);
+    out << EndSeq;
+    begin(out, "groups");
+    put_groups(out, "addresses", config.groups.addresses);
+    put_groups(out, "ports", config.groups.ports);
+    out << EndMap;
+}
+
+void print_box(YAML::Emitter& out, const Config& config) {
+    begin(out, "punt");
+    put_limit(out, "arp_nd", config.punt.arp_nd);
+    put_limit(out, "routing", config.punt.routing);
+    put_limit(out, "established", config.punt.established);
+    put_limit(out, "new", config.punt.new_flow);
+    put_limit(out, "exception", config.punt.exception);
+    out << EndMap;
+    begin(out, "neighbours");
+    put(out, "hold", config.neighbours.hold);
+    put(out, "hold_total", config.neighbours.hold_total);
+    put(out, "hold_timeout", config.neighbours.hold_timeout);
+    out << EndMap;
+    begin(out, "metrics");
+    put(out, "listen", config.metrics.listen.empty() ? std::string{"off"} : config.metrics.listen);
+    out << EndMap;
+    begin(out, "control");
+    put_quoted(out, "socket", config.control.socket);
+    out << EndMap;
+    begin(out, "log");
+    put(out, "level", name_of(kLogLevels, config.log.level));
+    out << EndMap;
+}
+
+}  // namespace
+
+std::string to_yaml(const Config& config) {
+    YAML::Emitter out;
+    out << BeginMap;
+    begin(out, "workers");
+    out << YAML::Key << "cores" << YAML::Value << Flow << config.workers.cores;
+    put(out, "main", config.workers.main);
+    put(out, "idle", name_of(kIdleModes, config.workers.idle));
+    out << EndMap;
+    begin(out, "memory");
+    put(out, "hugepages", name_of(kHugepageModes, config.memory.hugepages));
+    put(out, "megabytes", config.memory.megabytes);
+    out << EndMap;
+    print_network(out, config);
+    print_conntrack(out, config.conntrack);
+    print_ftp(out, config.helpers.ftp);
+    print_policy(out, config);
+    print_box(out, config);
+    out << EndMap;
+    return std::string{out.c_str()} + "\n";
+}
+
+}  // namespace sluice::config

@@ -1,0 +1,100 @@
+// filter: three chains of rules, and what contradicts itself within one rule.
+#include "control/config/read_match.hh"
+#include "control/config/sections.hh"
+
+namespace sluice::config {
+namespace {
+
+constexpr std::size_t kLongestLogPrefix = 64;
+
+void read_states(const Value& value, StateMatch& out) {
+    read_one_or_list(value, [&](const Value& item) {
+        const std::size_t errors = item.findings().error_count();
+        bool StateMatch::*state = nullptr;
+        read_enum(item, kStates, state);
+        if (item.findings().error_count() != errors) return;
+        if (out.*state) item.error("the state " + in_quotes(item.node().text) + " is there twice");
+        out.*state = true;
+    });
+}
+
+void read_log_prefix(const Value& value, FilterRule& out) {
+    const std::size_t errors = value.findings().error_count();
+    std::string prefix;
+    read_text(value, prefix, kLongestLogPrefix);
+    if (value.findings().error_count() == errors) out.log = std::move(prefix);
+}
+
+/// Conditions that no packet can meet, and answers that nothing asks for. Only for a rule whose parts are all good.
+void check_rule(const Value& value, const FilterRule& rule) {
+    check_ports_need_proto(value, rule.proto);
+    if (value.has("icmp_type") && rule.proto != static_cast<std::uint8_t>(IpProto::icmp)) {
+        value.error_at("icmp_type", "icmp_type needs proto: icmp");
+    }
+    if (value.has("reject_with") && rule.action != FilterAction::reject) {
+        value.error_at("reject_with", "reject_with needs action: reject");
+    } else if (rule.reject_with == RejectWith::tcp_reset && rule.proto != static_cast<std::uint8_t>(IpProto::tcp)) {
+        value.error_at("reject_with", "tcp-reset needs proto: tcp");
+    }
+}
+
+void read_rule(const Value& value, FilterRule& out) {
+    constexpr std::array<Field<FilterRule>, 13> kFields{{
+        {"in", [](const Value& v, FilterRule& r) { read_port_names(v, r.in); }},
+        {"out", [](const Value& v, FilterRule& r) { read_port_names(v, r.out); }},
+        {"src", [](const Value& v, FilterRule& r) { read_address_match(v, r.src); }},
+        {"dst", [](const Value& v, FilterRule& r) { read_address_match(v, r.dst); }},
+        {"proto", [](const Value& v, FilterRule& r) { read_proto(v, r.proto); }},
+        {"sport", [](const Value& v, FilterRule& r) { read_port_match(v, r.sport); }},
+        {"dport", [](const Value& v, FilterRule& r) { read_port_match(v, r.dport); }},
+        {"state", [](const Value& v, FilterRule& r) { read_states(v, r.state); }},
+        {"icmp_type",
+         [](const Value& v, FilterRule& r) { read_parsed(v, parse_icmp_type, "an ICMP type", r.icmp_type); }},
+        {"action", [](const Value& v, FilterRule& r) { read_enum(v, kFilterActions, r.action); }, Need::required},
+        {"reject_with", [](const Value& v, FilterRule& r) { read_enum(v, kRejectWith, r.reject_with); }},
+        {"log", read_log_prefix},
+        {"comment", [](const Value& v, FilterRule& r) { read_comment(v, r.comment); }},
+    }};
+    const std::size_t errors = value.findings().error_count();
+    read_map(value, kFields, out);
+    if (value.findings().error_count() == errors) check_rule(value, out);
+}
+
+void read_rules(const Value& value, Chain& out) {
+    read_list(value, [&](const Value& item) { read_rule(item, out.rules.emplace_back()); });
+}
+
+void read_chain(const Value& value, Chain& out) {
+    constexpr std::array<Field<Chain>, 2> kFields{{
+        {"policy", [](const Value& v, Chain& c) { read_enum(v, kChainPolicies, c.policy); }},
+        {"rules", read_rules},
+    }};
+    read_map(value, kFields, out);
+}
+
+/// A chain whose packets have no port on one side: `key` in a rule of it can never match.
+void read_one_sided_chain(const Value& value, Chain& out, std::string_view key, const std::string& why) {
+    read_chain(value, out);
+    const YamlNode* rules = value.find("rules");
+    if (rules == nullptr || rules->kind != YamlNode::Kind::sequence) return;
+    const Value list = value.child(*rules);
+    for (std::size_t i = 0; i < rules->items.size(); ++i) {
+        const Value rule = list.item(i);
+        if (rule.has(key)) rule.error_at(key, why);
+    }
+}
+
+}  // namespace
+
+void read_filter(const Value& value, Filter& out) {
+    constexpr std::array<Field<Filter>, 3> kFields{{
+        {"input", [](const Value& v,
+                     Filter& f) { read_one_sided_chain(v, f.input, "out", "packets for the box have no out port"); }},
+        {"forward", [](const Value& v, Filter& f) { read_chain(v, f.forward); }},
+        {"output", [](const Value& v,
+                      Filter& f) { read_one_sided_chain(v, f.output, "in", "packets from the box have no in port"); }},
+    }};
+    read_map(value, kFields, out);
+}
+
+}  // namespace sluice::config

@@ -1,0 +1,165 @@
+// workers, memory, conntrack, helpers, punt, neighbours, metrics, control, log.
+#include "control/config/sections.hh"
+
+namespace sluice::config {
+namespace {
+
+constexpr unsigned kMaxCore = 127;  // DPDK as Debian builds it: RTE_MAX_LCORE is 128
+constexpr std::size_t kMaxFtpPorts = 8;
+constexpr std::size_t kLongestSocketPath = 107;  // sun_path
+
+void read_cores(const Value& value, Workers& out) {
+    out.cores.clear();
+    // A core that cannot be read keeps its place in the list, as none that overlaps with another.
+    read_list(value, [&](const Value& item) { read_number(item, out.cores.emplace_back(kNoCore), 0, kMaxCore); });
+    if (value.is(YamlNode::Kind::sequence) && value.node().items.empty()) value.error("at least one core is needed");
+}
+
+void read_ftp_ports(const Value& value, FtpHelper& out) {
+    out.ports.clear();
+    read_one_or_list(value, [&](const Value& item) {
+        if (out.ports.size() == kMaxFtpPorts) return item.error("more than 8 ports");
+        const std::size_t errors = item.findings().error_count();
+        std::uint16_t port = 0;
+        read_number(item, port, 1, 65535);
+        if (item.findings().error_count() != errors) return;
+        for (const std::uint16_t other : out.ports) {
+            if (other == port) return item.error("port " + std::to_string(port) + " is there twice");
+        }
+        out.ports.push_back(port);
+    });
+}
+
+void read_ftp(const Value& value, FtpHelper& out) {
+    constexpr std::array<Field<FtpHelper>, 5> kFields{{
+        {"enabled", [](const Value& v, FtpHelper& f) { read_bool(v, f.enabled); }},
+        {"ports", read_ftp_ports},
+        {"loose", [](const Value& v, FtpHelper& f) { read_bool(v, f.loose); }},
+        {"max_expected", [](const Value& v, FtpHelper& f) { read_number(v, f.max_expected, 1, 255); }},
+        {"expect_timeout", [](const Value& v, FtpHelper& f) { read_duration(v, f.expect_timeout); }},
+    }};
+    read_map(value, kFields, out);
+}
+
+void read_timeouts(const Value& value, Timeouts& out) {
+    constexpr std::array<Field<Timeouts>, 15> kFields{{
+        {"tcp_syn_sent", [](const Value& v, Timeouts& t) { read_duration(v, t.tcp_syn_sent); }},
+        {"tcp_syn_recv", [](const Value& v, Timeouts& t) { read_duration(v, t.tcp_syn_recv); }},
+        {"tcp_established", [](const Value& v, Timeouts& t) { read_duration(v, t.tcp_established); }},
+        {"tcp_fin_wait", [](const Value& v, Timeouts& t) { read_duration(v, t.tcp_fin_wait); }},
+        {"tcp_close_wait", [](const Value& v, Timeouts& t) { read_duration(v, t.tcp_close_wait); }},
+        {"tcp_last_ack", [](const Value& v, Timeouts& t) { read_duration(v, t.tcp_last_ack); }},
+        {"tcp_time_wait", [](const Value& v, Timeouts& t) { read_duration(v, t.tcp_time_wait); }},
+        {"tcp_close", [](const Value& v, Timeouts& t) { read_duration(v, t.tcp_close); }},
+        {"tcp_syn_sent2", [](const Value& v, Timeouts& t) { read_duration(v, t.tcp_syn_sent2); }},
+        {"tcp_max_retrans", [](const Value& v, Timeouts& t) { read_duration(v, t.tcp_max_retrans); }},
+        {"tcp_unacknowledged", [](const Value& v, Timeouts& t) { read_duration(v, t.tcp_unacknowledged); }},
+        {"udp", [](const Value& v, Timeouts& t) { read_duration(v, t.udp); }},
+        {"udp_stream", [](const Value& v, Timeouts& t) { read_duration(v, t.udp_stream); }},
+        {"icmp", [](const Value& v, Timeouts& t) { read_duration(v, t.icmp); }},
+        {"generic", [](const Value& v, Timeouts& t) { read_duration(v, t.generic); }},
+    }};
+    read_map(value, kFields, out);
+}
+
+void read_limit(const Value& value, PuntLimit& out) {
+    constexpr std::array<Field<PuntLimit>, 2> kFields{{
+        {"rate", [](const Value& v, PuntLimit& l) { read_number(v, l.rate, 1, 10000000); }},
+        {"burst", [](const Value& v, PuntLimit& l) { read_number(v, l.burst, 1, 1000000); }},
+    }};
+    read_map(value, kFields, out);
+}
+
+void read_listen(const Value& value, Metrics& out) {
+    if (value.is(YamlNode::Kind::scalar) && value.node().text == "off") {
+        out.listen.clear();
+        return;
+    }
+    read_parsed(value, parse_endpoint, "address:port, or off", out.listen);
+}
+
+void read_socket(const Value& value, Control& out) {
+    const std::size_t errors = value.findings().error_count();
+    std::string path;
+    read_text(value, path, kLongestSocketPath);
+    if (value.findings().error_count() != errors) return;
+    if (!path.starts_with('/') || path.ends_with('/')) {
+        return value.error(in_quotes(path) + " is not the absolute path of a file");
+    }
+    out.socket = std::move(path);
+}
+
+}  // namespace
+
+void read_workers(const Value& value, Workers& out) {
+    constexpr std::array<Field<Workers>, 3> kFields{{
+        {"cores", read_cores},
+        {"main", [](const Value& v, Workers& w) { read_number(v, w.main, 0, kMaxCore); }},
+        {"idle", [](const Value& v, Workers& w) { read_enum(v, kIdleModes, w.idle); }},
+    }};
+    read_map(value, kFields, out);
+}
+
+void read_memory(const Value& value, Memory& out) {
+    constexpr std::array<Field<Memory>, 2> kFields{{
+        {"hugepages", [](const Value& v, Memory& m) { read_enum(v, kHugepageModes, m.hugepages); }},
+        {"megabytes", [](const Value& v, Memory& m) { read_number(v, m.megabytes, 64, 1048576); }},
+    }};
+    read_map(value, kFields, out);
+}
+
+void read_conntrack(const Value& value, Conntrack& out) {
+    constexpr std::array<Field<Conntrack>, 4> kFields{{
+        {"max", [](const Value& v, Conntrack& c) { read_number(v, c.max, 64, 134217728); }},
+        {"profile", [](const Value& v, Conntrack& c) { read_enum(v, kProfiles, c.profile); }},
+        {"expect_max", [](const Value& v, Conntrack& c) { read_number(v, c.expect_max, 1, 1048576); }},
+        {"timeouts", [](const Value& v, Conntrack& c) { read_timeouts(v, c.timeouts); }},
+    }};
+    read_map(value, kFields, out);
+}
+
+void read_helpers(const Value& value, Helpers& out) {
+    constexpr std::array<Field<Helpers>, 1> kFields{{
+        {"ftp", [](const Value& v, Helpers& h) { read_ftp(v, h.ftp); }},
+    }};
+    read_map(value, kFields, out);
+}
+
+void read_punt(const Value& value, Punt& out) {
+    constexpr std::array<Field<Punt>, 5> kFields{{
+        {"arp_nd", [](const Value& v, Punt& p) { read_limit(v, p.arp_nd); }},
+        {"routing", [](const Value& v, Punt& p) { read_limit(v, p.routing); }},
+        {"established", [](const Value& v, Punt& p) { read_limit(v, p.established); }},
+        {"new", [](const Value& v, Punt& p) { read_limit(v, p.new_flow); }},
+        {"exception", [](const Value& v, Punt& p) { read_limit(v, p.exception); }},
+    }};
+    read_map(value, kFields, out);
+}
+
+void read_neighbours(const Value& value, Neighbours& out) {
+    constexpr std::array<Field<Neighbours>, 3> kFields{{
+        {"hold", [](const Value& v, Neighbours& n) { read_number(v, n.hold, 0, 1024); }},
+        {"hold_total", [](const Value& v, Neighbours& n) { read_number(v, n.hold_total, 0, 65536); }},
+        {"hold_timeout", [](const Value& v, Neighbours& n) { read_duration(v, n.hold_timeout); }},
+    }};
+    read_map(value, kFields, out);
+}
+
+void read_metrics(const Value& value, Metrics& out) {
+    constexpr std::array<Field<Metrics>, 1> kFields{{{"listen", read_listen}}};
+    read_map(value, kFields, out);
+}
+
+void read_control(const Value& value, Control& out) {
+    constexpr std::array<Field<Control>, 1> kFields{{{"socket", read_socket}}};
+    read_map(value, kFields, out);
+}
+
+void read_log(const Value& value, Log& out) {
+    constexpr std::array<Field<Log>, 1> kFields{{
+        {"level", [](const Value& v, Log& l) { read_enum(v, kLogLevels, l.level); }},
+    }};
+    read_map(value, kFields, out);
+}
+
+}  // namespace sluice::config

@@ -1,0 +1,309 @@
+#include "control/config/validate.hh"
+
+#include <initializer_list>
+#include <map>
+#include <set>
+#include <tuple>
+
+#include "control/config/resolve.hh"
+#include "control/config/sections.hh"
+
+namespace sluice::config {
+namespace {
+
+/// One step down the tree: the key of a map or the index of a list.
+struct Step {
+    Step(const char* k) : key{k} {}                    // NOLINT(google-explicit-constructor)
+    Step(const std::string& k) : key{k} {}             // NOLINT(google-explicit-constructor)
+    Step(std::size_t i) : index{i}, is_index{true} {}  // NOLINT(google-explicit-constructor)
+    std::string_view key;
+    std::size_t index = 0;
+    bool is_index = false;
+};
+
+/// Finds the place of a value that was read without keeping it.
+class Places {
+public:
+    Places(const YamlNode& root, Findings& findings) : root_{root}, findings_{findings} {}
+
+    /// At the deepest step that the file has: a default has no place of its own.
+    void error(std::initializer_list<Step> steps, std::string message) {
+        descend(Value{root_, findings_}, steps.begin(), steps.end(), std::move(message));
+    }
+
+private:
+    static void descend(const Value& value, const Step* step, const Step* end, std::string message) {
+        if (step == end) return value.error(std::move(message));
+        if (step->is_index) {
+            // One value may stand where a list could: its index is no step then.
+            if (!value.is(YamlNode::Kind::sequence)) return descend(value, step + 1, end, std::move(message));
+            return descend(value.item(step->index), step + 1, end, std::move(message));
+        }
+        const YamlNode* entry = value.find(step->key);
+        if (entry == nullptr) return value.error(std::move(message));
+        descend(value.child(*entry), step + 1, end, std::move(message));
+    }
+
+    const YamlNode& root_;
+    Findings& findings_;
+};
+
+std::string port_path(std::size_t index) {
+    return "ports[" + std::to_string(index) + "]";
+}
+
+void check_workers(const Workers& workers, Places& places) {
+    std::set<unsigned> seen;
+    for (std::size_t i = 0; i < workers.cores.size(); ++i) {
+        const unsigned core = workers.cores[i];
+        if (core == kNoCore) continue;
+        if (core == workers.main) {
+            places.error({"workers", "cores", i},
+                         "core " + std::to_string(core) + " is that of the control thread too (workers.main)");
+        }
+        if (!seen.insert(core).second) {
+            places.error({"workers", "cores", i}, "core " + std::to_string(core) + " is there twice");
+        }
+    }
+}
+
+/// The part of a device argument that DPDK takes for its identity.
+std::string_view device_identity(std::string_view device) {
+    device = device.substr(0, device.find(','));
+    return device.starts_with("0000:") ? device.substr(5) : device;
+}
+
+/// The index of the earlier port that has it, when there is one.
+template <class Key>
+std::optional<std::size_t> taken(std::map<Key, std::size_t>& seen, const Key& key, std::size_t index) {
+    const auto [at, first] = seen.emplace(key, index);
+    return first ? std::nullopt : std::optional{at->second};
+}
+
+void check_port_identities(const std::vector<Port>& ports, Places& places) {
+    std::map<std::string, std::size_t> names;
+    std::map<std::string, std::size_t> taps;
+    std::map<std::string, std::size_t> devices;
+    for (std::size_t i = 0; i < ports.size(); ++i) {
+        const Port& port = ports[i];
+        bool same_name = false;
+        if (!port.name.empty()) {
+            if (const auto other = taken(names, port.name, i)) {
+                same_name = true;
+                places.error({"ports", i, "name"},
+                             "the name " + in_quotes(port.name) + " is that of " + port_path(*other));
+            }
+        }
+        // A twin named after its port is no second mistake.
+        if (!port.tap.empty() && !(same_name && port.tap == port.name)) {
+            if (const auto other = taken(taps, port.tap, i)) {
+                places.error({"ports", i, "tap"},
+                             "the tap " + in_quotes(port.tap) + " is that of " + port_path(*other));
+            }
+        }
+        if (!port.device.empty()) {
+            if (const auto other = taken(devices, std::string{device_identity(port.device)}, i)) {
+                places.error({"ports", i, "device"}, "the device is that of " + port_path(*other));
+            }
+        }
+    }
+}
+
+void check_vlans(const Config& config, Places& places) {
+    std::map<std::pair<std::string, std::uint16_t>, std::size_t> seen;
+    std::map<std::string_view, const Port*> by_name;
+    for (const Port& port : config.ports) by_name.emplace(port.name, &port);
+    for (std::size_t i = 0; i < config.ports.size(); ++i) {
+        const Port& port = config.ports[i];
+        if (!port.is_vlan()) continue;
+        const auto parent = by_name.find(port.parent);
+        if (parent != by_name.end()) {
+            if (parent->second == &port) {
+                places.error({"ports", i, "parent"}, "a port cannot be its own parent");
+            } else if (parent->second->is_vlan()) {
+                places.error({"ports", i, "parent"},
+                             in_quotes(port.parent) + " is a VLAN itself: a parent has a device");
+            } else if (port.mtu && parent->second->mtu && *port.mtu > *parent->second->mtu) {
+                places.error({"ports", i, "mtu"}, std::to_string(*port.mtu) + " is more than the " +
+                                                      std::to_string(*parent->second->mtu) + " of the parent");
+            }
+        }
+        if (port.vlan == 0) continue;
+        if (const auto other = taken(seen, {port.parent, port.vlan}, i)) {
+            places.error({"ports", i, "vlan"}, "VLAN " + std::to_string(port.vlan) + " of " + in_quotes(port.parent) +
+                                                   " is that of " + port_path(*other));
+        }
+    }
+}
+
+void check_addresses(const Config& config, Places& places) {
+    std::map<Ip4, std::size_t> seen;
+    for (std::size_t i = 0; i < config.ports.size(); ++i) {
+        for (std::size_t j = 0; j < config.ports[i].addresses.size(); ++j) {
+            const Ip4 address = config.ports[i].addresses[j].address;
+            if (address == Ip4{}) continue;
+            if (const auto other = taken(seen, address, i)) {
+                places.error({"ports", i, "addresses", j},
+                             "the address " + to_string(address) + " is that of " + port_path(*other) + " too");
+            }
+        }
+    }
+    for (std::size_t i = 0; i < config.routes.size(); ++i) {
+        const auto& via = config.routes[i].via;
+        if (!via) continue;
+        const auto own = seen.find(*via);
+        if (own == seen.end()) continue;
+        places.error({"routes", i, "via"},
+                     to_string(*via) + " is an address of the box itself (" + port_path(own->second) + ")");
+    }
+}
+
+void check_routes(const std::vector<Route>& routes, Places& places) {
+    std::map<std::tuple<Ip4, std::uint8_t, std::optional<Ip4>, std::string>, std::size_t> seen;
+    for (std::size_t i = 0; i < routes.size(); ++i) {
+        const Route& route = routes[i];
+        if (!route.via && route.out.empty()) continue;
+        if (const auto other = taken(seen, {route.network, route.prefix_length, route.via, route.out}, i)) {
+            places.error({"routes", i}, "the same route as routes[" + std::to_string(*other) + "]");
+        }
+    }
+}
+
+/// The groups that a group names, by index; unknown ones left out.
+template <class Group>
+std::vector<std::vector<std::size_t>> edges_of(const std::vector<Group>& groups) {
+    std::map<std::string_view, std::size_t> index;
+    for (std::size_t i = 0; i < groups.size(); ++i) index.emplace(groups[i].name, i);
+    std::vector<std::vector<std::size_t>> edges(groups.size());
+    for (std::size_t i = 0; i < groups.size(); ++i) {
+        for (const auto& item : groups[i].items) {
+            const auto* name = std::get_if<std::string>(&item);
+            if (name == nullptr) continue;
+            if (const auto found = index.find(*name); found != index.end()) edges[i].push_back(found->second);
+        }
+    }
+    return edges;
+}
+
+/// True for each group from which a circle can be reached: what is left when groups that lead nowhere are taken away,
+/// again and again. Without recursion: a file may nest groups as deep as it is long.
+std::vector<bool> lead_to_circles(const std::vector<std::vector<std::size_t>>& edges) {
+    std::vector<std::size_t> open_edges(edges.size());
+    std::vector<std::vector<std::size_t>> named_by(edges.size());
+    std::vector<std::size_t> ends;
+    for (std::size_t i = 0; i < edges.size(); ++i) {
+        open_edges[i] = edges[i].size();
+        for (const std::size_t to : edges[i]) named_by[to].push_back(i);
+        if (edges[i].empty()) ends.push_back(i);
+    }
+    std::vector<bool> left(edges.size(), true);
+    while (!ends.empty()) {
+        const std::size_t end = ends.back();
+        ends.pop_back();
+        left[end] = false;
+        for (const std::size_t from : named_by[end]) {
+            if (--open_edges[from] == 0) ends.push_back(from);
+        }
+    }
+    return left;
+}
+
+template <class Group>
+void check_circles(const std::vector<Group>& groups, const char* kind, Places& places) {
+    const auto edges = edges_of(groups);
+    const std::vector<bool> left = lead_to_circles(edges);
+    constexpr std::size_t kNever = 0;
+    std::vector<std::size_t> walk_of(groups.size(), kNever);
+    for (std::size_t start = 0; start < groups.size(); ++start) {
+        if (!left[start] || walk_of[start] != kNever) continue;
+        std::vector<std::size_t> walk;
+        std::size_t at = start;
+        while (walk_of[at] == kNever) {
+            walk_of[at] = start + 1;
+            walk.push_back(at);
+            for (const std::size_t to : edges[at]) {
+                if (!left[to]) continue;
+                at = to;
+                break;
+            }
+        }
+        if (walk_of[at] != start + 1) continue;  // this walk ran into one that was reported before
+        std::string names;
+        bool in_circle = false;
+        for (const std::size_t member : walk) {
+            in_circle = in_circle || member == at;
+            if (in_circle) names += groups[member].name + " -> ";
+        }
+        places.error({"groups", kind, groups[at].name}, "the group contains itself: " + names + groups[at].name);
+    }
+}
+
+/// Group names in snat.to and dnat.to: literals were checked where they stand.
+void check_targets(const Config& config, Places& places) {
+    for (std::size_t i = 0; i < config.nat.size(); ++i) {
+        const NatRule& rule = config.nat[i];
+        const auto& targets = rule.is_snat() ? std::get<Snat>(rule.action).to : std::get<Dnat>(rule.action).to;
+        for (std::size_t j = 0; j < targets.size(); ++j) {
+            if (!std::holds_alternative<std::string>(targets[j])) continue;
+            for (const Ip4Range& range : expand_addresses(config.groups, {targets[j]})) {
+                if (is_unicast(range.first) && is_unicast(range.last)) continue;
+                places.error({"nat", i, rule.is_snat() ? "snat" : "dnat", "to", j},
+                             in_quotes(to_string(range)) + " in the group is not a unicast address");
+                break;
+            }
+        }
+    }
+}
+
+struct KnownNames {
+    std::string_view what;
+    std::set<std::string_view> names;
+    std::vector<std::string_view> suggestions;  ///< bounded: each unknown name is compared with all of them
+
+    template <class Named>
+    KnownNames(std::string_view kind, const std::vector<Named>& all) : what{kind} {
+        constexpr std::size_t kMostSuggestions = 256;
+        for (const Named& one : all) {
+            names.insert(one.name);
+            if (suggestions.size() < kMostSuggestions) suggestions.push_back(one.name);
+        }
+    }
+};
+
+void check_references(const Config& config, Findings& findings) {
+    const KnownNames ports{"port", config.ports};
+    const KnownNames address_groups{"address group", config.groups.addresses};
+    const KnownNames port_groups{"port group", config.groups.ports};
+    for (const Reference& reference : findings.references) {
+        const KnownNames& known = reference.kind == Reference::Kind::port            ? ports
+                                  : reference.kind == Reference::Kind::address_group ? address_groups
+                                                                                     : port_groups;
+        if (known.names.contains(reference.name)) continue;
+        std::string message = "unknown " + std::string{known.what} + " " + in_quotes(reference.name);
+        const bool shown = findings.error_count() < Findings::kMaxErrors;
+        const std::string_view near = shown ? nearest_word(reference.name, known.suggestions) : std::string_view{};
+        if (&known == &ports && reference.name == "kernel") {
+            message = "'kernel' is not a port: use the chains input and output for packets to and from the box";
+        } else if (!near.empty()) {
+            message += ": did you mean " + in_quotes(near) + "?";
+        }
+        findings.error(reference.at, reference.path, std::move(message));
+    }
+}
+
+}  // namespace
+
+void validate(const Config& config, const YamlNode& root, Findings& findings) {
+    Places places{root, findings};
+    check_workers(config.workers, places);
+    check_port_identities(config.ports, places);
+    check_vlans(config, places);
+    check_addresses(config, places);
+    check_routes(config.routes, places);
+    check_circles(config.groups.addresses, "addresses", places);
+    check_circles(config.groups.ports, "ports", places);
+    check_targets(config, places);
+    check_references(config, findings);
+}
+
+}  // namespace sluice::config
