@@ -1,0 +1,204 @@
+// What can be wrong with routes, groups, filter rules and NAT rules.
+#include "tests/unit/control/config/bad_case.hh"
+
+namespace sluice::config {
+namespace {
+
+/// Filter rules begin on line 7.
+const std::string kForward = kTwoPorts + "filter:\n  forward:\n    rules:\n";
+/// NAT rules begin on line 5.
+const std::string kNat = kTwoPorts + "nat:\n";
+
+TEST_CASE("routes that lead nowhere") {
+    check_bad(
+        kTwoPorts,
+        {
+            {"host bits", "routes: [{to: 192.0.2.1/24, via: 198.51.100.1}]\n",
+             "4:15: routes[0].to: '192.0.2.1/24' has host bits set: did you mean 192.0.2.0/24?\n"},
+            {"a prefix of 33", "routes: [{to: 192.0.2.0/33, via: 198.51.100.1}]\n",
+             "4:15: routes[0].to: the prefix length of '192.0.2.0/33' is not 0..32\n"},
+            {"neither via nor out", "routes: [{to: default}]\n", "4:10: routes[0]: a route needs via, out or both\n"},
+            {"an unknown port", "routes: [{to: default, out: wna}]\n",
+             "4:29: routes[0].out: unknown port 'wna': did you mean 'wan'?\n"},
+            {"via nobody", "routes: [{to: default, via: 0.0.0.0}]\n",
+             "4:29: routes[0].via: '0.0.0.0' is not a unicast address\n"},
+            {"twice", "routes:\n  - {to: default, via: 192.0.2.1}\n  - {to: 0.0.0.0/0, via: 192.0.2.1}\n",
+             "6:5: routes[1]: the same route as routes[0]\n"},
+            {"IPv6", "routes: [{to: \"::/0\", out: wan}]\n", "4:15: routes[0].to: IPv6 is not supported yet\n"},
+        });
+    check_bad("", {{"via the box itself",
+                    "ports: [{name: a, device: d0, role: inside, addresses: [192.0.2.1/24]}]\n"
+                    "routes: [{to: default, via: 192.0.2.1}]\n",
+                    "2:29: routes[0].via: 192.0.2.1 is an address of the box itself (ports[0])\n"}});
+}
+
+TEST_CASE("groups that name nothing, or themselves") {
+    check_bad(kTwoPorts,
+              {
+                  {"a bad name", "groups: {addresses: {2nd: [192.0.2.1]}}\n",
+                   "4:22: groups.addresses.2nd: '2nd' is not a name: a letter, then up to 30 letters, digits, '_', '-' "
+                   "or '.'\n"},
+                  {"a bad address", "groups: {addresses: {a: [192.0.2.300]}}\n",
+                   "4:26: groups.addresses.a[0]: '192.0.2.300' is not an IPv4 address\n"},
+                  {"a range backwards", "groups: {addresses: {a: [192.0.2.9-192.0.2.1]}}\n",
+                   "4:26: groups.addresses.a[0]: the range '192.0.2.9-192.0.2.1' runs backwards\n"},
+                  {"host bits", "groups: {addresses: {a: 192.0.2.1/24}}\n",
+                   "4:25: groups.addresses.a: '192.0.2.1/24' has host bits set: did you mean 192.0.2.0/24?\n"},
+                  {"an address and a port", "groups: {addresses: {a: \"192.0.2.1:80\"}}\n",
+                   "4:25: groups.addresses.a: '192.0.2.1:80' is not an IPv4 address\n"},
+                  {"IPv6", "groups: {addresses: {a: [\"2001:db8::/32\"]}}\n",
+                   "4:26: groups.addresses.a[0]: IPv6 is not supported yet\n"},
+                  {"empty", "groups: {addresses: {a: []}}\n",
+                   "4:25: groups.addresses.a: an empty list matches nothing: leave the key out to match all\n"},
+                  {"an unknown member", "groups: {addresses: {all: [servers]}}\n",
+                   "4:28: groups.addresses.all[0]: unknown address group 'servers'\n"},
+                  {"the other kind of group", "groups: {addresses: {a: [192.0.2.1]}, ports: {p: [a]}}\n",
+                   "4:51: groups.ports.p[0]: unknown port group 'a'\n"},
+                  {"itself", "groups: {addresses: {a: [192.0.2.1, a]}}\n",
+                   "4:25: groups.addresses.a: the group contains itself: a -> a\n"},
+                  {"a circle, reached from outside",
+                   "groups:\n  ports:\n    x: [a]\n    a: [80, b]\n    b: [c]\n    c: [a, 443]\n    y: [c]\n",
+                   "7:8: groups.ports.a: the group contains itself: a -> b -> c -> a\n"},
+                  {"a port of 65536", "groups: {ports: {p: [65536]}}\n",
+                   "4:22: groups.ports.p[0]: 65536 is out of range 0..65535\n"},
+                  {"ports backwards", "groups: {ports: {p: [90-80]}}\n",
+                   "4:22: groups.ports.p[0]: the range '90-80' runs backwards\n"},
+                  {"not among items", "groups: {addresses: {a: [\"!192.0.2.1\"]}}\n",
+                   "4:26: groups.addresses.a[0]: '!' negates a whole match: write {not: [...]} here\n"},
+              });
+}
+
+TEST_CASE("filter rules with wrong parts") {
+    check_bad(
+        kForward,
+        {
+            {"an unknown port", "      - {in: lna, action: drop}\n",
+             "7:14: filter.forward.rules[0].in: unknown port 'lna': did you mean 'lan'?\n"},
+            {"one of two ports unknown", "      - {in: [lan, moon], action: drop}\n",
+             "7:20: filter.forward.rules[0].in[1]: unknown port 'moon'\n"},
+            {"the box as a port", "      - {in: kernel, action: drop}\n",
+             "7:14: filter.forward.rules[0].in: 'kernel' is not a port: use the chains input and output for packets to "
+             "and "
+             "from the box\n"},
+            {"an unknown address group", "      - {src: servers, action: drop}\n",
+             "7:15: filter.forward.rules[0].src: unknown address group 'servers'\n"},
+            {"an unknown negated group", "      - {src: {not: servers}, action: drop}\n",
+             "7:21: filter.forward.rules[0].src.not: unknown address group 'servers'\n"},
+            {"an unknown port group", "      - {proto: tcp, dport: web, action: drop}\n",
+             "7:29: filter.forward.rules[0].dport: unknown port group 'web'\n"},
+            {"no address", "      - {dst: 192.0.2, action: drop}\n",
+             "7:15: filter.forward.rules[0].dst: '192.0.2' is not an IPv4 address\n"},
+            {"IPv6", "      - {dst: \"2001:db8::1\", action: drop}\n",
+             "7:15: filter.forward.rules[0].dst: IPv6 is not supported yet\n"},
+            {"an unquoted not", "      - {dst: !servers, action: drop}\n",
+             "7:15: a YAML tag ('!servers') has no meaning here: put text that begins with '!' in quotes\n"},
+            {"not, of nothing", "      - {dst: {}, action: drop}\n",
+             "7:15: filter.forward.rules[0].dst: the key 'not' is missing\n"},
+            {"an unknown protocol", "      - {proto: tpc, action: drop}\n",
+             "7:17: filter.forward.rules[0].proto: unknown protocol 'tpc': one of tcp, udp, icmp, igmp, gre, esp, "
+             "sctp, any, "
+             "or a number 0..255\n"},
+            {"protocol 256", "      - {proto: 256, action: drop}\n",
+             "7:17: filter.forward.rules[0].proto: 256 is out of range 0..255\n"},
+            {"ICMPv6", "      - {proto: icmpv6, action: drop}\n",
+             "7:17: filter.forward.rules[0].proto: IPv6 is not supported yet\n"},
+            {"an unknown state", "      - {state: [new, established, relatd], action: drop}\n",
+             "7:36: filter.forward.rules[0].state[2]: unknown word 'relatd': did you mean 'related'? (one of new, "
+             "established, related, invalid, untracked)\n"},
+            {"a state twice", "      - {state: [new, new], action: drop}\n",
+             "7:23: filter.forward.rules[0].state[1]: the state 'new' is there twice\n"},
+            {"an unknown ICMP type", "      - {proto: icmp, icmp_type: ping, action: drop}\n",
+             "7:34: filter.forward.rules[0].icmp_type: unknown ICMP type 'ping': a name as in nft (echo-request, ...) "
+             "or a "
+             "number 0..255\n"},
+            {"an unknown action", "      - {action: acept}\n",
+             "7:18: filter.forward.rules[0].action: unknown word 'acept': did you mean 'accept'? (one of accept, drop, "
+             "reject)\n"},
+            {"a long log prefix", "      - {action: drop, log: " + std::string(65, 'x') + "}\n",
+             "7:29: filter.forward.rules[0].log: the text has 65 bytes: at most 64 are possible\n"},
+            {"a log prefix of two lines", "      - {action: drop, log: \"a\\nb\"}\n",
+             "7:29: filter.forward.rules[0].log: a control character in the text\n"},
+        });
+    check_bad(kTwoPorts, {{"a policy of reject", "filter: {input: {policy: reject}}\n",
+                           "4:26: filter.input.policy: unknown word 'reject' (one of accept, drop)\n"}});
+}
+
+TEST_CASE("filter rules that contradict themselves") {
+    check_bad(
+        kForward,
+        {
+            {"ports of ICMP", "      - {proto: icmp, dport: 80, action: drop}\n",
+             "7:30: filter.forward.rules[0].dport: dport needs proto: tcp or udp, and the rule has proto: icmp\n"},
+            {"ports of any protocol", "      - {sport: 80, action: drop}\n",
+             "7:17: filter.forward.rules[0].sport: sport needs proto: tcp or udp, and the rule has none of them\n"},
+            {"an ICMP type of TCP", "      - {proto: tcp, icmp_type: echo-request, action: drop}\n",
+             "7:33: filter.forward.rules[0].icmp_type: icmp_type needs proto: icmp\n"},
+            {"a TCP reset for UDP", "      - {proto: udp, action: reject, reject_with: tcp-reset}\n",
+             "7:51: filter.forward.rules[0].reject_with: tcp-reset needs proto: tcp\n"},
+            {"an answer to what is dropped", "      - {action: drop, reject_with: port-unreachable}\n",
+             "7:37: filter.forward.rules[0].reject_with: reject_with needs action: reject\n"},
+        });
+    check_bad(kTwoPorts,
+              {
+                  {"where packets for the box leave", "filter: {input: {rules: [{out: wan, action: drop}]}}\n",
+                   "4:32: filter.input.rules[0].out: packets for the box have no out port\n"},
+                  {"where packets from the box arrive", "filter: {output: {rules: [{in: wan, action: drop}]}}\n",
+                   "4:32: filter.output.rules[0].in: packets from the box have no in port\n"},
+              });
+}
+
+TEST_CASE("NAT rules with wrong parts") {
+    check_bad(
+        kNat,
+        {
+            {"neither snat nor dnat", "  - {out: wan}\n", "5:5: nat[0]: a NAT rule needs snat or dnat\n"},
+            {"both", "  - {out: wan, snat: masquerade, dnat: {to: 192.0.2.1}}\n",
+             "5:40: nat[0].dnat: a rule has either snat or dnat: write two rules\n"},
+            {"a misspelt masquerade", "  - {out: wan, snat: masqerade}\n",
+             "5:22: nat[0].snat: expected masquerade or {to: ...}, found 'masqerade'\n"},
+            {"no target", "  - {in: wan, dnat: {port: 80}}\n", "5:21: nat[0].dnat: the key 'to' is missing\n"},
+            {"an unknown group of targets", "  - {in: wan, dnat: {to: [192.0.2.1, servers]}}\n",
+             "5:38: nat[0].dnat.to[1]: unknown address group 'servers'\n"},
+            {"targets that no host has", "  - {in: wan, dnat: {to: 224.0.0.0/8}}\n",
+             "5:26: nat[0].dnat.to: '224.0.0.0/8' is not a unicast address\n"},
+            {"targets in a group that no host has",
+             "  - {out: wan, snat: {to: loop}}\ngroups: {addresses: {loop: 127.0.0.1}}\n",
+             "5:27: nat[0].snat.to: '127.0.0.1' in the group is not a unicast address\n"},
+            {"port 0", "  - {in: wan, proto: tcp, dnat: {to: 192.0.2.1, port: 0}}\n",
+             "5:55: nat[0].dnat.port: 0 is out of range 1..65535\n"},
+            {"port and ports", "  - {in: wan, proto: tcp, dport: 80, dnat: {to: 192.0.2.1, port: 80, ports: 80}}\n",
+             "5:77: nat[0].dnat.ports: either port or ports, not both\n"},
+            {"an unknown schedule", "  - {in: wan, dnat: {to: 192.0.2.1, schedule: robin}}\n",
+             "5:47: nat[0].dnat.schedule: unknown word 'robin' (one of round-robin, random, source-hash)\n"},
+            {"what is not there yet", "  - {out: wan, snat: masquerade, existing: rebind}\n",
+             "5:44: nat[0].existing: 'rebind' is not supported yet: a NAT decision stays with its flow (keep)\n"},
+        });
+}
+
+TEST_CASE("NAT rules that contradict themselves") {
+    check_bad(kNat,
+              {
+                  {"dnat after routing", "  - {in: wan, out: lan, dnat: {to: 192.0.2.1}}\n",
+                   "5:20: nat[0].out: dnat happens before routing: the out port is not known yet\n"},
+                  {"snat before routing", "  - {in: lan, out: wan, snat: masquerade}\n",
+                   "5:10: nat[0].in: snat happens after routing: it matches the out port, not the in port\n"},
+                  {"snat anywhere", "  - {src: 192.0.2.0/24, snat: masquerade}\n",
+                   "5:5: nat[0]: snat needs the key 'out': the ports where it applies\n"},
+                  {"ports of GRE", "  - {out: wan, proto: gre, snat: {to: 192.0.2.1, ports: 1024-2047}}\n",
+                   "5:34: nat[0].snat: ports need proto: tcp or udp, and the rule has proto: gre\n"},
+                  {"a new port without a protocol", "  - {in: wan, dst: 192.0.2.1, dnat: {to: 192.0.2.9, port: 80}}\n",
+                   "5:37: nat[0].dnat: a port needs proto: tcp or udp, and the rule has none of them\n"},
+                  {"dport without a protocol", "  - {in: wan, dport: 80, dnat: {to: 192.0.2.9}}\n",
+                   "5:22: nat[0].dport: dport needs proto: tcp or udp, and the rule has none of them\n"},
+                  {"a shift of another width",
+                   "  - {in: wan, proto: tcp, dport: 80-89, dnat: {to: 192.0.2.9, ports: 8080-8090}}\n",
+                   "5:47: nat[0].dnat: the ports 8080-8090 shift those of dport, which must be one range of the same "
+                   "width\n"},
+                  {"a shift of everything", "  - {in: wan, proto: tcp, dnat: {to: 192.0.2.9, ports: 8080-8090}}\n",
+                   "5:33: nat[0].dnat: the ports 8080-8090 shift those of dport, which must be one range of the same "
+                   "width\n"},
+              });
+}
+
+}  // namespace
+}  // namespace sluice::config

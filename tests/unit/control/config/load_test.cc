@@ -1,0 +1,250 @@
+// A good file becomes the values that it says; a bad one gives all of its errors at once; nothing throws.
+#include "control/config/load.hh"
+
+#include <filesystem>
+#include <fstream>
+
+#include "control/config/print.hh"
+#include "tests/unit/control/config/bad_case.hh"
+
+namespace sluice::config {
+namespace {
+
+/// The configuration of the design, word for word.
+constexpr const char* kDesign = R"(
+workers: {cores: [1], main: 0, idle: spin}   # lcores; idle: spin | sleep (sleep yields the core when no packet comes)
+memory: {hugepages: auto, megabytes: 1024}   # auto | off
+ports:
+  - {name: lan, device: "0000:03:00.0", role: inside,  tap: lan0, addresses: [192.168.1.1/24]}
+  - {name: wan, device: "net_af_xdp0,iface=w1", role: outside, tap: wan0, addresses: [203.0.113.1/24]}
+routes: [{to: 0.0.0.0/0, via: 203.0.113.254}]
+groups:
+  addresses: {servers: [192.168.1.10, 192.168.1.11]}
+  ports: {web: [80, 443, 8000-8080]}
+conntrack:
+  max: 1048576                               # flows, all workers together
+  profile: linux                             # or cgn
+  timeouts: {tcp_established: 5d, udp: 30s, udp_stream: 120s, icmp: 30s, generic: 600s}
+helpers:
+  ftp: {ports: [21], loose: false}
+filter:
+  input:   {policy: drop, rules: [{in: lan, proto: icmp, action: accept}]}
+  forward:
+    policy: drop
+    rules:
+      - {state: [established, related], action: accept}
+      - {state: [invalid], action: drop, log: "invalid "}
+      - {in: lan, out: wan, proto: tcp, dport: web, action: accept, comment: "web out"}
+      - {in: lan, out: wan, proto: tcp, dport: 21, action: accept}
+nat:
+  - {out: wan, src: 192.168.1.0/24, snat: masquerade}
+  - {in: wan, dst: 203.0.113.1, proto: tcp, dport: 8080, dnat: {to: servers, port: 80, schedule: round-robin}}
+metrics: {listen: "127.0.0.1:9140"}
+control: {socket: /run/sluice/control.sock}
+)";
+
+Ip4Range one(Ip4 address) {
+    return {address, address};
+}
+
+TEST_CASE("the configuration of the design loads") {
+    const ConfigResult result = load_config_text(kDesign, "design.yaml");
+    INFO(to_string(result.errors));
+    REQUIRE(result.ok());
+    const Config& config = *result.config;
+
+    SECTION("ports and routes") {
+        REQUIRE(config.ports.size() == 2);
+        CHECK(config.ports[0].name == "lan");
+        CHECK(config.ports[0].device == "0000:03:00.0");
+        CHECK(config.ports[0].role == PortRole::inside);
+        CHECK(config.ports[0].tap == "lan0");
+        CHECK(config.ports[0].addresses == std::vector<InterfaceAddress>{{ip4(192, 168, 1, 1), 24}});
+        CHECK(config.ports[1].role == PortRole::outside);
+        CHECK_FALSE(config.ports[1].is_vlan());
+        REQUIRE(config.routes.size() == 1);
+        CHECK(config.routes[0] == Route{Ip4{}, 0, ip4(203, 0, 113, 254), ""});
+    }
+    SECTION("groups and numbers") {
+        CHECK(config.conntrack.max == 1048576);
+        CHECK(config.conntrack.timeouts == Timeouts{});
+        CHECK(config.helpers == Helpers{});
+        REQUIRE(config.groups.addresses.size() == 1);
+        CHECK(config.groups.addresses[0].items ==
+              std::vector<AddressItem>{one(ip4(192, 168, 1, 10)), one(ip4(192, 168, 1, 11))});
+        REQUIRE(config.groups.ports.size() == 1);
+        CHECK(config.groups.ports[0].items ==
+              std::vector<PortItem>{PortRange{80, 80}, PortRange{443, 443}, PortRange{8000, 8080}});
+    }
+    SECTION("filter") {
+        CHECK(config.filter.input.policy == ChainPolicy::drop);
+        CHECK(config.filter.output == Chain{});
+        REQUIRE(config.filter.forward.rules.size() == 4);
+        const FilterRule& replies = config.filter.forward.rules[0];
+        CHECK(replies.state.established);
+        CHECK(replies.state.related);
+        CHECK_FALSE(replies.state.new_flow);
+        CHECK(config.filter.forward.rules[1].log == "invalid ");
+        const FilterRule& web = config.filter.forward.rules[2];
+        CHECK(web.in.names == std::vector<std::string>{"lan"});
+        CHECK(web.proto == 6);
+        CHECK(web.dport.items == std::vector<PortItem>{"web"});
+        CHECK(web.src.any());
+        CHECK(web.action == FilterAction::accept);
+        CHECK(web.comment == "web out");
+    }
+    SECTION("nat") {
+        REQUIRE(config.nat.size() == 2);
+        REQUIRE(config.nat[0].is_snat());
+        CHECK(std::get<Snat>(config.nat[0].action).masquerade);
+        CHECK(config.nat[0].src.items ==
+              std::vector<AddressItem>{Ip4Range{ip4(192, 168, 1, 0), ip4(192, 168, 1, 255)}});
+        REQUIRE_FALSE(config.nat[1].is_snat());
+        const Dnat& dnat = std::get<Dnat>(config.nat[1].action);
+        CHECK(dnat.to == std::vector<AddressItem>{"servers"});
+        CHECK(dnat.ports == PortRange{80, 80});
+        CHECK(dnat.schedule == Schedule::round_robin);
+        CHECK(config.nat[1].existing == ExistingFlows::keep);
+    }
+}
+
+TEST_CASE("ports alone are a configuration: everything else has a default") {
+    const ConfigResult result = load_config_text(kTwoPorts, "test.yaml");
+    REQUIRE(result.ok());
+    Config expected;
+    expected.ports = result.config->ports;
+    CHECK(*result.config == expected);
+    CHECK(expected.ports[0].tap == "lan");
+}
+
+TEST_CASE("negation, lists and single values say what they mean") {
+    const ConfigResult result = load_config_text(kTwoPorts + R"(
+groups: {addresses: {servers: 192.0.2.1}, ports: {web: 80}}
+filter:
+  forward:
+    rules:
+      - {src: "!servers", dst: {not: [servers, 198.51.100.0/24]}, state: new, action: drop}
+      - {in: [lan, wan], proto: 17, sport: {not: 53}, dport: [web, 53], action: drop}
+      - {proto: any, action: reject}
+      - {proto: tcp, action: reject, reject_with: tcp-reset, log: ""}
+metrics: {listen: off}
+helpers: {ftp: {enabled: no, ports: 2121}}
+)",
+                                                 "test.yaml");
+    INFO(to_string(result.errors));
+    REQUIRE(result.ok());
+    const auto& rules = result.config->filter.forward.rules;
+    CHECK(rules[0].src == AddressMatch{true, {"servers"}});
+    CHECK(rules[0].dst == AddressMatch{true, {"servers", Ip4Range{ip4(198, 51, 100, 0), ip4(198, 51, 100, 255)}}});
+    CHECK(rules[0].state.new_flow);
+    CHECK(rules[1].in.names == std::vector<std::string>{"lan", "wan"});
+    CHECK(rules[1].sport == PortMatch{true, {PortRange{53, 53}}});
+    CHECK(rules[1].dport == PortMatch{false, {"web", PortRange{53, 53}}});
+    CHECK_FALSE(rules[2].proto.has_value());
+    CHECK(rules[2].reject_with == RejectWith::port_unreachable);
+    CHECK(rules[3].reject_with == RejectWith::tcp_reset);
+    CHECK(rules[3].log == "");
+    CHECK_FALSE(rules[2].log.has_value());
+    CHECK(result.config->metrics.listen.empty());
+    CHECK_FALSE(result.config->helpers.ftp.enabled);
+    CHECK(result.config->helpers.ftp.ports == std::vector<std::uint16_t>{2121});
+}
+
+TEST_CASE("anchors and aliases stand for the text that they name") {
+    const ConfigResult result = load_config_text(kTwoPorts + R"(
+filter:
+  input: &strict {policy: drop, rules: [{state: [established], action: accept}]}
+  output: *strict
+)",
+                                                 "test.yaml");
+    INFO(to_string(result.errors));
+    REQUIRE(result.ok());
+    CHECK(result.config->filter.input.policy == ChainPolicy::drop);
+    CHECK(result.config->filter.output == result.config->filter.input);
+}
+
+TEST_CASE("all errors come at once, in the order of the file") {
+    check_bad("", {{"one of each",
+                    "ports:\n"
+                    "  - {name: lan, device: d0, role: inside, addresses: [192.0.2.1/33]}\n"
+                    "  - {name: lan, device: d1, role: sideways}\n"
+                    "conntrack: {max: 1, profil: linux}\n"
+                    "filter:\n"
+                    "  forward:\n"
+                    "    policy: perhaps\n"
+                    "    rules:\n"
+                    "      - {in: wan, dport: 99999, action: accept}\n"
+                    "log: {level: info}\n"
+                    "log: {level: info}\n",
+                    "2:55: ports[0].addresses[0]: the prefix length of '192.0.2.1/33' is not 0..32\n"
+                    "3:12: ports[1].name: the name 'lan' is that of ports[0]\n"
+                    "3:35: ports[1].role: unknown word 'sideways' (one of inside, outside)\n"
+                    "4:18: conntrack.max: 1 is out of range 64..134217728\n"
+                    "4:21: conntrack.profil: unknown key 'profil': did you mean 'profile'?\n"
+                    "7:13: filter.forward.policy: unknown word 'perhaps' (one of accept, drop)\n"
+                    "9:14: filter.forward.rules[0].in: unknown port 'wan': did you mean 'lan'?\n"
+                    "9:26: filter.forward.rules[0].dport: 99999 is out of range 0..65535\n"
+                    "11:1: log: duplicate key 'log', first on line 10\n"}});
+}
+
+TEST_CASE("a flood of errors is counted, not stored") {
+    std::string text = kTwoPorts + "routes:\n";
+    for (int i = 0; i < 1500; ++i) text += "  - {}\n";
+    const ConfigResult result = load_config_text(text, "test.yaml");
+    REQUIRE(result.errors.size() == 1001);
+    CHECK(to_string(result.errors.back()) == "test.yaml: and 2000 more errors");
+}
+
+TEST_CASE("a file that cannot be read says so") {
+    CHECK(to_string(load_config_file("/nonexistent/sluice.yaml").errors) ==
+          "/nonexistent/sluice.yaml: cannot be read: No such file or directory\n");
+    CHECK(to_string(load_config_file("/").errors) == "/: cannot be read: it is a directory\n");
+    const ConfigResult endless = load_config_file("/dev/zero");
+    CHECK(to_string(endless.errors) == "/dev/zero:1:1: the text is longer than 16 MiB\n");
+}
+
+TEST_CASE("a file is named in its errors") {
+    const auto path = std::filesystem::temp_directory_path() / "sluice-load-test.yaml";
+    std::ofstream{path} << kTwoPorts << "log: {level: loud}\n";
+    const ConfigResult result = load_config_file(path);
+    std::filesystem::remove(path);
+    REQUIRE(result.errors.size() == 1);
+    CHECK(result.errors[0] == ConfigError{path.string(), 4, 14, "log.level",
+                                          "unknown word 'loud' (one of trace, debug, info, warning, error)"});
+}
+
+TEST_CASE("what is printed loads again to the same configuration") {
+    const ConfigResult first = load_config_text(kTwoPorts + R"(
+  - {name: "y", parent: lan, vlan: 5, role: inside, mtu: 1400, addresses: [192.0.2.1/31]}
+routes: [{to: default, via: 198.51.100.1, out: wan}, {to: 192.0.2.0/25, out: "y"}]
+groups: {addresses: {"true": [192.0.2.1-192.0.2.3], all: ["true", 192.0.2.128/25]}, ports: {web: [80, 8000-8080]}}
+conntrack: {timeouts: {udp: 61s, icmp: 2m, generic: 3h}}
+filter:
+  output:
+    policy: drop
+    rules:
+      - {src: {not: all}, proto: tcp, dport: {not: web}, state: [new, untracked], action: accept, log: "a: #b \"c\" "}
+      - {proto: icmp, icmp_type: 200, action: reject, reject_with: admin-prohibited, comment: "null"}
+      - {proto: 99, action: drop, comment: "- {x: [~]}"}
+nat:
+  - {out: [wan, lan], snat: {to: masquerade, ports: 2000-3000}}
+  - {out: wan, src: "!all", snat: {to: [all, 198.51.100.9]}}
+  - {dst: all, proto: udp, dport: 5000-5001, dnat: {to: all, ports: 6000-6001, schedule: source-hash}}
+metrics: {listen: off}
+control: {socket: "/tmp/with space: and #.sock"}
+log: {level: trace}
+)",
+                                                "test.yaml");
+    INFO(to_string(first.errors));
+    REQUIRE(first.ok());
+    const std::string printed = to_yaml(*first.config);
+    INFO(printed);
+    const ConfigResult second = load_config_text(printed, "printed.yaml");
+    INFO(to_string(second.errors));
+    REQUIRE(second.ok());
+    CHECK(*second.config == *first.config);
+    CHECK(to_yaml(*second.config) == printed);
+}
+
+}  // namespace
+}  // namespace sluice::config
