@@ -1,0 +1,70 @@
+#include "control/compile/limits.hh"
+
+#include <algorithm>
+
+namespace sluice::compile {
+namespace {
+
+std::uint32_t seconds_of(config::seconds duration) noexcept {
+    // Flows keep 24 bits of seconds (flow/lifetime.hh).
+    return static_cast<std::uint32_t>(std::clamp<std::int64_t>(duration.count(), 0, 0xffffff));
+}
+
+Timeouts timeouts_of(const config::Timeouts& from) noexcept {
+    Timeouts to{};
+    to.set(TcpState::syn_sent, seconds_of(from.tcp_syn_sent));
+    to.set(TcpState::syn_recv, seconds_of(from.tcp_syn_recv));
+    to.set(TcpState::established, seconds_of(from.tcp_established));
+    to.set(TcpState::fin_wait, seconds_of(from.tcp_fin_wait));
+    to.set(TcpState::close_wait, seconds_of(from.tcp_close_wait));
+    to.set(TcpState::last_ack, seconds_of(from.tcp_last_ack));
+    to.set(TcpState::time_wait, seconds_of(from.tcp_time_wait));
+    to.set(TcpState::close, seconds_of(from.tcp_close));
+    to.set(TcpState::syn_sent2, seconds_of(from.tcp_syn_sent2));
+    to.tcp_max_retrans = seconds_of(from.tcp_max_retrans);
+    to.tcp_unacknowledged = seconds_of(from.tcp_unacknowledged);
+    to.udp = seconds_of(from.udp);
+    to.udp_stream = seconds_of(from.udp_stream);
+    to.icmp = seconds_of(from.icmp);
+    to.generic = seconds_of(from.generic);
+    return to;
+}
+
+/// The limit protects the control thread, of which there is one: all workers together keep to it. So each has an even
+/// share, at least one packet; a single source, whose packets may all have one home, gets that share and no more.
+BucketSpec bucket_of(const config::PuntLimit& limit, unsigned workers) noexcept {
+    return {std::max(1U, limit.rate / workers), std::max(1U, limit.burst / workers)};
+}
+
+FtpPolicy ftp_of(const config::FtpHelper& from) {
+    return {from.enabled, from.ports, from.loose, seconds_of(from.expect_timeout), from.max_expected};
+}
+
+}  // namespace
+
+std::uint32_t share_of(std::uint32_t total, unsigned workers) noexcept {
+    if (workers <= 1) return total;
+    const std::uint64_t even = (std::uint64_t{total} + workers - 1) / workers;
+    return static_cast<std::uint32_t>(std::min<std::uint64_t>((even * 5 + 3) / 4, 0xffffffffU));
+}
+
+void set_limits(const config::Config& config, const CompileTarget& target, Policy& policy) {
+    const config::Conntrack& conntrack = config.conntrack;
+    policy.timeouts = timeouts_of(conntrack.timeouts);
+    policy.table_full = conntrack.profile == config::ConntrackProfile::cgn ? TableFull::refuse : TableFull::early_drop;
+    policy.max_flows_per_worker = std::min(share_of(conntrack.max, target.workers), target.flow_capacity);
+    policy.max_expectations_per_worker =
+        std::min(share_of(conntrack.expect_max, target.workers), target.expectation_capacity);
+    policy.ftp = ftp_of(config.helpers.ftp);
+
+    const auto limit = [&](PuntClass punt, const config::PuntLimit& from) {
+        policy.punt_limits[static_cast<std::size_t>(punt)] = bucket_of(from, target.workers);
+    };
+    limit(PuntClass::arp_nd, config.punt.arp_nd);
+    limit(PuntClass::routing, config.punt.routing);
+    limit(PuntClass::established, config.punt.established);
+    limit(PuntClass::new_flow, config.punt.new_flow);
+    limit(PuntClass::exception, config.punt.exception);
+}
+
+}  // namespace sluice::compile

@@ -1,0 +1,51 @@
+// The rules of one compilation: filter chains and NAT lists share numbers, sets and names.
+//
+// Order of calls: filter(), nat(), then chain_policies(): rule numbers follow it.
+#pragma once
+
+#include "control/compile/compile.hh"
+#include "control/compile/sets.hh"
+
+namespace sluice::compile {
+
+class RuleCompiler {
+public:
+    /// All must outlive it.
+    RuleCompiler(const config::Config& config, SetInterner& sets, Policy& policy, PolicyNames& names) noexcept
+        : config_(config), sets_(sets), policy_(policy), names_(names) {}
+
+    void filter();          // filter.cc
+    void nat();             // nat.cc
+    void chain_policies();  // filter.cc
+
+private:
+    void chain(Chain chain, const config::Chain& from);
+    FilterRule filter_rule(Chain chain, const config::FilterRule& from);
+    std::int32_t log_prefix(const std::string& text);
+    NatRule source_nat(NatRule rule, const config::Snat& snat) const;
+    NatRule destination_nat(NatRule rule, const config::NatRule& from, const config::Dnat& dnat) const;
+    [[nodiscard]] AddressPool pool_of(const std::vector<config::AddressItem>& items) const;
+    [[nodiscard]] std::uint64_t port_mask(const config::PortNameMatch& match) const noexcept;
+
+    /// What filter and NAT rules have in common.
+    template <class Rule>
+    MatchSpec conditions(const Rule& rule) {
+        MatchSpec spec;
+        spec.in_ports = port_mask(rule.in);
+        spec.out_ports = port_mask(rule.out);
+        if (rule.proto) spec.proto = *rule.proto;
+        spec.src = sets_.addresses(rule.src);
+        spec.dst = sets_.addresses(rule.dst);
+        spec.sport = sets_.ports(rule.sport);
+        spec.dport = sets_.ports(rule.dport);
+        return spec;
+    }
+    [[nodiscard]] std::uint32_t next_number() const noexcept { return static_cast<std::uint32_t>(names_.rules.size()); }
+
+    const config::Config& config_;
+    SetInterner& sets_;
+    Policy& policy_;
+    PolicyNames& names_;
+};
+
+}  // namespace sluice::compile

@@ -1,0 +1,90 @@
+#include "control/compile/limits.hh"
+
+#include <catch2/catch.hpp>
+
+#include "tests/unit/control/compile/configs.hh"
+
+using namespace sluice;
+using namespace sluice::test;
+
+TEST_CASE("one worker's share: all of it alone, an even share and a quarter among several") {
+    CHECK(compile::share_of(1000, 1) == 1000);
+    CHECK(compile::share_of(1000, 2) == 625);
+    CHECK(compile::share_of(1000, 3) == 418);  // 334, and a quarter
+    CHECK(compile::share_of(1, 8) == 2);
+    CHECK(compile::share_of(0xffffffffU, 1) == 0xffffffffU);
+    CHECK(compile::share_of(0xffffffffU, 2) == 2684354560U);
+}
+
+TEST_CASE("table limits never exceed the tables") {
+    config::Config config = three_ports();
+    config.conntrack.max = 1000;
+    config.conntrack.expect_max = 100;
+    const auto limits = [&](CompileTarget target) {
+        const auto compiled = compile_policy(config, target, 1);
+        return std::pair{compiled.policy->max_flows_per_worker, compiled.policy->max_expectations_per_worker};
+    };
+    CHECK(limits({1, 5000, 500}) == std::pair{1000U, 100U});
+    CHECK(limits({4, 5000, 500}) == std::pair{313U, 32U});
+    CHECK(limits({1, 600, 50}) == std::pair{600U, 50U});
+}
+
+TEST_CASE("timeouts, each to its own place") {
+    config::Config config = three_ports();
+    config::Timeouts& t = config.conntrack.timeouts;
+    using config::seconds;
+    t = {seconds{1}, seconds{2},  seconds{3},  seconds{4},  seconds{5},  seconds{6},  seconds{7}, seconds{8},
+         seconds{9}, seconds{10}, seconds{11}, seconds{12}, seconds{13}, seconds{14}, seconds{15}};
+    const auto compiled = compile_policy(config, kOneWorker, 1);
+    const Timeouts& made = compiled.policy->timeouts;
+    CHECK(made.of(TcpState::syn_sent) == 1);
+    CHECK(made.of(TcpState::syn_recv) == 2);
+    CHECK(made.of(TcpState::established) == 3);
+    CHECK(made.of(TcpState::fin_wait) == 4);
+    CHECK(made.of(TcpState::close_wait) == 5);
+    CHECK(made.of(TcpState::last_ack) == 6);
+    CHECK(made.of(TcpState::time_wait) == 7);
+    CHECK(made.of(TcpState::close) == 8);
+    CHECK(made.of(TcpState::syn_sent2) == 9);
+    CHECK(made.tcp_max_retrans == 10);
+    CHECK(made.tcp_unacknowledged == 11);
+    CHECK(made.udp == 12);
+    CHECK(made.udp_stream == 13);
+    CHECK(made.icmp == 14);
+    CHECK(made.generic == 15);
+}
+
+TEST_CASE("a full table: the profile says who gives way") {
+    config::Config config = three_ports();
+    CHECK(compile_policy(config, kOneWorker, 1).policy->table_full == TableFull::early_drop);
+    config.conntrack.profile = config::ConntrackProfile::cgn;
+    CHECK(compile_policy(config, kOneWorker, 1).policy->table_full == TableFull::refuse);
+}
+
+TEST_CASE("the FTP helper as configured") {
+    config::Config config = three_ports();
+    config.helpers.ftp = {false, {21, 2121}, true, 4, config::seconds{60}};
+    const auto compiled = compile_policy(config, kOneWorker, 1);
+    const FtpPolicy& ftp = compiled.policy->ftp;
+    CHECK_FALSE(ftp.enabled);
+    CHECK(ftp.ports == std::vector<std::uint16_t>{21, 2121});
+    CHECK(ftp.loose);
+    CHECK(ftp.max_expected == 4);
+    CHECK(ftp.expect_timeout_s == 60);
+}
+
+TEST_CASE("punt limits are of the box: workers share them, and none is left without") {
+    config::Config config = three_ports();
+    config.punt = {{2000, 500}, {5000, 1000}, {20000, 2000}, {1000, 200}, {3, 1}};
+    const auto limit = [&](unsigned workers, PuntClass punt) {
+        const auto compiled = compile_policy(config, {workers, 1000, 100}, 1);
+        return compiled.policy->punt_limits[static_cast<std::size_t>(punt)];
+    };
+    CHECK(limit(1, PuntClass::arp_nd) == BucketSpec{2000, 500});
+    CHECK(limit(1, PuntClass::routing) == BucketSpec{5000, 1000});
+    CHECK(limit(1, PuntClass::established) == BucketSpec{20000, 2000});
+    CHECK(limit(1, PuntClass::new_flow) == BucketSpec{1000, 200});
+    CHECK(limit(1, PuntClass::exception) == BucketSpec{3, 1});
+    CHECK(limit(4, PuntClass::arp_nd) == BucketSpec{500, 125});
+    CHECK(limit(4, PuntClass::exception) == BucketSpec{1, 1});  // 0 would mean no limit
+}

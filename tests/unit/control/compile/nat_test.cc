@@ -1,0 +1,125 @@
+#include <catch2/catch.hpp>
+
+#include "tests/unit/control/compile/configs.hh"
+
+using namespace sluice;
+using namespace sluice::test;
+
+namespace {
+
+constexpr std::uint64_t kAny = ~std::uint64_t{0};
+
+NatRule only_rule(config::NatRule rule, config::Groups groups = {}) {
+    config::Config config = three_ports();
+    config.groups = std::move(groups);
+    config.nat = {std::move(rule)};
+    const auto compiled = compile_policy(config, kOneWorker, 1);
+    REQUIRE(compiled.policy->snat.size() + compiled.policy->dnat.size() == 1);
+    const NatRule& made = compiled.policy->snat.empty() ? compiled.policy->dnat[0] : compiled.policy->snat[0];
+    CHECK(made.identity == compiled.names.rules[made.rule].identity);
+    CHECK(made.identity != 0);
+    return made;
+}
+
+}  // namespace
+
+TEST_CASE("masquerade: the address is chosen later, by the exit") {
+    const NatRule rule = only_rule(nat_rule([](auto& r) {
+        r.out.names = {"wan"}, r.src.items = {net(192, 0, 2, 0, 24)}, r.action = config::Snat{true, {}, {}};
+    }));
+    CHECK_FALSE(rule.dnat);
+    CHECK(rule.snat == SnatKind::masquerade);
+    CHECK(rule.match.out_ports == 0b010);
+    CHECK(rule.match.in_ports == kAny);
+    CHECK(rule.pool.size == 0);
+    CHECK_FALSE(rule.has_ports);
+    CHECK(rule.existing == ExistingFlows::keep);
+}
+
+TEST_CASE("SNAT to addresses, a range and a group, as one pool in the order of the file") {
+    const config::Groups groups{{{"pool", {net(203, 0, 113, 64, 30), net(203, 0, 113, 9, 32)}}}, {}};
+    const NatRule rule = only_rule(nat_rule([](auto& r) {
+                                       r.out.names = {"wan", "dmz"};
+                                       r.action = config::Snat{false,
+                                                               {net(203, 0, 113, 80, 32), group("pool"),
+                                                                range(ip4(203, 0, 113, 1), ip4(203, 0, 113, 3))},
+                                                               PortRange{2000, 2999}};
+                                       r.existing = config::ExistingFlows::rebind;
+                                   }),
+                                   groups);
+    CHECK(rule.snat == SnatKind::addresses);
+    CHECK(rule.match.out_ports == 0b110);
+    CHECK(rule.pool.size == 9);
+    CHECK(rule.pool.at(0) == ip4(203, 0, 113, 80));
+    CHECK(rule.pool.at(1) == ip4(203, 0, 113, 64));
+    CHECK(rule.pool.at(4) == ip4(203, 0, 113, 67));
+    CHECK(rule.pool.at(5) == ip4(203, 0, 113, 9));
+    CHECK(rule.pool.at(8) == ip4(203, 0, 113, 3));
+    CHECK(rule.has_ports);
+    CHECK(rule.ports == PortRange{2000, 2999});
+    CHECK_FALSE(rule.shift_ports);
+    CHECK(rule.existing == ExistingFlows::rebind);
+}
+
+TEST_CASE("DNAT to one address and port") {
+    const NatRule rule = only_rule(nat_rule([](auto& r) {
+        r.in.names = {"wan"}, r.dst.items = {net(203, 0, 113, 1, 32)}, r.proto = 6, r.dport.items = {port(8080)};
+        r.action = config::Dnat{{net(192, 0, 2, 10, 32)}, PortRange{80, 80}, config::Schedule::source_hash};
+        r.existing = config::ExistingFlows::kill;
+    }));
+    CHECK(rule.dnat);
+    CHECK(rule.snat == SnatKind::none);
+    CHECK(rule.match.in_ports == 0b010);
+    CHECK(rule.match.out_ports == kAny);  // not routed yet
+    CHECK(rule.match.proto == 6);
+    CHECK(rule.pool.size == 1);
+    CHECK(rule.has_ports);
+    CHECK(rule.ports == PortRange{80, 80});
+    CHECK_FALSE(rule.shift_ports);
+    CHECK(rule.schedule == Schedule::source_hash);
+    CHECK(rule.existing == ExistingFlows::kill);
+}
+
+TEST_CASE("DNAT that keeps the port, to several targets, never asks for an exit") {
+    const NatRule rule = only_rule(nat_rule([](auto& r) {
+        r.out.names = {"lan"};  // the loader refuses this; a first packet could not meet it
+        r.action = config::Dnat{{net(192, 0, 2, 10, 31)}, {}, config::Schedule::random};
+    }));
+    CHECK(rule.match.out_ports == kAny);
+    CHECK(rule.pool.size == 2);
+    CHECK_FALSE(rule.has_ports);
+    CHECK(rule.schedule == Schedule::random);
+}
+
+TEST_CASE("DNAT of a range of ports shifts it; widths that differ are refused") {
+    const auto shift = [](config::PortItem matched, PortRange to, bool negated = false) {
+        return nat_rule([&](auto& r) {
+            r.proto = 17, r.dport.items = {matched}, r.dport.negated = negated;
+            r.action = config::Dnat{{net(192, 0, 2, 10, 32)}, to, config::Schedule::round_robin};
+        });
+    };
+    const NatRule rule = only_rule(shift(port(8000, 8010), {9000, 9010}));
+    CHECK(rule.shift_ports);
+    CHECK(rule.shift_from == 8000);
+    CHECK(rule.ports == PortRange{9000, 9010});
+    CHECK_THROWS_AS(only_rule(shift(port(8000, 8009), {9000, 9010})), CompileError);
+    CHECK_THROWS_AS(only_rule(shift(port(8000, 8010), {9000, 9010}, true)), CompileError);
+    CHECK_THROWS_AS(only_rule(nat_rule([](auto& r) {
+                        r.action = config::Dnat{{net(192, 0, 2, 1, 32)}, PortRange{1, 2}, config::Schedule::random};
+                    })),
+                    CompileError);
+}
+
+TEST_CASE("a pool without any address is refused by the place of its rule") {
+    config::Config config = three_ports();
+    config.groups.addresses = {{"empty", {}}};
+    config.nat = {nat_rule([](auto& r) {
+                      r.out.names = {"wan"}, r.action = config::Snat{true, {}, {}};
+                  }),
+                  nat_rule([](auto& r) {
+                      r.out.names = {"wan"}, r.action = config::Snat{false, {group("empty")}, {}};
+                  })};
+    CHECK_THROWS_WITH(compile_policy(config, kOneWorker, 1), Catch::StartsWith("nat[1]: no address"));
+    config.nat.pop_back();
+    CHECK_NOTHROW(compile_policy(config, kOneWorker, 1));
+}
