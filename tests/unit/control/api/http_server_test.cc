@@ -1,0 +1,195 @@
+// Limits, broken clients, streams under back-pressure, and the life of the socket file.
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/read.hpp>
+#include <boost/asio/write.hpp>
+#include <catch2/catch.hpp>
+
+#include "tests/unit/control/api/http_client.hh"
+
+using namespace sluice;
+using namespace sluice::test;
+
+TEST_CASE("requests beyond a limit are refused with their own status") {
+    Served served;
+    const std::string head = "POST /v1/check HTTP/1.1\r\nHost: x\r\nConnection: close\r\n";
+    CHECK(served.raw(head + "Content-Length: 1048577\r\n\r\n" + std::string(1048577, 'x')).status == 413);
+    CHECK(served.raw(head + "X: " + std::string(20000, 'x') + "\r\n\r\n").status == 431);
+    CHECK(served.raw("nonsense\r\n\r\n").status == 400);
+    CHECK(served.raw("GET /v1/rules HTTP/9.9\r\n\r\n").status == 400);
+    CHECK(served.raw(head + "Content-Length: 5x\r\n\r\n").status == 400);
+    CHECK(served.call("POST", "/v1/check", std::string(1 << 20, 'x')).status == 200);
+    CHECK(served.server->connections() == 0);
+}
+
+TEST_CASE("a connection serves one request after the other, also pipelined") {
+    Served served;
+    const std::string get = "GET /v1/flows/count HTTP/1.1\r\nHost: x\r\n\r\n";
+    const std::string last = "GET /v1/flows HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    const auto text = served.with_client([&] {
+        const RawClient client(served.path);
+        client.send(get + get + last);
+        return client.receive_until_closed();
+    });
+    std::size_t answers = 0;
+    for (auto at = text.find("HTTP/1.1 200"); at != std::string::npos; at = text.find("HTTP/1.1 200", at + 1))
+        ++answers;
+    REQUIRE(answers == 3);
+}
+
+TEST_CASE("connections over the limit get 503 and those within it go on") {
+    Served served({.connections = 1});
+    const auto [first, second] = served.with_client([&] {
+        const std::string request = "GET /v1/flows/count HTTP/1.1\r\nHost: x\r\n\r\n";
+        const RawClient one(served.path);
+        one.send(request);
+        auto a = one.receive_some();
+        const RawClient two(served.path);
+        two.send(request);
+        auto b = two.receive_until_closed();
+        one.send(request);
+        return std::pair{a + one.receive_some(), b};
+    });
+    CHECK(parse_reply(second).status == 503);
+    CHECK(first.find("HTTP/1.1 200", 20) != std::string::npos);
+}
+
+TEST_CASE("a client that says nothing is cut off") {
+    Served served({.timeout = std::chrono::milliseconds(50)});
+    REQUIRE(served.raw("GET /v1/ru").head.empty());
+    REQUIRE(served.server->connections() == 0);
+}
+
+TEST_CASE("a slow reader stops the listing instead of filling memory") {
+    Served served({.timeout = std::chrono::milliseconds(200)});
+    served.box.slice = 100;
+    for (std::uint16_t i = 0; i < 20000; ++i) served.box.flows.push_back(tcp_flow(i, i));
+    // Reads no further until the socket's buffer was full, the server had waited and gave up.
+    std::promise<void> given_up;
+    auto text = std::async(std::launch::async, [&, until = given_up.get_future()] {
+        const RawClient client(served.path);
+        client.send("GET /v1/flows HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        std::string start = client.receive_some();
+        until.wait();
+        return start + client.receive_until_closed();
+    });
+    while (served.server->connections() == 0) served.io.run_one_for(std::chrono::milliseconds(5));
+    while (served.server->connections() > 0) served.io.run_one_for(std::chrono::milliseconds(5));
+    given_up.set_value();
+    CHECK(served.box.slices_fetched < 50);
+    CHECK(served.box.live_cursors == 0);
+    CHECK_THAT(text.get(), !Catch::Contains("\n0\r\n\r\n"));
+}
+
+TEST_CASE("a client that leaves ends its listing") {
+    Served served;
+    for (std::uint16_t i = 0; i < 20000; ++i) served.box.flows.push_back(tcp_flow(i, i));
+    served.with_client([&] {
+        const RawClient client(served.path);
+        client.send("GET /v1/flows HTTP/1.1\r\nHost: x\r\n\r\n");
+        return client.receive_some();
+    });
+    for (int i = 0; i < 1000 && served.server->connections() > 0; ++i)
+        served.io.run_one_for(std::chrono::milliseconds(10));
+    CHECK(served.box.live_cursors == 0);
+    CHECK(served.box.slices_fetched < 6000);
+}
+
+TEST_CASE("a capture streams a pcap file and ends at its count") {
+    Served served;
+    const std::vector<std::uint8_t> frame(60, 0x5a);
+    auto reply = std::async(std::launch::async, [&] {
+        const RawClient client(served.path);
+        client.send(
+            "POST /v1/capture?port=wan&count=2 HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+        return client.receive_until_closed();
+    });
+    while (!served.box.on_packet) served.io.run_one_for(std::chrono::milliseconds(5));
+    for (int i = 0; i < 3; ++i) served.box.on_packet({.time_us = 1'000'001, .wire_bytes = 1514, .data = frame});
+    while (reply.wait_for(std::chrono::seconds(0)) != std::future_status::ready)
+        served.io.run_one_for(std::chrono::milliseconds(5));
+    const auto body = parse_reply(reply.get()).body;
+    REQUIRE(body.size() == 24 + 2 * (16 + 60));
+    CHECK(body.substr(0, 4) == "\xd4\xc3\xb2\xa1");
+    CHECK(body.substr(24, 16) == std::string("\1\0\0\0\1\0\0\0\x3c\0\0\0\xea\5\0\0", 16));
+    CHECK(served.box.live_captures == 0);
+}
+
+TEST_CASE("a silent capture ends when its client leaves") {
+    Served served;
+    served.with_client([&] {
+        const RawClient client(served.path);
+        client.send("POST /v1/capture?port=lan&filter=udp HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
+        return client.receive_some();
+    });
+    for (int i = 0; i < 1000 && served.server->connections() > 0; ++i)
+        served.io.run_one_for(std::chrono::milliseconds(10));
+    CHECK(served.box.live_captures == 0);
+    CHECK(served.server->connections() == 0);
+}
+
+TEST_CASE("a box without a capture to spare answers 503") {
+    Served served;
+    served.box.refuse_captures = true;
+    REQUIRE(served.call("POST", "/v1/capture?port=lan").status == 503);
+}
+
+TEST_CASE("the socket file: mode, stale file, living daemon, foreign file, removal") {
+    TemporaryDirectory directory;
+    boost::asio::io_context io;
+    api::Router router;
+    const std::string path = directory.path / "run" / "control.sock";
+    struct stat info {};
+    {
+        api::HttpServer server(io, router);
+        server.listen_unix(path);
+        REQUIRE(::stat(path.c_str(), &info) == 0);
+        CHECK((info.st_mode & 0777) == 0660);
+        api::HttpServer other(io, router);
+        CHECK_THROWS_WITH(other.listen_unix(path), Catch::Contains("another sluiced is running"));
+        CHECK(::stat(path.c_str(), &info) == 0);
+    }
+    CHECK(::stat(path.c_str(), &info) != 0);
+
+    {  // as after kill -9: the file is there, nobody listens
+        boost::asio::local::stream_protocol::acceptor dead(io, boost::asio::local::stream_protocol::endpoint(path));
+    }
+    REQUIRE(::stat(path.c_str(), &info) == 0);
+    api::HttpServer server(io, router);
+    server.listen_unix(path);
+    server.stop();
+    CHECK(::stat(path.c_str(), &info) != 0);
+
+    ::close(::open(path.c_str(), O_CREAT | O_WRONLY, 0600));
+    CHECK_THROWS_WITH(server.listen_unix(path), Catch::Contains("is not a socket"));
+    CHECK(::stat(path.c_str(), &info) == 0);
+    CHECK_THROWS_AS(server.listen_unix("/" + std::string(200, 'x')), api::ServerError);
+}
+
+TEST_CASE("metrics over TCP") {
+    boost::asio::io_context io;
+    FakeBox box(io);
+    api::Router router;
+    api::add_metrics_route(router, box);
+    api::HttpServer server(io, router);
+    CHECK_THROWS_WITH(server.listen_tcp("localhost:http"), Catch::Contains("not an address and port"));
+    CHECK_THROWS_WITH(server.listen_tcp("192.0.2.1:9140"), Catch::Contains("cannot listen on 192.0.2.1:9140"));
+    server.listen_tcp("127.0.0.1:0");
+    auto reply = std::async(std::launch::async, [port = server.tcp_port()] {
+        boost::asio::io_context client_io;
+        boost::asio::ip::tcp::socket client(client_io);
+        client.connect({boost::asio::ip::address_v4::loopback(), port});
+        boost::asio::write(client,
+                           boost::asio::buffer(std::string("GET /metrics HTTP/1.1\r\nConnection: close\r\n\r\n")));
+        std::string text;
+        boost::system::error_code error;
+        boost::asio::read(client, boost::asio::dynamic_buffer(text), error);
+        return text;
+    });
+    while (reply.wait_for(std::chrono::seconds(0)) != std::future_status::ready)
+        io.run_one_for(std::chrono::milliseconds(5));
+    CHECK_THAT(parse_reply(reply.get()).body, Catch::Contains("# HELP sluice_uptime_seconds"));
+}
