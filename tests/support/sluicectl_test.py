@@ -1,0 +1,165 @@
+#!/usr/bin/env python3
+"""End to end: sluicectl against fake_box (the real API over a box of invented flows).
+
+Usage: sluicectl_test.py SLUICECTL FAKE_BOX
+"""
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+SLUICECTL, FAKE_BOX = sys.argv[1:3]
+TRAILER = 'conntrack v1.4.7 (conntrack-tools): '
+FLOW = ('tcp      6 431995 ESTABLISHED src=192.0.2.10 dst=203.0.113.9 sport=40000 dport=21 packets=7 bytes=401 '
+        'src=203.0.113.9 dst=198.51.100.2 sport=21 dport=40000 packets=6 bytes=1434 [ASSURED] mark=0 helper=ftp use=1')
+
+
+class SluicectlTest(unittest.TestCase):
+    def setUp(self):
+        self.directory = tempfile.TemporaryDirectory()
+        self.socket = os.path.join(self.directory.name, 'control.sock')
+        self.box = subprocess.Popen([FAKE_BOX, self.socket], stderr=subprocess.DEVNULL)
+        for _ in range(1000):
+            if os.path.exists(self.socket):
+                break
+            time.sleep(0.01)
+
+    def tearDown(self):
+        self.box.terminate()
+        self.assertEqual(self.box.wait(10), 0)
+        self.assertFalse(os.path.exists(self.socket))
+        self.directory.cleanup()
+
+    def run_ctl(self, *arguments):
+        return subprocess.run([SLUICECTL, '--socket', self.socket, *arguments], capture_output=True, timeout=60)
+
+    def check(self, arguments, code, out=None, err=None):
+        """Runs; compares the exit code, and looks for parts of stdout and stderr."""
+        done = self.run_ctl(*arguments.split())
+        stdout, stderr = done.stdout.decode(), done.stderr.decode()
+        self.assertEqual(done.returncode, code, f'{arguments}: {stdout}{stderr}')
+        if out is not None:
+            self.assertIn(out, stdout, arguments)
+        if err is not None:
+            self.assertIn(err, stderr, arguments)
+        return stdout
+
+    def test_list(self):
+        out = self.check('conntrack -L', 0, FLOW + '\n', TRAILER + '12 flow entries have been shown.\n')
+        self.assertEqual(len(out.splitlines()), 12)
+        self.check('conntrack -L -p tcp --sport 40000', 0, FLOW + '\n', TRAILER + '1 flow entries have been shown.')
+        self.check('conntrack -L -p tcp --dport 9', 0, '', TRAILER + '0 flow entries have been shown.')
+        self.check('conntrack -L -o extended,id --sport 40000', 0, 'ipv4     2 ' + FLOW + ' id=1\n')
+        self.check('conntrack -L expect', 0, '299 proto=6 src=192.0.2.10 dst=203.0.113.9 sport=0 dport=51220 mask-src=',
+                   TRAILER + '1 expectations have been shown.')
+        for options, lines in (('-n', 11), ('-n 198.51.100.2', 11), ('-g', 0), ('-u UNREPLIED', 1), ('-m 7', 1),
+                               ('-s 192.0.2.11', 1), ('--orig-src 192.0.2.0/24 -f ipv4', 12), ('-q 198.51.100.2', 11),
+                               ('-r 203.0.113.53', 1), ('--state ESTABLISHED', 10), ('-p icmp --icmp-type 8', 1)):
+            out = self.check('conntrack -L ' + options, 0)
+            self.assertEqual(len(out.splitlines()), lines, options)
+
+    def test_delete(self):
+        self.check('conntrack -D -p tcp --sport 40000', 0, FLOW + '\n', TRAILER + '1 flow entries have been deleted.')
+        self.check('conntrack -D -p tcp --sport 40000', 1, '', TRAILER + '0 flow entries have been deleted.')
+        self.check('conntrack -C', 0, '11\n')
+        self.check('--json conntrack -D -p udp', 0, '{"deleted":1}')
+        self.check('conntrack -F', 0, '', TRAILER + 'connection tracking table has been emptied.')
+        self.check('conntrack -C', 0, '0\n')
+
+    def test_json(self):
+        for command, kind in (('conntrack -L', list), ('conntrack -L expect', list), ('conntrack -C', dict),
+                              ('rules', list), ('nat', list), ('ports', list), ('stats', dict), ('expectations', list),
+                              ('version', dict), ('config', dict), ('reload', dict)):
+            self.assertIsInstance(json.loads(self.check(command + ' --json', 0)), kind, command)
+
+    def test_tables(self):
+        self.check('rules', 0, 'CHAIN    #  PACKETS  BYTES  RULE\nforward  1       12   3456  state ')
+        self.check('nat', 0, 'masquerade')
+        self.check('ports', 0, '203.0.113.1/24 203.0.113.2/24')
+        out = self.check('stats', 0, 'flow_table_full  table full, dropping packet')
+        self.assertNotIn('vlan_unknown', out)
+        self.assertIn('dropped in all: 42', out)
+        self.check('stats --all', 0, 'vlan_unknown')
+        self.check('expectations', 0, '203.0.113.9:51220')
+        self.check('version', 0, 'sluiced 0.1.0 (DPDK 22.11.3), up 1h 2m')
+        self.check('config', 0, 'workers:')
+        self.check('metrics', 0, 'sluice_uptime_seconds 3723.5')
+
+    def test_reload(self):
+        self.check('reload', 0, 'policy generation 4')
+        self.box.send_signal(signal.SIGUSR1)
+        time.sleep(0.2)
+        self.check('reload', 1, '', 'sluice.yaml:3:7: nat[0].dnat.port: 70000 is not a port')
+        self.check('reload --json', 1, '"issues"')
+
+    def test_capture(self):
+        file = os.path.join(self.directory.name, 'out.pcap')
+        self.check(f'capture --port wan -c 3 -w {file}', 0, '', '3 packets captured')
+        self.assertEqual(os.path.getsize(file), 24 + 3 * (16 + 60))
+        done = self.run_ctl('capture', '--port', 'wan', '--filter', 'udp port 53', '-c', '1', '-w', '-')
+        self.assertEqual(len(done.stdout), 24 + 16 + 60)
+        self.assertEqual(done.stdout[24 + 16 + 23], 17)
+        missing = os.path.join(self.directory.name, 'missing.pcap')
+        self.check(f'capture --port dmz -w {missing}', 1, '', "no port is named 'dmz'")
+        done = self.run_ctl('capture', '--port', 'wan', '--filter', 'tcp prot', '-w', missing)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(b"parameter 'filter'", done.stderr)
+        self.assertFalse(os.path.exists(missing))
+
+    def test_capture_ends_on_interrupt(self):
+        file = os.path.join(self.directory.name, 'out.pcap')
+        capture = subprocess.Popen([SLUICECTL, '--socket', self.socket, 'capture', '--port', 'wan', '-w', file],
+                                   stderr=subprocess.PIPE)
+        while not os.path.exists(file) or os.path.getsize(file) < 100:
+            time.sleep(0.01)
+        capture.send_signal(signal.SIGINT)
+        _, err = capture.communicate(timeout=10)
+        self.assertEqual(capture.returncode, 0)
+        self.assertIn(b'packets captured', err)
+
+    def test_usage(self):
+        for arguments, message in (('', 'subcommand'), ('nonsense', ''), ('conntrack', 'exactly one of'),
+                                   ('conntrack -L -D', 'exactly one of'), ('conntrack -L --dport 70000', "'dport'"),
+                                   ('conntrack -L -s 192.0.2', "'src'"), ('conntrack -L -o xml', 'xml'),
+                                   ('conntrack -D expect', 'table'), ('conntrack -C -p tcp', 'no filter'),
+                                   ('conntrack -F -p tcp', 'use -D'), ('conntrack -L --bogus', 'bogus'),
+                                   ('capture --port wan', '-w'), ('capture --port wan -c 0 -w x', ''),
+                                   ('metrics --json', 'stats --json')):
+            self.check(arguments, 2, '', message)
+
+    def test_help(self):
+        self.check('--help', 0, 'Examples:')
+        self.check('conntrack --help', 0, 'conntrack -D -p udp')
+
+    def test_unreachable(self):
+        missing = os.path.join(self.directory.name, 'none.sock')
+        done = subprocess.run([SLUICECTL, '--socket', missing, 'rules'], capture_output=True)
+        self.assertEqual(done.returncode, 3)
+        self.assertIn(b'cannot reach sluiced on ' + missing.encode(), done.stderr)
+
+    def test_second_daemon(self):
+        second = subprocess.run([FAKE_BOX, self.socket], capture_output=True, timeout=10)
+        self.assertEqual(second.returncode, 1)
+        self.assertIn(b'another sluiced is running', second.stderr)
+        self.check('conntrack -C', 0, '12\n')
+
+    def test_check_needs_no_daemon(self):
+        done = subprocess.run([SLUICECTL, '--socket', '/nowhere', 'check', '/nowhere.yaml'], capture_output=True)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(b'/nowhere.yaml', done.stderr)
+        file = os.path.join(self.directory.name, 'bad.yaml')
+        with open(file, 'w') as out:
+            out.write('workers: {cores: [1]}\nbogus: 1\n')
+        done = subprocess.run([SLUICECTL, 'check', file], capture_output=True)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(f'{file}:2:1: bogus'.encode(), done.stderr)
+        done = subprocess.run([SLUICECTL, 'check', '--json', file], capture_output=True)
+        self.assertEqual(done.returncode, 1)
+        self.assertTrue(json.loads(done.stdout)['issues'])
+
+
+unittest.main(argv=sys.argv[:1])

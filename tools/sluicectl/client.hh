@@ -1,0 +1,63 @@
+// HTTP client of sluicectl: one request per object over the control socket, blocking, with a limit on silence. Answers
+// are read whole or piece by piece (listings, captures).
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+
+#include <boost/beast/http/verb.hpp>
+
+namespace sluice::ctl {
+
+namespace http = boost::beast::http;
+
+/// Exit codes of sluicectl.
+enum ExitCode : int { kOk = 0, kFailure = 1, kUsage = 2, kUnreachable = 3 };
+
+/// A message for stderr and the exit code that goes with it.
+struct Failure : std::runtime_error {
+    Failure(ExitCode exit_code, const std::string& message) : std::runtime_error(message), code(exit_code) {}
+    ExitCode code;
+};
+
+struct Reply {
+    unsigned status = 0;
+    std::string body;
+};
+
+struct Call {
+    http::verb method = http::verb::get;
+    std::string target;
+    std::string body;
+    std::string accept = "application/json";
+    std::chrono::milliseconds silence{60'000};  ///< longest wait for the next byte; 0: for ever
+};
+
+class Client {
+public:
+    explicit Client(std::string socket_path) : path_(std::move(socket_path)) {}
+
+    /// The whole answer, whatever its status. Throws Failure (kUnreachable) when there is no complete answer.
+    [[nodiscard]] Reply request(const Call& call) const;
+    /// As above, but an answer that is not 2xx is thrown as Failure (kFailure) with sluiced's message.
+    [[nodiscard]] std::string body_of(const Call& call) const;
+    /// Gives the body of a 2xx answer to `sink` as it comes; other answers throw as in body_of(). Returns false when
+    /// stop_streams() ended it.
+    bool stream(const Call& call, const std::function<void(std::string_view)>& sink) const;
+
+    /// Ends a stream() that is running; may be called from a signal handler.
+    static void stop_streams() noexcept;
+
+private:
+    bool exchange(const Call& call, const std::function<void(unsigned status, std::string_view part)>& sink) const;
+
+    std::string path_;
+};
+
+/// The "error" of an error answer, and the lines of its "issues" if it has some.
+std::string error_text(const Reply& reply);
+
+}  // namespace sluice::ctl

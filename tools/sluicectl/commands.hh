@@ -1,0 +1,33 @@
+// The commands of sluicectl. Each adds its CLI11 subcommand, which sets `run` when it was chosen; main() then runs it.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include <CLI/CLI.hpp>
+
+#include "tools/sluicectl/client.hh"
+
+namespace sluice::ctl {
+
+/// What all commands share: the global options and the choice.
+struct Context {
+    std::string socket_path = "/run/sluice/control.sock";
+    bool json = false;
+    std::function<ExitCode()> run;
+
+    [[nodiscard]] Client client() const { return Client(socket_path); }
+};
+
+void add_conntrack_command(CLI::App& app, Context& context);
+void add_show_commands(CLI::App& app,
+                       Context& context);  ///< rules, nat, ports, stats, expectations, config, version, metrics
+void add_reload_command(CLI::App& app, Context& context);
+void add_check_command(CLI::App& app, Context& context);
+void add_capture_command(CLI::App& app, Context& context);
+
+/// Writes to stdout; a failure (disk full, say) is a Failure, not silence.
+void print(std::string_view text);
+void flush_output();
+
+}  // namespace sluice::ctl
