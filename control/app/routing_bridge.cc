@@ -1,0 +1,314 @@
+#include "control/app/routing_bridge.hh"
+
+#include <algorithm>
+
+namespace sluice {
+
+namespace {
+
+constexpr std::uint8_t kGlobalScope = 0;
+
+Ip4Prefix host(Ip4 address) {
+    return {address, 32};
+}
+
+/// The network of `length` bits that `address` is in.
+Ip4Prefix network(Ip4 address, std::uint8_t length) {
+    const std::uint32_t mask = length == 0 ? 0 : ~std::uint32_t{0} << (32 - length);
+    return {Ip4::from_host(address.host() & mask), length};
+}
+
+Ip4 last_of(const Ip4Prefix& prefix) {
+    const std::uint32_t rest = prefix.length == 32 ? 0 : ~std::uint32_t{0} >> prefix.length;
+    return Ip4::from_host(prefix.address.host() | rest);
+}
+
+bool is_loopback(Ip4 address) {
+    return address.host() >> 24 == 127;
+}
+bool is_unicast(Ip4 address) {
+    return address.host() >> 28 < 14 && address.raw != 0;
+}
+
+}  // namespace
+
+RoutingBridge::RoutingBridge(RouteTable& table, KernelRequests& kernel, Hooks hooks)
+    : table_(table), kernel_(kernel), hooks_(std::move(hooks)) {}
+
+void RoutingBridge::bind(IfIndex twin, PortIndex port) {
+    ports_[twin] = port;
+    twins_[port] = twin;
+}
+
+PortIndex RoutingBridge::port_of(IfIndex ifindex) const {
+    const auto found = ports_.find(ifindex);
+    return found == ports_.end() ? kNoPort : found->second;
+}
+
+void RoutingBridge::complain(const MaybeFailure& failure) const {
+    if (failure && hooks_.complain) hooks_.complain(*failure);
+}
+
+// --- links and addresses
+
+void RoutingBridge::on_link(const LinkInfo& link, bool gone) {
+    if (hooks_.link) hooks_.link(link, gone);
+}
+
+void RoutingBridge::on_address(const AddressInfo& address, bool added) {
+    const auto same = [&](const AddressInfo& a) { return a.ifindex == address.ifindex && a.prefix == address.prefix; };
+    const auto found = std::find_if(addresses_.begin(), addresses_.end(), same);
+    if (!added) {
+        if (found != addresses_.end()) addresses_.erase(found);
+    } else if (found != addresses_.end()) {
+        *found = address;
+    } else {
+        addresses_.push_back(address);
+    }
+    if (!resyncing_) publish_addresses();
+}
+
+void RoutingBridge::publish_addresses() {
+    auto all = std::make_unique<Addresses>();
+    for (const AddressInfo& a : addresses_) {
+        if (is_loopback(a.prefix.address)) continue;
+        const PortIndex port = port_of(a.ifindex);
+        // Masquerade takes no address of link or host scope, just as it takes no secondary one.
+        all->by_port[port == kNoPort ? kKernelPort : port].push_back(
+            {a.prefix.address, a.prefix.length, a.secondary || a.scope != kGlobalScope});
+    }
+    for (auto& list : all->by_port)
+        std::stable_partition(list.begin(), list.end(), [](const PortAddress& a) { return !a.secondary; });
+    table_.publish_addresses(std::move(all));
+}
+
+void RoutingBridge::on_resync_end() {
+    resyncing_ = false;
+    publish_addresses();
+    if (hooks_.resynced) hooks_.resynced();
+}
+
+void RoutingBridge::on_kernel_lost(const Failure& why) {
+    if (hooks_.kernel_lost) hooks_.kernel_lost(why);
+}
+
+// --- routes
+
+void RoutingBridge::on_route(const RouteInfo& route, bool added) {
+    const RouteKey& key = route.key;
+    // Policy routing by TOS or by other tables is the kernel's own; multicast is not routed here.
+    if ((key.table != kMainTable && key.table != kLocalTable) || key.tos != 0) return;
+    if (route.type == RouteType::multicast || route.type == RouteType::anycast || route.type == RouteType::throw_on)
+        return;
+    if (is_loopback(key.to.address)) return;
+    const Preference preference{key.table == kLocalTable ? 0 : 1, key.metric};
+    if (added) {
+        routes_[key.to][preference] = route;
+    } else if (const auto found = routes_.find(key.to); found != routes_.end()) {
+        found->second.erase(preference);
+        if (found->second.empty()) routes_.erase(found);
+    }
+    evaluate(key.to);
+    evaluate_neighbours_in(key.to);
+}
+
+bool RoutingBridge::is_usable(const RouteInfo& route) const {
+    return route.type != RouteType::unicast ||
+           std::any_of(route.next_hops.begin(), route.next_hops.end(), [](const auto& n) { return n.usable; });
+}
+
+const RouteInfo* RoutingBridge::best(const Ip4Prefix& prefix) const {
+    const auto found = routes_.find(prefix);
+    if (found == routes_.end()) return nullptr;
+    for (const auto& [preference, route] : found->second)
+        if (is_usable(route)) return &route;
+    return nullptr;
+}
+
+bool RoutingBridge::is_on_link(Ip4 address, IfIndex ifindex) const {
+    for (unsigned length = 32; length-- > 0;) {
+        const RouteInfo* route = best(network(address, static_cast<std::uint8_t>(length)));
+        if (route == nullptr) continue;
+        return route->type == RouteType::unicast &&
+               std::any_of(route->next_hops.begin(), route->next_hops.end(),
+                           [ifindex](const RouteNextHop& n) { return n.usable && n.ifindex == ifindex && !n.gateway; });
+    }
+    return false;
+}
+
+void RoutingBridge::evaluate(const Ip4Prefix& prefix) {
+    if (const RouteInfo* route = best(prefix); route != nullptr) {
+        install(prefix, hop_for(*route));
+        return;
+    }
+    if (prefix.length == 32) {
+        const Ip4 address = prefix.address;
+        for (auto n = neighbours_.lower_bound({address, 0}); n != neighbours_.end() && n->first.first == address; ++n) {
+            if (!n->second.is_valid() && n->second.state != NeighbourState::failed && installed_.count(prefix) == 0)
+                continue;  // being asked for: the subnet's route has workers hold their packets
+            if (!is_on_link(address, n->first.second)) continue;
+            install(prefix, acquire({HopKind::neighbour, port_of(n->first.second), address, {}, false}));
+            return;
+        }
+    }
+    install(prefix, kNoNextHop);
+}
+
+void RoutingBridge::evaluate_neighbours_in(const Ip4Prefix& prefix) {
+    const auto end = neighbours_.upper_bound({last_of(prefix), INT32_MAX});
+    for (auto n = neighbours_.lower_bound({prefix.address, 0}); n != end; ++n)
+        if (prefix != host(n->first.first)) evaluate(host(n->first.first));
+}
+
+void RoutingBridge::install(const Ip4Prefix& prefix, std::uint32_t id) {
+    const auto found = installed_.find(prefix);
+    const std::uint32_t former = found == installed_.end() ? kNoNextHop : found->second;
+    if (id != kNoNextHop && (id == former || table_.add_route(prefix.address, prefix.length, id))) {
+        installed_[prefix] = id;
+    } else {
+        if (id != kNoNextHop) {
+            ++refused_;
+            release(id);
+            complain(Failure{"no room in the routing table for " + to_string(prefix)});
+        }
+        if (former != kNoNextHop) {
+            table_.remove_route(prefix.address, prefix.length);
+            installed_.erase(found);
+        }
+    }
+    if (former != kNoNextHop) release(former);
+}
+
+// --- next hops
+
+std::uint32_t RoutingBridge::hop_for(const RouteInfo& route) {
+    switch (route.type) {
+        case RouteType::local:
+        case RouteType::broadcast:
+            return acquire({.kind = HopKind::local});
+        case RouteType::blackhole:
+            return acquire({.kind = HopKind::blackhole});
+        case RouteType::prohibit:
+            return acquire({.kind = HopKind::prohibit});
+        default:
+            break;
+    }
+    std::vector<std::uint32_t> members;  // one use of each, also where it is repeated by weight
+    std::vector<std::uint32_t> weighted;
+    for (const RouteNextHop& next : route.next_hops) {
+        const PortIndex port = port_of(next.ifindex);
+        if (!next.usable || port == kNoPort) continue;
+        const std::uint32_t id = hop_to(next, port, route.preferred_source.value_or(Ip4{}));
+        if (id == kNoNextHop) continue;
+        members.push_back(id);
+        weighted.insert(weighted.end(), std::max<std::size_t>(next.weight, 1), id);
+    }
+    if (members.empty()) return acquire({.kind = HopKind::unreachable});
+    if (members.size() == 1) return members.front();
+    NextHop multipath;
+    multipath.kind = HopKind::multipath;
+    multipath.members = std::move(weighted);
+    const std::uint32_t id = table_.add_hop(std::move(multipath));
+    if (id == kNoNextHop) {
+        for (const std::uint32_t member : members) release(member);
+        return kNoNextHop;
+    }
+    hops_[id] = {{.kind = HopKind::multipath}, 1, std::move(members)};
+    return id;
+}
+
+std::uint32_t RoutingBridge::hop_to(const RouteNextHop& next, PortIndex port, Ip4 source) {
+    if (!next.gateway) return acquire({HopKind::connected, port, {}, source, false});
+    return acquire({HopKind::neighbour, port, *next.gateway, source, true});
+}
+
+std::uint32_t RoutingBridge::acquire(const HopKey& key) {
+    if (const auto found = ids_.find(key); found != ids_.end()) {
+        ++hops_.at(found->second).uses;
+        return found->second;
+    }
+    const std::uint32_t id = table_.add_hop(facts(key));
+    if (id == kNoNextHop) return id;
+    ids_[key] = id;
+    hops_[id] = {key, 1, {}};
+    if (key.gateway) keep_gateway(key);
+    return id;
+}
+
+void RoutingBridge::release(std::uint32_t id) {
+    const auto found = hops_.find(id);
+    if (found == hops_.end() || --found->second.uses != 0) return;
+    const SharedHop hop = std::move(found->second);
+    hops_.erase(found);
+    table_.remove_hop(id);
+    if (hop.key.kind != HopKind::multipath) ids_.erase(hop.key);
+    for (const std::uint32_t member : hop.members) release(member);
+    if (hop.key.gateway) let_gateway_go(hop.key);
+}
+
+void RoutingBridge::keep_gateway(const HopKey& key) {
+    if (gateways_[{key.port, key.address}]++ == 0) complain(kernel_.keep_neighbour(twins_.at(key.port), key.address));
+}
+
+void RoutingBridge::let_gateway_go(const HopKey& key) {
+    const auto found = gateways_.find({key.port, key.address});
+    if (found == gateways_.end() || --found->second != 0) return;
+    gateways_.erase(found);
+    complain(kernel_.release_neighbour(twins_.at(key.port), key.address));
+}
+
+NextHop RoutingBridge::facts(const HopKey& key) const {
+    NextHop hop;
+    hop.kind = key.kind;
+    hop.out_port = key.port;
+    hop.address = key.address;
+    hop.preferred_source = key.source;
+    if (key.kind != HopKind::neighbour) return hop;
+    const auto found = neighbours_.find({key.address, twins_.at(key.port)});
+    if (found == neighbours_.end()) return hop;
+    hop.resolved = found->second.is_valid();
+    hop.failed = found->second.state == NeighbourState::failed;
+    hop.mac = found->second.mac;
+    return hop;
+}
+
+// --- neighbours
+
+void RoutingBridge::on_neighbour(const NeighbourInfo& neighbour, bool gone) {
+    const PortIndex port = port_of(neighbour.ifindex);
+    if (port == kNoPort || !is_unicast(neighbour.address)) return;
+    const NeighbourKey key{neighbour.address, neighbour.ifindex};
+    if (gone) {
+        neighbours_.erase(key);
+        asked_.erase(key);
+    } else {
+        neighbours_[key] = neighbour;
+    }
+    for (auto h = ids_.lower_bound({HopKind::neighbour, port, neighbour.address, {}, false});
+         h != ids_.end() && h->first.kind == HopKind::neighbour && h->first.port == port &&
+         h->first.address == neighbour.address;
+         ++h)
+        table_.replace_hop(h->second, facts(h->first));
+    evaluate(host(neighbour.address));
+
+    const bool settled = !gone && (neighbour.is_valid() || neighbour.state == NeighbourState::failed);
+    if (settled && hooks_.neighbour_changed) hooks_.neighbour_changed(neighbour.address, port);
+    // The kernel sends nothing to it, so it would never find out by itself that a stale entry is wrong.
+    if (!gone && neighbour.state == NeighbourState::stale && asked_.count(key) != 0)
+        complain(kernel_.resolve_neighbour(neighbour.ifindex, neighbour.address));
+}
+
+void RoutingBridge::resolve(Ip4 address, PortIndex port) {
+    const auto twin = twins_.find(port);
+    if (twin == twins_.end()) return;
+    const NeighbourKey key{address, twin->second};
+    asked_.insert(key);
+    if (const auto known = neighbours_.find(key); known != neighbours_.end() && known->second.is_valid()) {
+        // Its answer and the question crossed.
+        if (hooks_.neighbour_changed) hooks_.neighbour_changed(address, port);
+        return;
+    }
+    complain(kernel_.resolve_neighbour(twin->second, address));
+}
+
+}  // namespace sluice

@@ -1,0 +1,118 @@
+// From what the kernel says (netlink) to what workers route by (RouteTable). The kernel's tables are the truth; this
+// translates and never decides.
+//
+//   kernel                                           RouteTable
+//   route in table main through a twin               prefix → connected, neighbour (gateway) or multipath hop
+//   route in table local (own and broadcast address) prefix → local
+//   blackhole, unreachable, prohibit                 prefix → the same
+//   route through another interface                  prefix → unreachable: sluice forwards between its ports only
+//   neighbour on a twin, in a connected subnet       /32 → neighbour hop with its MAC (or: failed)
+//   addresses                                        one Addresses object; those of other interfaces count as the box's
+//
+// Of routes with one prefix, table local goes before main, then the lower metric; one whose next hops are all dead
+// counts as absent. Gateways are kept resolved by the kernel as long as a route uses them; hosts are asked for when a
+// worker needs them (resolve), and again when their entry goes stale.
+//
+// Owner: control thread. Cost of a change: its own prefix, and the known neighbours inside it.
+// Failure policy: what the RouteTable has no room for is reported and counted; the rest goes on.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "control/linux/kernel.hh"
+#include "dataplane/policy/routes.hh"
+
+namespace sluice {
+
+class RoutingBridge final : public KernelObserver {
+public:
+    struct Hooks {
+        /// A neighbour answered, moved or failed: every worker gets Order::neighbour_changed.
+        std::function<void(Ip4, PortIndex)> neighbour_changed;
+        /// Every link, twin or not (the guard follows what sits on twins).
+        std::function<void(const LinkInfo&, bool gone)> link;
+        /// The kernel's whole state is known, for the first time or again.
+        std::function<void()> resynced;
+        std::function<void(const Failure&)> complain;
+        std::function<void(const Failure&)> kernel_lost;
+    };
+
+    /// All must outlive it. Hooks may be empty.
+    RoutingBridge(RouteTable& table, KernelRequests& kernel, Hooks hooks);
+
+    /// The twin of a port, before netlink starts.
+    void bind(IfIndex twin, PortIndex port);
+    /// A worker holds packets for this neighbour (Notice::resolve).
+    void resolve(Ip4 address, PortIndex port);
+
+    [[nodiscard]] std::size_t routes() const noexcept { return installed_.size(); }
+    [[nodiscard]] std::size_t neighbours() const noexcept { return neighbours_.size(); }
+    /// Routes that found no room.
+    [[nodiscard]] std::uint64_t refused() const noexcept { return refused_; }
+
+    void on_link(const LinkInfo& link, bool gone) override;
+    void on_address(const AddressInfo& address, bool added) override;
+    void on_route(const RouteInfo& route, bool added) override;
+    void on_neighbour(const NeighbourInfo& neighbour, bool gone) override;
+    void on_resync_begin() override { resyncing_ = true; }
+    void on_resync_end() override;
+    void on_kernel_lost(const Failure& why) override;
+
+private:
+    /// What makes two next hops one, so that routes share it.
+    struct HopKey {
+        HopKind kind{};
+        PortIndex port = kNoPort;
+        Ip4 address{};
+        Ip4 source{};
+        bool gateway = false;  // of a route: kept resolved
+        friend auto operator<=>(const HopKey&, const HopKey&) = default;
+    };
+    struct SharedHop {
+        HopKey key{};
+        unsigned uses = 0;
+        std::vector<std::uint32_t> members;  // multipath only, one use each
+    };
+    using Preference = std::pair<std::uint32_t, std::uint32_t>;  // 0 for table local, 1 for main; metric
+    using NeighbourKey = std::pair<Ip4, IfIndex>;
+
+    [[nodiscard]] PortIndex port_of(IfIndex ifindex) const;
+    [[nodiscard]] const RouteInfo* best(const Ip4Prefix& prefix) const;
+    [[nodiscard]] bool is_usable(const RouteInfo& route) const;
+    [[nodiscard]] bool is_on_link(Ip4 address, IfIndex ifindex) const;
+    void evaluate(const Ip4Prefix& prefix);
+    void evaluate_neighbours_in(const Ip4Prefix& prefix);
+    std::uint32_t hop_for(const RouteInfo& route);
+    std::uint32_t hop_to(const RouteNextHop& next, PortIndex port, Ip4 source);
+    std::uint32_t acquire(const HopKey& key);
+    void release(std::uint32_t id);
+    void keep_gateway(const HopKey& key);
+    void let_gateway_go(const HopKey& key);
+    [[nodiscard]] NextHop facts(const HopKey& key) const;
+    void install(const Ip4Prefix& prefix, std::uint32_t id);
+    void publish_addresses();
+    void complain(const MaybeFailure& failure) const;
+
+    RouteTable& table_;
+    KernelRequests& kernel_;
+    Hooks hooks_;
+    std::map<IfIndex, PortIndex> ports_;
+    std::map<PortIndex, IfIndex> twins_;
+    std::vector<AddressInfo> addresses_;  // in the kernel's order
+    std::map<Ip4Prefix, std::map<Preference, RouteInfo>> routes_;
+    std::map<NeighbourKey, NeighbourInfo> neighbours_;
+    std::set<NeighbourKey> asked_;                            // by a worker, until the entry goes
+    std::map<Ip4Prefix, std::uint32_t> installed_;            // prefix → hop id, as in the table
+    std::map<HopKey, std::uint32_t> ids_;                     // shared hops
+    std::map<std::uint32_t, SharedHop> hops_;                 // by id
+    std::map<std::pair<PortIndex, Ip4>, unsigned> gateways_;  // uses of a neighbour as a gateway
+    std::uint64_t refused_ = 0;
+    bool resyncing_ = false;
+};
+
+}  // namespace sluice
