@@ -117,8 +117,18 @@ public:
 
     /// Puts `next` in place (null is allowed) and frees the former object after a grace period. Control thread.
     void publish(std::unique_ptr<const T> next, GracePeriods& grace) {
+        publish(std::move(next), grace, [](const T&) {});
+    }
+
+    /// The same; `last_look(const T&)` sees the former object when no worker does any more, just before it is freed.
+    template <class LastLook>
+    void publish(std::unique_ptr<const T> next, GracePeriods& grace, LastLook last_look) {
         const T* const former = current_.exchange(next.release(), std::memory_order_acq_rel);
-        if (former != nullptr) grace.retire([former] { delete former; });
+        if (former == nullptr) return;
+        grace.retire([former, last_look = std::move(last_look)] {
+            last_look(*former);
+            delete former;
+        });
     }
 
 private:

@@ -3,6 +3,7 @@
 #include <array>
 #include <atomic>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <catch2/catch.hpp>
@@ -43,6 +44,28 @@ TEST_CASE("an object is freed when every online worker has been quiescent, not b
     CHECK(grace.pending() == 0);
     grace.offline(0);
     grace.offline(1);
+}
+
+TEST_CASE("the last look at an object comes when no worker sees it any more, once, just before it is freed") {
+    int deaths = 0;
+    std::vector<std::pair<int, int>> looks;  // value seen, deaths until then
+    GracePeriods grace(1);
+    Publication<Item> publication;
+    const auto publish = [&](int value) {
+        publication.publish(std::make_unique<const Item>(value, deaths), grace,
+                            [&](const Item& item) { looks.emplace_back(item.value, deaths); });
+    };
+    grace.online(0);
+    publish(1);
+    CHECK(grace.pending() == 0);  // there was nothing before it
+    publish(2);
+    CHECK(grace.reclaim() == 0);
+    CHECK(looks.empty());
+    grace.quiescent(0);
+    CHECK(grace.reclaim() == 1);
+    CHECK(looks == std::vector<std::pair<int, int>>{{1, 0}});
+    CHECK(deaths == 1);
+    grace.offline(0);
 }
 
 TEST_CASE("a worker that is offline holds nobody up, also when it goes offline while others wait") {
