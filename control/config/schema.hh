@@ -277,8 +277,8 @@ struct NatRule {
 
 /// A token bucket.
 struct PuntLimit {
-    std::uint32_t rate = 0;   ///< packets per second, each worker
-    std::uint32_t burst = 0;  ///< packets
+    std::uint32_t rate = 0;   ///< packets per second, all workers together
+    std::uint32_t burst = 0;  ///< packets, all workers together
 
     friend bool operator==(const PuntLimit&, const PuntLimit&) = default;
 };
