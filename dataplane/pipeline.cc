@@ -138,7 +138,7 @@ void Pipeline::run(const Policy& policy, Now now) noexcept {
     burst_.keep([&](Packet& p) noexcept { return forward_path(p, policy, now); });
     burst_.keep([&](Packet& p) noexcept { return filter(p, policy, now); });
     burst_.keep([&](Packet& p) noexcept { return within_limits(p, now); });
-    burst_.keep([&](Packet& p) noexcept { return translate(p, now); });
+    burst_.keep([&](Packet& p) noexcept { return translate(p, policy, now); });
     for (Packet* p : burst_.packets()) transmit(*p, now);
     burst_.clear();
     for (unsigned i = 0; i < to_kill_count_; ++i)
@@ -245,7 +245,6 @@ Verdict Pipeline::follow(Packet& p, const Policy& policy, Now now) noexcept {
                 break;
         }
     }
-    if (p.slot != kNoSlot && p_.store.hot(p.slot).has(status::kHelper)) return p_.alg.inspect(p, policy, now);
     return Verdict::next;
 }
 
@@ -294,12 +293,13 @@ Verdict Pipeline::within_limits(Packet& p, Now now) noexcept {
     return obey(p, check_limits(p, mtu_of(p)), now);
 }
 
-Verdict Pipeline::translate(Packet& p, Now now) noexcept {
+/// Helpers run last, on packets that are about to leave, as in Linux: what is dropped announces nothing.
+Verdict Pipeline::translate(Packet& p, const Policy& policy, Now now) noexcept {
     if (p.slot == kNoSlot) return Verdict::next;
     FlowHot& h = p_.store.hot(p.slot);
     const RewritePlan& plan = h.dir(p.direction).plan;
     if (plan.active != 0) rewrite(p, plan);
-    if (h.has(status::kHelper)) return p_.mangle.apply(p, now);
+    if (h.has(status::kHelper)) return p_.mangle.apply(p, policy, mtu_of(p), now);
     return Verdict::next;
 }
 

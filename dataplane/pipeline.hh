@@ -89,7 +89,7 @@ private:
     Verdict forward_path(Packet& p, const Policy& policy, Now now) noexcept;
     Verdict filter(Packet& p, const Policy& policy, Now now) noexcept;
     Verdict within_limits(Packet& p, Now now) noexcept;
-    Verdict translate(Packet& p, Now now) noexcept;
+    Verdict translate(Packet& p, const Policy& policy, Now now) noexcept;
     void transmit(Packet& p, Now now) noexcept;
 
     // --- parts of stages

@@ -33,6 +33,12 @@ std::uint32_t ExpectTable::find(const FlowKey& key) const noexcept {
 
 bool ExpectTable::holds(const FlowKey& key) const noexcept { return find(key) != kNone; }
 
+bool ExpectTable::clashes(const Expectation& x, Now now) const noexcept {
+    const FlowKey tuple = any_port(x.tuple);
+    const FlowRef ref = keys_.lookup(tuple, keys_.hash(tuple));
+    return ref && entries_[ref.slot()].e.deadline_ms > now.ms && !same_promise(entries_[ref.slot()].e, x);
+}
+
 ExpectOutcome ExpectTable::add(const Expectation& x, std::uint32_t max_per_master, Now now) noexcept {
     Expectation wanted = x;
     wanted.tuple = any_port(x.tuple);
@@ -42,8 +48,7 @@ ExpectOutcome ExpectTable::add(const Expectation& x, std::uint32_t max_per_maste
         if (old.e.deadline_ms <= now.ms) {
             counters_.expect_expired.add();
             remove(ref.slot());
-        } else if (same_master(old.e, x) && old.e.real_destination == x.real_destination &&
-                   old.e.real_port == x.real_port) {
+        } else if (same_promise(old.e, x)) {
             old.e.deadline_ms = x.deadline_ms;
             unlink(ref.slot());
             append(ref.slot());

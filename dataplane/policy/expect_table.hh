@@ -29,6 +29,8 @@ public:
                 WorkerCounters& counters);
 
     ExpectOutcome add(const Expectation& expectation, std::uint32_t max_per_master, Now now) noexcept;
+    /// Whether add() would answer `clash`.
+    [[nodiscard]] bool clashes(const Expectation& expectation, Now now) const noexcept;
     /// Takes the expectation that `key` fulfils out of the table; false when there is none in time.
     [[nodiscard]] bool take(const FlowKey& key, Now now, Expectation& found) noexcept;
     /// Whether a tuple is promised to an expected connection (port choice keeps off it).
@@ -55,6 +57,9 @@ private:
     static bool same_master(const Expectation& a, const Expectation& b) noexcept {
         return a.master == b.master && a.master_generation == b.master_generation &&
                a.master_worker == b.master_worker;
+    }
+    static bool same_promise(const Expectation& a, const Expectation& b) noexcept {
+        return same_master(a, b) && a.real_destination == b.real_destination && a.real_port == b.real_port;
     }
     void remove(std::uint32_t index) noexcept;
     void append(std::uint32_t index) noexcept;

@@ -26,7 +26,8 @@ Lcore::Lcore(const std::string& tag, std::uint8_t worker, unsigned workers, cons
       store({tag + std::to_string(worker) + "f", sizes.flows, socket, shared.secret}, counters, to_control),
       expectations(tag + std::to_string(worker) + "e", sizes.expectations, socket, shared.secret, counters),
       creator({worker, store, expectations, random, shared.routes, shared.ports, shared.homes, counters}),
-      alg({worker, store, expectations, disposal, counters}),
+      alg({worker, store, expectations, random, shared.ports, shared.homes, counters}, sizes.helper_states),
+      mangle(alg, store, disposal, counters),
       handoff(shared.handoff, worker, disposal),
       punts(punt_ring),
       tx(shared.ports, disposal),
@@ -51,6 +52,7 @@ void Lcore::connect(std::vector<std::unique_ptr<Lcore>>& all) {
             to_peers.push_back(self ? nullptr : &other->from_peers[me->worker_]);
             from_peers.push_back(self ? nullptr : &me->from_peers[other->worker_]);
         }
+        me->alg.connect_peers(to_peers);
         me->store.connect_peers(me->worker_, std::move(to_peers));
         const SharedParts& s = me->shared_;
         me->pipeline = std::make_unique<Pipeline>(PipelineParts{

@@ -30,6 +30,7 @@ struct SharedParts {
 struct LcoreSizes {
     std::uint32_t flows = 0;           ///< slots of this worker
     std::uint32_t expectations = 1024;
+    std::uint32_t helper_states = 4096; ///< connections with a helper at once
     std::uint32_t notices = 16384;     ///< ring sizes, powers of two
     std::uint32_t orders = 16384;
     std::uint32_t punts = 2048;

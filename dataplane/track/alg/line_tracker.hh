@@ -65,6 +65,16 @@ public:
         has_next_ = true;
     }
 
+    /// Held text was forgotten: the stream has come to `seq` only.
+    constexpr void rewind(std::uint32_t seq) noexcept {
+        if (has_next_ && seq_before(seq, next_)) next_ = seq;
+    }
+
+    /// How far the stream has come; nothing before the first note_data().
+    [[nodiscard]] constexpr std::optional<std::uint32_t> reached() const noexcept {
+        return has_next_ ? std::optional(next_) : std::nullopt;
+    }
+
 private:
     std::array<std::uint32_t, 2> starts_{};
     std::uint32_t next_ = 0;

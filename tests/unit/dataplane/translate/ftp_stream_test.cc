@@ -17,7 +17,7 @@
 #include "dataplane/track/alg/line_tracker.hh"
 #include "dataplane/track/alg/segment_join.hh"
 #include "dataplane/translate/ftp_mangle.hh"
-#include "dataplane/translate/seq_adjust.hh"
+#include "dataplane/flow/seq_adjust.hh"
 
 using namespace sluice;
 

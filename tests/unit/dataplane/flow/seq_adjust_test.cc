@@ -1,4 +1,4 @@
-#include "dataplane/translate/seq_adjust.hh"
+#include "dataplane/flow/seq_adjust.hh"
 
 #include <array>
 #include <random>

@@ -1,5 +1,5 @@
 // See seq_adjust.hh. Every lookup walks the changes from the latest to the oldest: nearly always the first one decides.
-#include "dataplane/translate/seq_adjust.hh"
+#include "dataplane/flow/seq_adjust.hh"
 
 #include <algorithm>
 #include <cstring>

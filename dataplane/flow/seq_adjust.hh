@@ -13,7 +13,7 @@
 // Changes are recorded in the order of the stream. All comparisons are modulo 2^32; settle() keeps remembered positions
 // less than 2^30 behind the stream, so that they never look like its future.
 //
-// Owner: the worker that owns the flow; it lies in the flow's cold part, one per direction. noexcept, no allocation.
+// Owner: the worker that owns the flow; it lies in the helper's state, one per direction. noexcept, no allocation.
 #pragma once
 
 #include <array>
@@ -53,6 +53,9 @@ struct SeqAdjust {
 
     /// False as long as nothing has to be shifted: the test for the fast path.
     [[nodiscard]] constexpr bool active() const noexcept { return count != 0 || base != 0; }
+
+    /// False when record() of a new change would answer `busy`.
+    [[nodiscard]] constexpr bool has_room() const noexcept { return count < kMaxChanges || acked != 0; }
 
     /// Notes that [.., text_end) of the line at `line_begin` became `delta` bytes longer. Numbers of the sender.
     SeqRecord record(std::uint32_t line_begin, std::uint32_t text_end, int delta) noexcept;

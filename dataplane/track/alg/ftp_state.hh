@@ -1,0 +1,61 @@
+// What a worker remembers of one FTP control connection: per direction where lines start, text that is held, how the
+// sequence numbers are shifted, and what the latest announcements were told to the peer.
+//
+// Life cycle: taken from the worker's pool when the flow is made, given back when it dies (Alg). It stays for the
+// flow's whole life, also when the helper was switched off meanwhile: shifted sequence numbers must be shifted to the
+// end.
+//
+// Owner: the worker that owns the flow.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "dataplane/base/types.hh"
+#include "dataplane/flow/flow_entry.hh"
+#include "dataplane/flow/seq_adjust.hh"
+#include "dataplane/track/alg/line_tracker.hh"
+#include "dataplane/track/alg/segment_join.hh"
+
+namespace sluice {
+
+/// An announcement that was rewritten: the same line gets the same text when it is sent again.
+struct FtpTold {
+    std::uint32_t line_begin = 0;
+    Be16 announced{};
+    Be16 told{};
+    bool used = false;
+};
+
+/// One direction of the control connection; all numbers are the sender's.
+struct FtpStream {
+    LineTracker lines;
+    SegmentJoin join;
+    SeqAdjust adjust;
+    std::array<FtpTold, SeqAdjust::kMaxChanges + 1> told{};
+    std::uint8_t next_told = 0;
+    std::uint16_t open_reply = 0;  ///< server: FtpScan::open_reply() where the stream has come to
+
+    [[nodiscard]] const FtpTold* told_at(std::uint32_t line_begin) const noexcept {
+        for (const FtpTold& t : told)
+            if (t.used && t.line_begin == line_begin) return &t;
+        return nullptr;
+    }
+    void remember(std::uint32_t line_begin, Be16 announced, Be16 port) noexcept {
+        told[next_told] = {line_begin, announced, port, true};
+        next_told = static_cast<std::uint8_t>((next_told + 1U) % told.size());
+    }
+};
+
+struct FtpState {
+    std::array<FtpStream, 2> stream;  ///< by Direction
+    SlotIndex slot = kNoSlot;
+    std::uint32_t generation = 0;
+    bool live = false;
+    bool epsv_all = false;                        ///< the client said EPSV ALL: only 229 announces (RFC 2428 section 4)
+    std::array<std::uint64_t, 2> told_workers{};  ///< bit per worker that was sent an expectation of this flow
+
+    [[nodiscard]] FtpStream& of(Direction d) noexcept { return stream[index_of(d)]; }
+};
+
+}  // namespace sluice
