@@ -30,7 +30,7 @@ std::pair<Ip4, std::uint8_t> parse_prefix(std::string_view text) {
 }
 
 Ip4 network(Ip4 a, std::uint8_t length) {
-    return length == 0 ? Ip4{} : Ip4::from_host(a.host() & ~((std::uint64_t{1} << (32 - length)) - 1));
+    return length == 0 ? Ip4{} : Ip4::from_host(a.host() & ~std::uint32_t{0} << (32 - length));
 }
 
 rte_mempool* shared_pool() {
@@ -195,7 +195,7 @@ void Box::configure(const std::string& yaml) {
     const auto loaded = config::load_config_text(text + yaml, "test");
     if (!loaded.ok()) {
         std::string all;
-        for (const auto& e : loaded.errors) all += to_text(e) + "\n";
+        for (const auto& e : loaded.errors) all += to_string(e) + "\n";
         throw std::invalid_argument(all);
     }
     auto compiled =
