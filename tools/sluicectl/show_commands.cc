@@ -27,7 +27,7 @@ std::string text(const json::value& object, const char* key) {
 
 std::string with_comment(const json::value& rule) {
     const std::string comment = text(rule, "comment");
-    return comment.empty() ? text(rule, "rule") : text(rule, "rule") + "  # " + comment;
+    return comment.empty() ? text(rule, "rule") : fmt::format("{}  # {}", text(rule, "rule"), comment);
 }
 
 std::string rules_text(const json::value& rules) {
@@ -152,8 +152,9 @@ std::string endpoint(const json::value& tuple, const char* address, const char* 
     const std::string host = text(tuple, address);
     if (value == nullptr) return host;
     const auto digit = value->to_number<std::uint64_t>();
-    return (host.find(':') == std::string::npos ? host : '[' + host + ']') + ':' +
-           (digit == 0 ? "*" : std::to_string(digit));
+    const std::string shown = digit == 0 ? "*" : std::to_string(digit);
+    return host.find(':') == std::string::npos ? fmt::format("{}:{}", host, shown)
+                                               : fmt::format("[{}]:{}", host, shown);
 }
 
 std::string expectations_text(const json::value& list) {
