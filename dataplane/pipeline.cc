@@ -12,12 +12,15 @@ namespace sluice {
 
 namespace {
 
-constexpr bool knows_its_tuple(const Packet& p) noexcept { return p.trackable && !p.icmp_error; }
+constexpr bool knows_its_tuple(const Packet& p) noexcept {
+    return p.trackable && !p.icmp_error;
+}
 
 }  // namespace
 
 Pipeline::Pipeline(PipelineParts parts) noexcept : p_(std::move(parts)) {
-    p_.store.on_helper_death([](void* alg, SlotIndex slot) noexcept { static_cast<Alg*>(alg)->release(slot); }, &p_.alg);
+    p_.store.on_helper_death([](void* alg, SlotIndex slot) noexcept { static_cast<Alg*>(alg)->release(slot); },
+                             &p_.alg);
 }
 
 // --- where packets come from
@@ -235,8 +238,7 @@ Verdict Pipeline::follow(Packet& p, const Policy& policy, Now now) noexcept {
             case TrackResult::reopen:
                 p_.store.kill(p.slot, DeathCause::replaced);
                 p.slot = kNoSlot;
-                if (const Verdict v = obey(p, p_.creator.create(p, policy, now), now); v == Verdict::gone)
-                    return v;
+                if (const Verdict v = obey(p, p_.creator.create(p, policy, now), now); v == Verdict::gone) return v;
                 if (p.slot != kNoSlot && p.fresh) p_.alg.attach(p, policy, now);
                 break;
             case TrackResult::kill:
@@ -312,9 +314,9 @@ void Pipeline::transmit(Packet& p, Now now) noexcept {
         }
         return;
     }
-    const PuntClass c = p.slot == kNoSlot                          ? PuntClass::exception
-                        : p.state == PacketState::new_flow         ? PuntClass::new_flow
-                                                                   : PuntClass::established;
+    const PuntClass c = p.slot == kNoSlot                  ? PuntClass::exception
+                        : p.state == PacketState::new_flow ? PuntClass::new_flow
+                                                           : PuntClass::established;
     p_.punts.punt(p.mbuf, p.in_port, c, p_.disposal, now);
 }
 

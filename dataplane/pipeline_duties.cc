@@ -1,7 +1,7 @@
 // What a pipeline does besides packets: orders of control, messages of other workers, timers. All bounded per call.
-#include "dataplane/pipeline.hh"
-
 #include <algorithm>
+
+#include "dataplane/pipeline.hh"
 
 namespace sluice {
 

@@ -9,9 +9,8 @@ namespace sluice {
 Ageing::Ageing(std::vector<AgeingWorker> workers, TimeMs now_ms, Others others) : others_(std::move(others)) {
     for (const AgeingWorker& w : workers) {
         const std::uint32_t capacity = w.store->capacity();
-        watches_.push_back(std::make_unique<Watch>(Watch{w, TimingWheel(capacity, now_ms),
-                                                         std::vector<std::uint32_t>(capacity), {},
-                                                         std::vector<bool>(capacity)}));
+        watches_.push_back(std::make_unique<Watch>(Watch{
+            w, TimingWheel(capacity, now_ms), std::vector<std::uint32_t>(capacity), {}, std::vector<bool>(capacity)}));
     }
 }
 
@@ -86,7 +85,12 @@ void Ageing::due(Watch& watch, SlotIndex slot, TimeMs now_ms) {
         arm(watch, slot, deadline);
         return;
     }
-    if (watch.asked[slot]) ++stats_.expires_repeated;
+    if (watch.asked[slot]) {
+        ++stats_.expires_repeated;
+    } else {
+        stats_.lateness_sum_ms += now_ms - deadline;
+        stats_.lateness_max_ms = std::max(stats_.lateness_max_ms, now_ms - deadline);
+    }
     const Order order{OrderKind::expire, slot, watch.generation[slot], 0, 0};
     if (watch.worker.orders->post(order)) {
         ++stats_.expires_posted;

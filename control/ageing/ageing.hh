@@ -36,12 +36,14 @@ struct AgeingWorker {
 
 struct AgeingStats {
     std::uint64_t notices = 0;
-    std::uint64_t rearmed = 0;           ///< due, but a packet had come
+    std::uint64_t rearmed = 0;  ///< due, but a packet had come
     std::uint64_t expires_posted = 0;
     std::uint64_t expires_repeated = 0;  ///< asked again: refused, or not answered yet
     std::uint64_t orders_full = 0;       ///< the worker's order ring had no room
     std::uint32_t armed = 0;
-    TimeMs lateness_ms = 0;              ///< of the latest wheel
+    std::uint64_t lateness_sum_ms = 0;  ///< over all expires posted first: when found dead minus deadline
+    TimeMs lateness_max_ms = 0;         ///< the worst of them
+    TimeMs lateness_ms = 0;             ///< how far the latest wheel is behind, now
 };
 
 class Ageing {

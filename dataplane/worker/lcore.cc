@@ -55,10 +55,26 @@ void Lcore::connect(std::vector<std::unique_ptr<Lcore>>& all) {
         me->alg.connect_peers(to_peers);
         me->store.connect_peers(me->worker_, std::move(to_peers));
         const SharedParts& s = me->shared_;
-        me->pipeline = std::make_unique<Pipeline>(PipelineParts{
-            me->worker_, s.ports, s.homes, s.policy, s.routes, me->store, me->expectations, me->creator, me->alg,
-            me->mangle, me->handoff, me->punts, me->tx, me->answers, me->egress, me->disposal, me->to_control, me->orders,
-            std::move(from_peers), me->counters});
+        me->pipeline = std::make_unique<Pipeline>(PipelineParts{me->worker_,
+                                                                s.ports,
+                                                                s.homes,
+                                                                s.policy,
+                                                                s.routes,
+                                                                me->store,
+                                                                me->expectations,
+                                                                me->creator,
+                                                                me->alg,
+                                                                me->mangle,
+                                                                me->handoff,
+                                                                me->punts,
+                                                                me->tx,
+                                                                me->answers,
+                                                                me->egress,
+                                                                me->disposal,
+                                                                me->to_control,
+                                                                me->orders,
+                                                                std::move(from_peers),
+                                                                me->counters});
     }
 }
 

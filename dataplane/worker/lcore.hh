@@ -28,10 +28,10 @@ struct SharedParts {
 
 /// Sizes that are fixed while the process runs.
 struct LcoreSizes {
-    std::uint32_t flows = 0;           ///< slots of this worker
+    std::uint32_t flows = 0;  ///< slots of this worker
     std::uint32_t expectations = 1024;
-    std::uint32_t helper_states = 4096; ///< connections with a helper at once
-    std::uint32_t notices = 16384;     ///< ring sizes, powers of two
+    std::uint32_t helper_states = 4096;  ///< connections with a helper at once
+    std::uint32_t notices = 16384;       ///< ring sizes, powers of two
     std::uint32_t orders = 16384;
     std::uint32_t punts = 2048;
     std::uint32_t from_kernel = 2048;
@@ -46,17 +46,19 @@ struct Lcore {
     Lcore& operator=(const Lcore&) = delete;
 
     /// Which worker transmits on a device on which this one has no queue (before the worker runs).
-    void transmit_by(std::uint16_t device, unsigned worker) noexcept { tx_worker_[device] = static_cast<std::uint8_t>(worker); }
+    void transmit_by(std::uint16_t device, unsigned worker) noexcept {
+        tx_worker_[device] = static_cast<std::uint8_t>(worker);
+    }
 
     /// Once all Lcores exist: rings for messages between workers.
     static void connect(std::vector<std::unique_ptr<Lcore>>& all);
 
     WorkerCounters counters;
     Disposal disposal{counters};
-    Ring<Notice> to_control;       ///< worker → control
-    Ring<Order> orders;            ///< control → worker
-    Ring<rte_mbuf*> punt_ring;     ///< worker → control
-    Ring<rte_mbuf*> from_kernel;   ///< control → worker
+    Ring<Notice> to_control;                    ///< worker → control
+    Ring<Order> orders;                         ///< control → worker
+    Ring<rte_mbuf*> punt_ring;                  ///< worker → control
+    Ring<rte_mbuf*> from_kernel;                ///< control → worker
     std::vector<Ring<PeerMessage>> from_peers;  ///< by sending worker; unused at the own index
     FastRandom random;
     FlowStore store;

@@ -1,0 +1,97 @@
+// Source and destination NAT, packet by packet.
+#include <catch2/catch.hpp>
+
+#include "tests/support/box.hh"
+
+using namespace sluice;
+using namespace sluice::test;
+
+namespace {
+
+constexpr Ip4 kClient = ip4(192, 168, 1, 10);
+constexpr Ip4 kClient2 = ip4(192, 168, 1, 11);
+constexpr Ip4 kServer = ip4(203, 0, 113, 10);
+constexpr Ip4 kBoxOutside = ip4(203, 0, 113, 1);
+
+const std::string kAccept = R"(
+filter:
+  input: {policy: accept, rules: []}
+  forward: {policy: accept, rules: []}
+  output: {policy: accept, rules: []}
+)";
+
+struct NatBox : Box {
+    explicit NatBox(BoxOptions options = {}) : Box(options) {
+        port("lan", PortRole::inside, "192.168.1.1/24");
+        port("wan", PortRole::outside, "203.0.113.1/24");
+    }
+};
+
+}  // namespace
+
+TEST_CASE_METHOD(NatBox, "masquerade translates to the exit port's address, and replies back") {
+    configure(kAccept + "nat: [{out: wan, src: 192.168.1.0/24, snat: masquerade}]\n");
+    send("lan", tcp(kClient, 40000, kServer, 80).flags(kSyn));
+    Decoded out = one("wan");
+    CHECK(out.text() == "203.0.113.1:40000 > 203.0.113.10:80 tcp S seq 1000 ttl 63");
+    CHECK(out.valid_checksums());
+
+    send("wan", tcp(kServer, 80, kBoxOutside, 40000).flags(kSyn | kAck));
+    Decoded in = one("lan");
+    CHECK(in.dst == kClient);
+    CHECK(in.dport == 40000);
+    CHECK(in.valid_checksums());
+}
+
+TEST_CASE_METHOD(NatBox, "two clients with one source port towards one server get different outside ports") {
+    configure(kAccept + "nat: [{out: wan, src: 192.168.1.0/24, snat: masquerade}]\n");
+    send("lan", udp(kClient, 5000, kServer, 53));
+    send("lan", udp(kClient2, 5000, kServer, 53));
+    const auto frames = sent("wan");
+    REQUIRE(frames.size() == 2);
+    CHECK(decode(frames[0]).sport == 5000);
+    const auto second = decode(frames[1]);
+    CHECK(second.sport != 5000);
+    CHECK(second.sport >= 1024);
+    send("wan", udp(kServer, 53, kBoxOutside, second.sport));
+    CHECK(one("lan").dst == kClient2);
+}
+
+TEST_CASE_METHOD(NatBox, "a pool that is used up drops with its own reason") {
+    configure(kAccept + "nat: [{out: wan, src: 192.168.1.0/24, snat: {to: 203.0.113.50, ports: 2000-2004}}]\n");
+    for (unsigned i = 0; i < 5; ++i) send("lan", udp(kClient, 5000 + i, kServer, 53));
+    CHECK(sent("wan").size() == 5);
+    send("lan", udp(kClient, 6000, kServer, 53));
+    CHECK(quiet("wan"));
+    CHECK(drops(DropReason::nat_pool_exhausted) == 1);
+    // Another destination is another tuple.
+    send("lan", udp(kClient, 6000, ip4(203, 0, 113, 20), 53));
+    CHECK(sent("wan").size() == 1);
+}
+
+TEST_CASE_METHOD(NatBox, "destination NAT forwards a port to an inside server") {
+    configure(kAccept +
+              "nat: [{in: wan, dst: 203.0.113.1, proto: tcp, dport: 8080, dnat: {to: 192.168.1.10, port: 80}}]\n");
+    send("wan", tcp(kServer, 50000, kBoxOutside, 8080).flags(kSyn));
+    Decoded in = one("lan");
+    CHECK(in.text() == "203.0.113.10:50000 > 192.168.1.10:80 tcp S seq 1000 ttl 63");
+    CHECK(in.valid_checksums());
+    send("lan", tcp(kClient, 80, kServer, 50000).flags(kSyn | kAck));
+    Decoded out = one("wan");
+    CHECK(out.src == kBoxOutside);
+    CHECK(out.sport == 8080);
+    CHECK(out.valid_checksums());
+}
+
+TEST_CASE_METHOD(NatBox, "ping through masquerade") {
+    configure(kAccept + "nat: [{out: wan, src: 192.168.1.0/24, snat: masquerade}]\n");
+    send("lan", echo_request(kClient, kServer, 77));
+    Decoded out = one("wan");
+    CHECK(out.src == kBoxOutside);
+    CHECK(out.valid_checksums());
+    send("wan", echo_reply(kServer, kBoxOutside, out.icmp_id));
+    Decoded in = one("lan");
+    CHECK(in.dst == kClient);
+    CHECK(in.icmp_id == 77);
+    CHECK(in.valid_checksums());
+}
