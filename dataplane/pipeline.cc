@@ -307,7 +307,8 @@ Verdict Pipeline::translate(Packet& p, const Policy& policy, Now now) noexcept {
 
 void Pipeline::transmit(Packet& p, Now now) noexcept {
     if (p.out_port != kKernelPort) {
-        if (const NextHop* hop = p_.routes.hop(p.next_hop)) {
+        static constexpr NextHop kChosenByKernel{};
+        if (const NextHop* hop = p.local_out ? &kChosenByKernel : p_.routes.hop(p.next_hop)) {
             p_.egress.send(p, *hop, now);
         } else {
             (void)p_.disposal.drop(p, DropReason::no_route);

@@ -40,11 +40,17 @@ Decision FlowCreator::create(Packet& p, const Policy& policy, Now now) noexcept 
 Decision FlowCreator::pass_invalid(Packet& p, const Policy& policy) noexcept {
     p_.counters.invalid_packets.add();
     p.slot = kNoSlot;
-    if (Decision routed = route(p, Ip4::from_raw(p.ip()->dst_addr)); routed.fate != Fate::go) return Decision::drop(routed.reason);
+    if (Decision routed = route(p, Ip4::from_raw(p.ip()->dst_addr)); routed.fate != Fate::go)
+        return Decision::drop(routed.reason);
     return judge_packet(policy, p_.worker, p, header_tuple(p), nullptr, p_.counters);
 }
 
 Decision FlowCreator::route(Packet& p, Ip4 destination) noexcept {
+    // The kernel has routed what the box sends (its rules, its bound sockets) and written the Ethernet header.
+    if (p.local_out) {
+        p.next_hop = kNoNextHop;
+        return {};
+    }
     const RouteView view = p_.routes.lookup(destination, p.hash);
     if (view.hop == nullptr) return Decision::drop(DropReason::no_route, Answer::net_unreachable);
     p.next_hop = view.id;
@@ -61,11 +67,17 @@ Decision FlowCreator::route(Packet& p, Ip4 destination) noexcept {
         case HopKind::connected:
         case HopKind::neighbour:
         case HopKind::multipath:
-            // A packet of the box leaves by the twin's port that the kernel chose.
-            if (!p.local_out) p.out_port = view.hop->out_port;
+            p.out_port = view.hop->out_port;
             return {};
     }
     return {};
+}
+
+/// For masquerade: a packet of the box itself has no hop here, its destination stands for the gateway.
+const NextHop& FlowCreator::hop_of(const Packet& p) const noexcept {
+    static constexpr NextHop kNone{};
+    const NextHop* hop = p.next_hop == kNoNextHop ? nullptr : p_.routes.hop(p.next_hop);
+    return hop == nullptr ? kNone : *hop;
 }
 
 std::uint8_t FlowCreator::reply_home(PortIndex out_port, const FlowKey& reply) const noexcept {
@@ -81,8 +93,7 @@ Decision FlowCreator::choose_source(Packet& p, const Policy& policy, Draft& draf
     if (draft.expected) {
         if (draft.expectation.source_as != Ip4{}) nat.address = draft.expectation.source_as;
     } else if (p.out_port != kKernelPort && !policy.snat.empty()) {
-        nat = decide_snat(policy, draft.tuple, p.in_port, p.out_port, *p_.routes.hop(p.next_hop),
-                          p_.routes.addresses(), attempt);
+        nat = decide_snat(policy, draft.tuple, p.in_port, p.out_port, hop_of(p), p_.routes.addresses(), attempt);
         if (nat.address == Ip4{}) return Decision::drop(DropReason::nat_no_address);
     }
     draft.snat = nat.rule;
@@ -90,8 +101,7 @@ Decision FlowCreator::choose_source(Packet& p, const Policy& policy, Draft& draf
 
     for (unsigned i = attempt; i < nat.alternatives; ++i) {
         if (i != attempt)
-            nat = decide_snat(policy, draft.tuple, p.in_port, p.out_port, *p_.routes.hop(p.next_hop),
-                              p_.routes.addresses(), i);
+            nat = decide_snat(policy, draft.tuple, p.in_port, p.out_port, hop_of(p), p_.routes.addresses(), i);
         wanted.dst = nat.address;
         const std::uint8_t home = reply_home(p.out_port, wanted);
         if (home != p_.worker) {

@@ -1,5 +1,5 @@
-// The first packet of a flow: expectation → admit → DNAT → route → filter → SNAT and port → fill the slot → publish both
-// keys. A packet that hits a flow never comes here.
+// The first packet of a flow: expectation → admit → DNAT → route → filter → SNAT and port → fill the slot → publish
+// both keys. A packet that hits a flow never comes here.
 //
 // When the reply tuple's home is another worker, that worker alone may choose the port: the packet visits it
 // (`hand_over`), `answer_stub_request` runs there, and `finish` here makes the flow. Nothing is reserved here while the
@@ -57,7 +57,7 @@ public:
 
 private:
     struct Draft {
-        FlowKey tuple{};   // after DNAT
+        FlowKey tuple{};  // after DNAT
         FlowKey reply{};
         const NatRule* dnat = nullptr;
         const NatRule* snat = nullptr;
@@ -69,6 +69,7 @@ private:
     };
     [[nodiscard]] Decision choose_source(Packet& p, const Policy& policy, Draft& draft, unsigned attempt) noexcept;
     [[nodiscard]] Decision make(Packet& p, const Policy& policy, const Draft& draft, Now now) noexcept;
+    [[nodiscard]] const NextHop& hop_of(const Packet& p) const noexcept;
     [[nodiscard]] bool make_room(const Policy& policy, Now now) noexcept;
     [[nodiscard]] std::uint8_t reply_home(PortIndex out_port, const FlowKey& reply) const noexcept;
     static void count(const Policy& policy, unsigned worker, std::uint32_t rule, const Packet& p) noexcept;

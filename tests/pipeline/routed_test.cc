@@ -87,3 +87,12 @@ TEST_CASE_METHOD(RoutedBox, "ARP goes to the kernel") {
     send("lan", arp_request(mac(1), kClient, ip4(192, 168, 1, 1)));
     CHECK(punted("lan").size() == 1);
 }
+
+TEST_CASE_METHOD(RoutedBox, "the box's own packets leave by the port that the kernel chose, route or no route") {
+    const Ip4 far = ip4(198, 51, 100, 9);  // no route of ours leads there
+    send_from_kernel("wan", udp(ip4(203, 0, 113, 1), 5000, far, 53).payload("q"));
+    CHECK(one("wan").text() == "203.0.113.1:5000 > 198.51.100.9:53 udp ttl 64 len 1");
+    send("wan", udp(far, 53, ip4(203, 0, 113, 1), 5000).payload("a"));
+    CHECK(punted("wan").size() == 1);
+    CHECK(flows().size() == 1);
+}
