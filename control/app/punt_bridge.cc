@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include <rte_ether.h>
 
@@ -21,17 +22,14 @@ void drain_and_free(Ring<rte_mbuf*>& ring) {
 
 }  // namespace
 
-PuntBridge::PuntBridge(const std::string& tag, const HomeMap& homes, rte_mempool* pool, int socket)
-    : homes_(homes), pool_(pool) {
-    for (unsigned w = 0; w < homes.workers(); ++w) {
-        to_control_.emplace_back(tag + "up" + std::to_string(w), kRingSize, socket);
-        to_worker_.emplace_back(tag + "down" + std::to_string(w), kRingSize, socket);
-    }
-}
+PuntBridge::PuntBridge(const HomeMap& homes, rte_mempool* pool, std::vector<PuntRings> rings)
+    : homes_(homes), pool_(pool), rings_(std::move(rings)) {}
 
 PuntBridge::~PuntBridge() {
-    for (auto& ring : to_control_) drain_and_free(ring);
-    for (auto& ring : to_worker_) drain_and_free(ring);
+    for (const PuntRings& r : rings_) {
+        drain_and_free(*r.punts);
+        drain_and_free(*r.from_kernel);
+    }
 }
 
 bool PuntBridge::drain(unsigned budget) {
@@ -40,8 +38,8 @@ bool PuntBridge::drain(unsigned budget) {
     // One batch of each worker in turn, so that a busy one does not keep the others waiting.
     while (budget != 0 && more) {
         more = false;
-        for (auto& ring : to_control_) {
-            const unsigned n = ring.take(batch.data(), std::min(kBatch, budget));
+        for (const PuntRings& r : rings_) {
+            const unsigned n = r.punts->take(batch.data(), std::min(kBatch, budget));
             for (unsigned i = 0; i < n; ++i) write(batch[i]);
             rte_pktmbuf_free_bulk(batch.data(), n);
             budget -= n;
@@ -97,7 +95,7 @@ void PuntBridge::from_twin(PortIndex port, std::span<const std::byte> frame) {
     note.in_port = kKernelPort;
     note.out_port = port;
     note.local_out = true;
-    if (to_worker_[home_of(frame)].post(m)) {
+    if (rings_[home_of(frame)].from_kernel->post(m)) {
         ++stats_.from_kernel;
     } else {
         ++stats_.ring_full;

@@ -12,9 +12,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <span>
-#include <string>
 #include <vector>
 
 #include <rte_mbuf.h>
@@ -47,10 +45,6 @@ public:
     PuntBridge(const PuntBridge&) = delete;
     PuntBridge& operator=(const PuntBridge&) = delete;
 
-    /// The worker's ends: it posts to the one and takes from the other.
-    [[nodiscard]] Ring<rte_mbuf*>& to_control(unsigned worker) noexcept { return to_control_[worker]; }
-    [[nodiscard]] Ring<rte_mbuf*>& to_worker(unsigned worker) noexcept { return to_worker_[worker]; }
-
     /// The twin of `port` from now on; nullptr: none. It must outlive the bridge or be taken away first.
     void set_twin(PortIndex port, TwinPort* twin) noexcept { twins_[port] = twin; }
 
@@ -67,7 +61,7 @@ private:
 
     HomeMap homes_;
     rte_mempool* pool_;
-    std::vector<Ring<rte_mbuf*>> to_control_, to_worker_;  // by worker
+    std::vector<PuntRings> rings_;  // by worker
     std::array<TwinPort*, kMaxPorts + 1> twins_{};
     std::vector<std::byte> flat_;  // for a packet in several pieces
     PuntBridgeStats stats_;

@@ -39,12 +39,20 @@ struct FakeTwin final : TwinPort {
 struct Lab : test::EalFixture {
     static constexpr unsigned kPackets = 8191;
     rte_mempool* pool = rte_pktmbuf_pool_create("punt-test", kPackets, 0, kMbufPrivateBytes, 512, 0);
+    static constexpr unsigned kRingSize = 4096;
     FakeTwin lan, wan;
+    std::vector<Ring<rte_mbuf*>> up, down;  // by worker
     std::optional<PuntBridge> bridge;
 
     explicit Lab(unsigned workers = 3) {
         REQUIRE(pool != nullptr);
-        bridge.emplace("pt", HomeMap(workers), pool, 0);
+        std::vector<PuntRings> rings;
+        for (unsigned w = 0; w < workers; ++w) {
+            up.emplace_back("ptup" + std::to_string(w), kRingSize, 0);
+            down.emplace_back("ptdown" + std::to_string(w), kRingSize, 0);
+        }
+        for (unsigned w = 0; w < workers; ++w) rings.push_back({&up[w], &down[w]});
+        bridge.emplace(HomeMap(workers), pool, std::move(rings));
         bridge->set_twin(0, &lan);
         bridge->set_twin(1, &wan);
     }
@@ -58,7 +66,7 @@ struct Lab : test::EalFixture {
         REQUIRE(m != nullptr);
         std::memset(rte_pktmbuf_append(m, 60), mark, 60);
         note_of(m).in_port = port;
-        REQUIRE(bridge->to_control(worker).post(m));
+        REQUIRE(up[worker].post(m));
     }
     static std::vector<std::byte> frame(std::uint16_t type, Ip4 destination) {
         std::vector<std::byte> f(60);
@@ -114,7 +122,7 @@ TEST_CASE_METHOD(Lab, "a packet in several pieces arrives whole") {
     std::memset(rte_pktmbuf_append(tail, 30), 2, 30);
     REQUIRE(rte_pktmbuf_chain(head, tail) == 0);
     note_of(head).in_port = 0;
-    REQUIRE(bridge->to_control(0).post(head));
+    REQUIRE(up[0].post(head));
     bridge->drain(10);
     REQUIRE(lan.written.size() == 1);
     REQUIRE(lan.written[0].size() == 70);
@@ -129,7 +137,7 @@ TEST_CASE_METHOD(Lab, "a frame of the kernel goes to the home of its destination
         const Ip4 to = ip4(192, 0, 2, last);
         bridge->from_twin(1, frame(0x0800, to));
         rte_mbuf* m = nullptr;
-        REQUIRE(bridge->to_worker(homes.of(to)).take(&m, 1) == 1);
+        REQUIRE(down[homes.of(to)].take(&m, 1) == 1);
         used[homes.of(to)] = true;
         CHECK(rte_pktmbuf_pkt_len(m) == 60);
         CHECK(note_of(m).kind == HandoffKind::arrived);
@@ -145,14 +153,14 @@ TEST_CASE_METHOD(Lab, "a frame of the kernel goes to the home of its destination
 TEST_CASE_METHOD(Lab, "ARP and frames too short for an address go to the first worker") {
     bridge->from_twin(0, frame(0x0806, ip4(192, 0, 2, 3)));
     bridge->from_twin(0, std::vector<std::byte>(20));
-    CHECK(bridge->to_worker(0).count() == 2);
+    CHECK(down[0].count() == 2);
 }
 
 TEST_CASE_METHOD(Lab, "a full ring, a missing buffer and a giant frame lose the frame by name, nothing else") {
     const auto f = frame(0x0806, {});
-    for (unsigned i = 0; i < PuntBridge::kRingSize; ++i) bridge->from_twin(0, f);
+    for (unsigned i = 0; i < kRingSize; ++i) bridge->from_twin(0, f);
     CHECK(bridge->stats().ring_full == 1);
-    CHECK(bridge->stats().from_kernel == PuntBridge::kRingSize - 1);
+    CHECK(bridge->stats().from_kernel == kRingSize - 1);
     bridge->from_twin(0, std::vector<std::byte>(2000));
     bridge->from_twin(0, std::vector<std::byte>(70000));
     CHECK(bridge->stats().oversized == 2);

@@ -1,0 +1,162 @@
+#include "control/app/kernel_side.hh"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "control/app/settings.hh"
+
+namespace sluice::app {
+
+namespace {
+
+constexpr std::uint32_t kNeighbourEntries = 16384;
+
+template <class T>
+T need(OrFailure<T> result) {
+    if (const auto* failure = std::get_if<Failure>(&result)) throw std::runtime_error(failure->text);
+    return std::move(std::get<T>(result));
+}
+
+void need(const MaybeFailure& failure) {
+    if (failure) throw std::runtime_error(failure->text);
+}
+
+void warn(const std::vector<Failure>& failures) {
+    for (const Failure& f : failures) spdlog::warn("{}", f.text);
+}
+
+std::vector<std::string> twin_names(const config::Config& config) {
+    std::vector<std::string> names;
+    for (const auto& port : config.ports) names.push_back(port.tap);
+    return names;
+}
+
+}  // namespace
+
+KernelSide::KernelSide(boost::asio::io_context& io, Machine& machine, Engine& engine, const config::Config& config)
+    : io_(io),
+      machine_(machine),
+      engine_(engine),
+      config_(config),
+      requests_(need(RtnlRequests::open())),
+      guard_(need(Guard::open())),
+      guarded_(twin_names(config)),
+      punts_(machine.homes, machine.ports.pool(), engine.punt_rings()),
+      routing_(engine.routes(), *requests_, hooks()) {
+    need(guard_->set_interfaces(guarded_.names()));
+    if (const auto failure = raise_neighbour_limits(kNeighbourEntries)) spdlog::debug("{}", failure->text);
+    twins_.resize(config.ports.size());
+    for (std::size_t i = 0; i < config.ports.size(); ++i) {
+        const auto port = static_cast<PortIndex>(i);
+        if (!config.ports[i].is_vlan() && machine.ports.kernel_sees_frames(port)) {
+            const std::string& interface = machine.ports.kernel_interface(port);
+            if (interface.empty()) continue;
+            need(guard_->guard_ingress(interface));
+            ingress_guards_.push_back(interface);
+        }
+    }
+    for (std::size_t i = 0; i < config.ports.size(); ++i) make_twin(static_cast<PortIndex>(i));
+    netlink_ = need(Netlink::open(io, routing_, *requests_));
+}
+
+KernelSide::~KernelSide() {
+    netlink_.reset();
+    for (std::size_t i = 0; i < twins_.size(); ++i) punts_.set_twin(static_cast<PortIndex>(i), nullptr);
+    twins_.clear();
+    for (const auto& interface : ingress_guards_)
+        if (const auto failure = guard_->release_ingress(interface)) spdlog::warn("{}", failure->text);
+}
+
+RoutingBridge::Hooks KernelSide::hooks() {
+    RoutingBridge::Hooks hooks;
+    hooks.neighbour_changed = [this](Ip4 address, PortIndex port) {
+        engine_.tell_all({OrderKind::neighbour_changed, address.raw, 0, port, 0});
+    };
+    hooks.link = [this](const LinkInfo& link, bool gone) { on_link(link, gone); };
+    hooks.resynced = [this] {
+        if (!resynced_) spdlog::info("{} routes and {} neighbours known", routing_.routes(), routing_.neighbours());
+        resynced_ = true;
+        set_routes();
+    };
+    hooks.complain = [](const Failure& why) { spdlog::warn("{}", why.text); };
+    hooks.kernel_lost = [](const Failure& why) {
+        spdlog::critical("routes and neighbours are not followed any more: {}", why.text);
+    };
+    return hooks;
+}
+
+void KernelSide::make_twin(PortIndex port) {
+    const config::Port& wanted = config_.ports[port];
+    const PortInfo& info = machine_.table[port];
+    TwinSpec spec;
+    spec.name = wanted.tap;
+    spec.mac = info.mac;
+    spec.mtu_bytes = info.mtu.load(std::memory_order_relaxed);
+    spec.addresses = twin_addresses(wanted);
+    twins_[port] = need(Twin::create(io_, *requests_, spec));
+    Twin& twin = *twins_[port];
+    routing_.bind(twin.ifindex(), port);
+    punts_.set_twin(port, &twin);
+    if (!info.up.load(std::memory_order_relaxed))
+        if (const auto failure = twin.set_carrier(false)) spdlog::warn("{}", failure->text);
+}
+
+void KernelSide::start() {
+    for (std::size_t i = 0; i < twins_.size(); ++i) {
+        const auto port = static_cast<PortIndex>(i);
+        twins_[i]->start([this, port](std::span<const std::byte> frame) { punts_.from_twin(port, frame); },
+                         [this, port](const Failure& why) {
+                             spdlog::error("{}", why.text);
+                             punts_.set_twin(port, nullptr);
+                             // Not within its own call.
+                             boost::asio::post(io_, [this, port] { twins_[port].reset(); });
+                         });
+    }
+    netlink_->start();
+}
+
+void KernelSide::on_link(const LinkInfo& link, bool gone) {
+    if (guarded_.on_link(link, gone))
+        if (const auto failure = guard_->set_interfaces(guarded_.names())) spdlog::error("{}", failure->text);
+    // The kernel forgets a link's routes when it goes down.
+    const bool is_twin = std::any_of(twins_.begin(), twins_.end(),
+                                     [&](const auto& t) { return t != nullptr && t->ifindex() == link.ifindex; });
+    if (is_twin && !gone && link.up && link.carrier && resynced_) boost::asio::post(io_, [this] { set_routes(); });
+}
+
+IfIndex KernelSide::twin_of(std::string_view port_name) const {
+    for (std::size_t i = 0; i < config_.ports.size(); ++i)
+        if (config_.ports[i].name == port_name && twins_[i] != nullptr) return twins_[i]->ifindex();
+    return 0;
+}
+
+void KernelSide::set_routes() {
+    warn(requests_->set_routes(route_specs(config_, [this](std::string_view name) { return twin_of(name); })));
+}
+
+void KernelSide::apply(const config::Config& config) {
+    config_ = config;
+    for (std::size_t i = 0; i < twins_.size(); ++i)
+        if (twins_[i] != nullptr) warn(twins_[i]->set_addresses(twin_addresses(config_.ports[i])));
+    if (resynced_) set_routes();
+}
+
+void KernelSide::resolve(const Notice& notice) {
+    routing_.resolve(Ip4::from_raw(static_cast<std::uint32_t>(notice.deadline_ms)),
+                     static_cast<PortIndex>(notice.detail));
+}
+
+void KernelSide::refresh() {
+    const std::uint64_t changed = machine_.ports.refresh_links();
+    for (std::size_t i = 0; i < twins_.size(); ++i) {
+        const bool up = machine_.table[static_cast<PortIndex>(i)].up.load(std::memory_order_relaxed);
+        if ((changed >> i & 1) == 0) continue;
+        spdlog::info("port {} is {}", config_.ports[i].name, up ? "up" : "down");
+        if (twins_[i] == nullptr) continue;
+        if (const auto failure = twins_[i]->set_carrier(up)) spdlog::warn("{}", failure->text);
+    }
+}
+
+}  // namespace sluice::app

@@ -1,0 +1,70 @@
+// Everything between the box and the Linux kernel, in the order in which it must come up: the guard before any twin is
+// up, the twins before netlink is asked about them, the configured routes when the kernel's state is known.
+//
+// Life cycle: constructed after the engine, before its workers run; destroyed before it. Twins, their addresses and
+// routes stay in the kernel (without carrier), so that a restart finds them again; so does the guard.
+// Owner: control thread. Failure policy: std::runtime_error from the constructor and start(), one line; later failures
+// are logged.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "control/app/engine.hh"
+#include "control/app/punt_bridge.hh"
+#include "control/app/routing_bridge.hh"
+#include "control/config/schema.hh"
+#include "control/linux/guard.hh"
+#include "control/linux/netlink.hh"
+#include "control/linux/requests.hh"
+#include "control/linux/twin.hh"
+
+namespace sluice::app {
+
+class KernelSide {
+public:
+    KernelSide(boost::asio::io_context& io, Machine& machine, Engine& engine, const config::Config& config);
+    ~KernelSide();
+    KernelSide(const KernelSide&) = delete;
+    KernelSide& operator=(const KernelSide&) = delete;
+
+    /// Frames and kernel events flow from now on.
+    void start();
+    /// Addresses and routes of a new configuration (ports and twins are the same: the reload was checked).
+    void apply(const config::Config& config);
+    /// A worker asks for a neighbour.
+    void resolve(const Notice& notice);
+    /// Punted packets into twins; true when more wait.
+    bool serve(unsigned budget) { return punts_.drain(budget); }
+    /// Carrier of ports to their twins. Once a second or so.
+    void refresh();
+
+    [[nodiscard]] const RoutingBridge& routing() const noexcept { return routing_; }
+    [[nodiscard]] const PuntBridge& punts() const noexcept { return punts_; }
+
+private:
+    [[nodiscard]] RoutingBridge::Hooks hooks();
+    void make_twin(PortIndex port);
+    [[nodiscard]] IfIndex twin_of(std::string_view port_name) const;
+    void set_routes();
+    void on_link(const LinkInfo& link, bool gone);
+
+    boost::asio::io_context& io_;
+    Machine& machine_;
+    Engine& engine_;
+    config::Config config_;
+    std::unique_ptr<RtnlRequests> requests_;
+    std::unique_ptr<Guard> guard_;
+    GuardedLinks guarded_;
+    PuntBridge punts_;
+    RoutingBridge routing_;
+    std::vector<std::unique_ptr<Twin>> twins_;  // by PortIndex; null: deleted behind our back
+    std::vector<std::string> ingress_guards_;
+    std::unique_ptr<Netlink> netlink_;
+    bool resynced_ = false;
+};
+
+}  // namespace sluice::app
