@@ -1,6 +1,7 @@
 #include "control/app/engine.hh"
 
 #include <random>
+#include <sys/resource.h>
 #include <utility>
 
 #include "control/app/settings.hh"
@@ -17,10 +18,18 @@ std::uint64_t random_word() {
     return std::uint64_t{device()} << 32 | device();
 }
 
+EalOptions with_unlimited_locked_memory(EalOptions options) {
+    // AF_XDP pins its buffers, and older kernels count BPF programs against this limit too. Without the right to lift
+    // it, what does not fit says so itself.
+    const rlimit unlimited{RLIM_INFINITY, RLIM_INFINITY};
+    (void)::setrlimit(RLIMIT_MEMLOCK, &unlimited);
+    return options;
+}
+
 }  // namespace
 
 Machine::Machine(const config::Config& config, EalLogSink log)
-    : eal(eal_options(config), std::move(log)),
+    : eal(with_unlimited_locked_memory(eal_options(config)), std::move(log)),
       clock(TscClock::start_now()),
       homes(static_cast<unsigned>(config.workers.cores.size())),
       ports(port_configs(config), homes, table, buffer_demand(config)),
@@ -32,14 +41,9 @@ Engine::Engine(Machine& machine, const config::Config& config, const Publication
       routes_("routes", machine.grace, kMaxRoutes, kMaxNextHops, SOCKET_ID_ANY),
       handoff_("handoff", machine.homes.workers(), kHandoffRing, SOCKET_ID_ANY) {
     const unsigned workers = machine.homes.workers();
-    const SharedParts shared{machine.table,
-                             machine.homes,
-                             policy,
-                             routes_,
-                             handoff_,
-                             machine.ports.pool(),
-                             {random_word(), random_word()},
-                             random_word()};
+    const SharedParts shared{
+        machine.table, machine.homes, policy, routes_, handoff_, machine.ports.pool(), {random_word(), random_word()},
+        random_word()};
     for (unsigned i = 0; i < workers; ++i)
         lcores_.push_back(std::make_unique<Lcore>("w", static_cast<std::uint8_t>(i), workers, shared,
                                                   lcore_sizes(config), SOCKET_ID_ANY));
@@ -52,13 +56,14 @@ Engine::Engine(Machine& machine, const config::Config& config, const Publication
             lcore.transmit_by(device, machine.ports.tx_worker(device, i));
         }
         workers_.push_back(std::make_unique<Worker<Pipeline>>(
-            i,
-            WorkerParts<Pipeline>{*lcore.pipeline, lcore.handoff, lcore.from_kernel, machine.grace, lcore.counters},
+            i, WorkerParts<Pipeline>{*lcore.pipeline, lcore.handoff, lcore.from_kernel, machine.grace, lcore.counters},
             machine.ports.rx_queues(i)));
     }
 }
 
-Engine::~Engine() { stop(); }
+Engine::~Engine() {
+    stop();
+}
 
 void Engine::start() {
     machine_.ports.start();

@@ -1,9 +1,10 @@
 #include "control/app/kernel_side.hh"
 
-#include <spdlog/spdlog.h>
-
 #include <algorithm>
 #include <stdexcept>
+
+#include <boost/asio/post.hpp>
+#include <spdlog/spdlog.h>
 
 #include "control/app/settings.hh"
 

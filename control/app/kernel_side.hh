@@ -7,11 +7,11 @@
 // are logged.
 #pragma once
 
-#include <boost/asio/io_context.hpp>
-
 #include <memory>
 #include <string_view>
 #include <vector>
+
+#include <boost/asio/io_context.hpp>
 
 #include "control/app/engine.hh"
 #include "control/app/punt_bridge.hh"

@@ -4,9 +4,9 @@
 //   worker → punt ring → drain() → TwinPort::write        (note: in_port says which twin)
 //   twin → from_twin() → buffer → home's ring → worker    (note: out_port says which port)
 //
-// Life cycle: made before the workers, destroyed after them (what is left in the rings is freed). Owner: control
-// thread. Work per call is bounded by its budget. Failure policy: a packet that cannot go on is freed and counted by
-// its reason.
+// Life cycle: made before the workers run, destroyed after they ended (what is left in the rings is freed). Owner:
+// control thread. Work per call is bounded by its budget. Failure policy: a packet that cannot go on is freed and
+// counted by its reason.
 #pragma once
 
 #include <array>
@@ -34,13 +34,16 @@ struct PuntBridgeStats {
     std::uint64_t oversized = 0;  ///< longer than a packet buffer
 };
 
+/// The two rings between control and one worker.
+struct PuntRings {
+    Ring<rte_mbuf*>* punts = nullptr;        ///< worker → control
+    Ring<rte_mbuf*>* from_kernel = nullptr;  ///< control → worker
+};
+
 class PuntBridge {
 public:
-    static constexpr unsigned kRingSize = 4096;
-
-    /// `tag` makes ring names unique in the process. `pool` outlives it. Throws std::runtime_error when memory is
-    /// short.
-    PuntBridge(const std::string& tag, const HomeMap& homes, rte_mempool* pool, int socket);
+    /// `rings` by worker, as many as `homes` has. They and `pool` outlive the bridge.
+    PuntBridge(const HomeMap& homes, rte_mempool* pool, std::vector<PuntRings> rings);
     ~PuntBridge();
     PuntBridge(const PuntBridge&) = delete;
     PuntBridge& operator=(const PuntBridge&) = delete;

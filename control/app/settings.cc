@@ -73,11 +73,16 @@ std::vector<Ip4Prefix> twin_addresses(const config::Port& port) {
 
 std::string_view level_name(config::LogLevel level) {
     switch (level) {
-        case config::LogLevel::trace: return "trace";
-        case config::LogLevel::debug: return "debug";
-        case config::LogLevel::info: return "info";
-        case config::LogLevel::warning: return "warning";
-        case config::LogLevel::error: break;
+        case config::LogLevel::trace:
+            return "trace";
+        case config::LogLevel::debug:
+            return "debug";
+        case config::LogLevel::info:
+            return "info";
+        case config::LogLevel::warning:
+            return "warning";
+        case config::LogLevel::error:
+            break;
     }
     return "error";
 }

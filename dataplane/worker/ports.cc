@@ -141,6 +141,12 @@ unsigned Ports::tx_worker(std::uint16_t device, unsigned worker) const noexcept 
     return worker;
 }
 
+std::pair<std::uint16_t, std::uint16_t> Ports::queue_counts(std::uint16_t device) const noexcept {
+    for (const auto& d : devices_)
+        if (d->id() == device) return {d->rx_queues(), d->tx_queues()};
+    return {};
+}
+
 std::vector<std::uint16_t> Ports::device_ids() const {
     std::vector<std::uint16_t> ids;
     for (const auto& device : devices_) ids.push_back(device->id());

@@ -19,6 +19,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <rte_ethdev.h>
@@ -87,6 +88,8 @@ public:
     [[nodiscard]] std::uint16_t tx_queue(std::uint16_t device, unsigned worker) const noexcept;
     /// A worker that has one: itself, if it does.
     [[nodiscard]] unsigned tx_worker(std::uint16_t device, unsigned worker) const noexcept;
+    /// Receive and transmit queues of a device.
+    [[nodiscard]] std::pair<std::uint16_t, std::uint16_t> queue_counts(std::uint16_t device) const noexcept;
     /// Ids of all devices.
     [[nodiscard]] std::vector<std::uint16_t> device_ids() const;
     /// Buffers for packets that control makes (frames of the twins), and for what workers generate.

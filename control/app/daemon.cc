@@ -1,0 +1,158 @@
+#include "control/app/daemon.hh"
+
+#include <chrono>
+#include <csignal>
+#include <utility>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <rte_log.h>
+#include <spdlog/spdlog.h>
+
+#include "control/ageing/ageing.hh"
+#include "control/api/http_server.hh"
+#include "control/api/routes.hh"
+#include "control/app/engine.hh"
+#include "control/app/kernel_side.hh"
+#include "control/app/live_box.hh"
+#include "control/app/packet_log.hh"
+#include "control/app/settings.hh"
+#include "control/compile/limits.hh"
+#include "control/publish/policy_publisher.hh"
+
+namespace sluice::app {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto kTick = 1ms;  // how long a punt or a notice may wait when nothing else happens
+constexpr unsigned kPuntsPerTick = 256;
+constexpr unsigned kStepsPerTick = 1024;  // of ageing, for each worker
+constexpr auto kSlowTick = 500ms;         // carrier
+
+void log_dpdk(int level, std::string_view line) {
+    if (level <= static_cast<int>(RTE_LOG_ERR))
+        spdlog::warn("{}", line);
+    else if (level <= static_cast<int>(RTE_LOG_WARNING))
+        spdlog::info("{}", line);
+    else
+        spdlog::debug("{}", line);
+}
+
+CompileTarget target_of(const config::Config& config) {
+    const LcoreSizes sizes = lcore_sizes(config);
+    return {static_cast<unsigned>(config.workers.cores.size()), sizes.flows, sizes.expectations};
+}
+
+}  // namespace
+
+/// Members in the order in which they are made; the language takes them apart in reverse.
+struct Daemon::State {
+    State(const config::Config& config, std::filesystem::path config_file, std::string version)
+        : server(io, router),
+          claimed((server.listen_unix(config.control.socket), true)),
+          machine(config, &log_dpdk),
+          target(target_of(config)),
+          publisher(io, machine.grace, target, config),
+          engine(machine, config, publisher.publication()),
+          kernel(io, machine, engine, config),
+          ageing(engine.ageing_workers(), machine.clock.now().ms,
+                 [this](unsigned, const Notice& notice) { hear(notice); }),
+          box({io, machine, engine, kernel, publisher, ageing, std::move(config_file), std::move(version), target}),
+          metrics_server(io, metrics_router) {
+        if (!machine.eal.remark().empty()) spdlog::warn("{}", machine.eal.remark());
+        for (const auto& remark : machine.ports.remarks()) spdlog::warn("{}", remark);
+        api::add_api_routes(router, box);
+        api::add_metrics_route(metrics_router, box);
+        if (!config.metrics.listen.empty()) metrics_server.listen_tcp(config.metrics.listen);
+        engine.start();
+        kernel.start();
+    }
+    ~State() {
+        // Nothing of control may run while its parts go, and no worker may touch what goes.
+        metrics_server.stop();
+        server.stop();
+        engine.stop();
+    }
+
+    void hear(const Notice& notice) {
+        if (notice.kind == NoticeKind::resolve)
+            kernel.resolve(notice);
+        else
+            packet_log.write(notice, publisher.names().log_prefixes, publisher.config(),
+                             std::chrono::steady_clock::now());
+    }
+
+    /// What must not wait: punts, notices, expiries, replaced publications.
+    void tick() {
+        const bool more_punts = kernel.serve(kPuntsPerTick);
+        const bool more_ageing = ageing.poll(machine.clock.now().ms, kStepsPerTick);
+        engine.retry_orders();
+        machine.grace.reclaim();
+        if (more_punts || more_ageing) {
+            boost::asio::post(io, [this] { tick(); });
+            return;
+        }
+        timer.expires_after(kTick);
+        timer.async_wait([this](const boost::system::error_code& error) {
+            if (!error) tick();
+        });
+    }
+
+    void slow_tick() {
+        kernel.refresh();
+        slow_timer.expires_after(kSlowTick);
+        slow_timer.async_wait([this](const boost::system::error_code& error) {
+            if (!error) slow_tick();
+        });
+    }
+
+    void wait_for_signal() {
+        signals.async_wait([this](const boost::system::error_code& error, int signal) {
+            if (error) return;
+            if (signal == SIGHUP) {
+                box.reload([](const api::ReloadResult&) {});
+                wait_for_signal();
+                return;
+            }
+            spdlog::info("ending on signal {}", signal);
+            io.stop();
+        });
+    }
+
+    boost::asio::io_context io{1};
+    boost::asio::signal_set signals{io, SIGHUP, SIGTERM, SIGINT};
+    api::Router router;
+    api::Router metrics_router;
+    api::HttpServer server;
+    bool claimed;  ///< the control socket is ours: no other box runs
+    Machine machine;
+    CompileTarget target;
+    PolicyPublisher publisher;
+    Engine engine;
+    PacketLog packet_log;
+    KernelSide kernel;
+    Ageing ageing;
+    LiveBox box;
+    api::HttpServer metrics_server;
+    boost::asio::steady_timer timer{io};
+    boost::asio::steady_timer slow_timer{io};
+};
+
+Daemon::Daemon(config::Config config, std::filesystem::path config_file, std::string version)
+    : state_(std::make_unique<State>(config, std::move(config_file), std::move(version))) {}
+
+Daemon::~Daemon() = default;
+
+void Daemon::run() {
+    state_->wait_for_signal();
+    state_->tick();
+    state_->slow_tick();
+    spdlog::info("running, {} worker(s)", state_->engine.lcores().size());
+    state_->io.run();
+}
+
+}  // namespace sluice::app

@@ -1,0 +1,196 @@
+#include "control/app/snapshot.hh"
+
+#include <cstdio>
+
+#include <rte_version.h>
+
+#include "control/compile/names.hh"
+#include "dataplane/flow/tcp_table.hh"
+
+namespace sluice::app {
+
+namespace {
+
+/// Sum over workers of one counter.
+template <class Pick>
+std::uint64_t sum(const Engine& engine, Pick pick) {
+    std::uint64_t total = 0;
+    for (const auto& lcore : engine.lcores()) total += pick(lcore->counters).get();
+    return total;
+}
+
+void add_ports(const SnapshotSources& from, metrics::Snapshot& out) {
+    const auto& config = from.publisher.config();
+    const Addresses& addresses = from.engine.routes().addresses();
+    for (std::size_t i = 0; i < config.ports.size(); ++i) {
+        const auto index = static_cast<PortIndex>(i);
+        const PortInfo& info = from.machine.table[index];
+        metrics::Port port;
+        port.name = config.ports[i].name;
+        port.device = config.ports[i].is_vlan() ? config.ports[i].parent + "." + std::to_string(config.ports[i].vlan)
+                                                : config.ports[i].device;
+        port.role = info.role == PortRole::inside ? "inside" : "outside";
+        port.tap = config.ports[i].tap;
+        port.mac = to_text(info.mac);
+        for (const PortAddress& a : addresses.by_port[index])
+            port.addresses.push_back(to_string(Ip4Prefix{a.address, a.prefix_length}));
+        port.up = info.up.load(std::memory_order_relaxed);
+        port.mtu = info.mtu.load(std::memory_order_relaxed);
+        port.speed_mbps = from.machine.ports.speed_mbps(index);
+        port.received = {sum(
+                             from.engine, [&](auto& c) -> auto& { return c.ports[index].rx_packets; }),
+                         sum(
+                             from.engine, [&](auto& c) -> auto& { return c.ports[index].rx_bytes; })};
+        port.transmitted = {sum(
+                                from.engine, [&](auto& c) -> auto& { return c.ports[index].tx_packets; }),
+                            sum(
+                                from.engine, [&](auto& c) -> auto& { return c.ports[index].tx_bytes; })};
+        if (!config.ports[i].is_vlan()) {  // the device's own, once
+            const DeviceStats stats = from.machine.ports.stats(index);
+            port.receive_missed = stats.missed;
+            port.receive_errors = stats.rx_errors;
+            port.transmit_errors = stats.tx_errors;
+        }
+        out.ports.push_back(std::move(port));
+    }
+}
+
+void add_rules(const SnapshotSources& from, metrics::Snapshot& out) {
+    const auto& rules = from.publisher.names().rules;
+    const auto totals = from.publisher.rule_totals();
+    const Policy& policy = *from.publisher.publication().load();
+    for (std::size_t i = 0; i < rules.size() && i < totals.size(); ++i) {
+        const RuleName& rule = rules[i];
+        if (rule.kind == RuleKind::filter || rule.kind == RuleKind::chain_policy) {
+            out.rules.push_back({std::string(name_of(rule.chain)),
+                                 rule.number,
+                                 rule.text,
+                                 rule.comment,
+                                 {totals[i].packets, totals[i].bytes}});
+            continue;
+        }
+        metrics::NatRule nat;
+        nat.number = rule.number;
+        nat.kind = rule.kind == RuleKind::dnat ? "dnat" : rule.kind == RuleKind::snat ? "snat" : "masquerade";
+        nat.text = rule.text;
+        nat.comment = rule.comment;
+        nat.flows_created = totals[i].packets;  // one for each flow
+        for (const NatRule& compiled : policy.snat)
+            if (compiled.rule == i && compiled.snat == SnatKind::addresses) nat.pool_addresses = compiled.pool.size;
+        out.nat.push_back(std::move(nat));
+    }
+}
+
+void add_flows(const Engine& engine, metrics::Snapshot& out) {
+    for (std::size_t s = 1; s < std::size(WorkerCounters{}.flows_tcp) && s < kTcpStateCount; ++s)
+        out.flows.push_back({"tcp", std::string(name_of(static_cast<TcpState>(s))),
+                             sum(
+                                 engine, [s](auto& c) -> auto& { return c.flows_tcp[s]; })});
+    out.flows.push_back({"udp", "-",
+                         sum(
+                             engine, [](auto& c) -> auto& { return c.flows_udp; })});
+    out.flows.push_back({"icmp", "-",
+                         sum(
+                             engine, [](auto& c) -> auto& { return c.flows_icmp; })});
+    out.flows.push_back({"other", "-",
+                         sum(
+                             engine, [](auto& c) -> auto& { return c.flows_generic; })});
+}
+
+metrics::Worker worker_of(const Lcore& lcore, std::uint32_t number) {
+    const WorkerCounters& c = lcore.counters;
+    metrics::Worker w;
+    w.number = number;
+    w.lcore = lcore_of_worker(number);
+    w.flow_capacity = lcore.store.capacity();
+    w.flows_born = c.flow_births.get();
+    for (const Counter& deaths : c.flow_deaths) w.flows_died += deaths.get();
+    w.flows = w.flows_born - w.flows_died;
+    w.flows_evicted = c.flow_deaths[static_cast<std::size_t>(DeathCause::evicted)].get();
+    w.flows_refused = c.table_full.get();
+    w.expectations = c.expectations.get();
+    w.busy_cycles = c.cycles_busy.get();
+    w.idle_cycles = c.cycles_idle.get();
+    w.handoffs_sent = c.balance.handed_out.get();
+    w.handoffs_received = c.balance.handed_in.get();
+    w.mailbox_overflows = c.notices_deferred.get();
+    w.held_packets = c.balance.held.get();
+    w.verdict_cache_hits = c.verdict_cached.get();
+    w.verdict_cache_misses = c.verdict_judged.get();
+    for (std::size_t i = 0; i < kDropReasonCount; ++i) w.drops[i] = c.drops[i].get();
+    return w;
+}
+
+void add_helpers(const Engine& engine, metrics::Ftp& ftp) {
+    ftp.commands_seen = sum(
+        engine, [](auto& c) -> auto& { return c.alg_commands; });
+    ftp.rewrites = sum(
+        engine, [](auto& c) -> auto& { return c.alg_rewrites; });
+    ftp.refusals = sum(
+                       engine, [](auto& c) -> auto& { return c.alg_refused_address; }) +
+                   sum(
+                       engine, [](auto& c) -> auto& { return c.alg_refused_port; });
+    ftp.malformed = sum(
+        engine, [](auto& c) -> auto& { return c.alg_malformed; });
+    ftp.split_commands_joined = sum(
+        engine, [](auto& c) -> auto& { return c.alg_joined; });
+    ftp.expectations_created = sum(
+        engine, [](auto& c) -> auto& { return c.expect_created; });
+    ftp.expectations_fulfilled = sum(
+        engine, [](auto& c) -> auto& { return c.expect_fulfilled; });
+    ftp.expectations_expired = sum(
+        engine, [](auto& c) -> auto& { return c.expect_expired; });
+    ftp.expectations_refused = sum(
+        engine, [](auto& c) -> auto& { return c.expect_refused; });
+}
+
+}  // namespace
+
+std::string to_text(const MacAddress& mac) {
+    char text[18];
+    const auto& b = mac.bytes;
+    std::snprintf(text, sizeof text, "%02x:%02x:%02x:%02x:%02x:%02x", b[0], b[1], b[2], b[3], b[4], b[5]);
+    return text;
+}
+
+metrics::Snapshot take_snapshot(const SnapshotSources& from, const ReloadFigures& reloads) {
+    metrics::Snapshot out;
+    out.dpdk_version = rte_version();
+    add_ports(from, out);
+    add_rules(from, out);
+    add_flows(from.engine, out);
+    for (std::uint32_t i = 0; i < from.engine.lcores().size(); ++i) {
+        out.workers.push_back(worker_of(*from.engine.lcores()[i], i));
+        out.flow_capacity += out.workers.back().flow_capacity;
+    }
+    // The wheels are turned together, so their lateness is one figure; it is the first worker's here.
+    const AgeingStats ageing = from.ageing.stats();
+    out.workers.front().lateness_max_ms = ageing.lateness_ms;
+    out.workers.front().lateness_events = ageing.expires_posted;
+    for (std::size_t i = 0; i < kPuntClassCount; ++i)
+        out.punts.push_back(
+            {std::string(i == static_cast<std::size_t>(PuntClass::new_flow) ? "new" : kPuntClassNames[i]),
+             sum(
+                 from.engine, [i](auto& c) -> auto& { return c.punts_passed[i]; }),
+             sum(
+                 from.engine, [i](auto& c) -> auto& { return c.punts_limited[i]; })});
+    add_helpers(from.engine, out.ftp);
+    out.from_twins = {sum(
+                          from.engine, [](auto& c) -> auto& { return c.balance.from_twins; }),
+                      sum(
+                          from.engine, [](auto& c) -> auto& { return c.ports[kKernelPort].rx_bytes; })};
+    out.punted_packets = sum(
+        from.engine, [](auto& c) -> auto& { return c.balance.punted; });
+    out.generated_packets = sum(
+        from.engine, [](auto& c) -> auto& { return c.balance.generated; });
+    out.flow_limit = from.publisher.config().conntrack.max;
+    out.policy_generation = from.publisher.generation();
+    out.reloads = reloads.reloads;
+    out.reload_failures = reloads.failures;
+    out.last_reload_s = reloads.last_s;
+    out.routes = from.kernel.routing().routes();
+    out.neighbours = from.kernel.routing().neighbours();
+    return out;
+}
+
+}  // namespace sluice::app
