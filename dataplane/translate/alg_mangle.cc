@@ -68,7 +68,7 @@ Verdict AlgMangle::apply(Packet& p, const Policy& policy, std::uint16_t mtu, Now
     const auto payload = p.payload();
     const std::uint8_t flags = p.tcp()->tcp_flags;
     if (payload.empty() && (flags & (kSyn | kFin | kRst)) == 0 && !own.adjust.active() && !peer.adjust.active() &&
-        !peer.join.active())
+        !peer.join.active() && !peer.rewound)
         return Verdict::next;
 
     Segment s;
@@ -151,11 +151,15 @@ Verdict AlgMangle::read_lines(Packet& p, const Policy& policy, FtpState& state, 
         const std::uint32_t line = s.seq + static_cast<std::uint32_t>(at);
         if (command->incomplete) {
             if ((s.flags & (kFin | kUrg)) != 0) continue;
+            // A repeated line, cut short this time, takes the place of a later one that waits: that one is forgotten.
+            const bool replaces = own.join.active() && seq_before(line, own.join.begin());
+            const std::uint32_t forgotten = own.join.begin();
             const HoldResult result = own.join.hold(line, s.data().substr(at), static_cast<std::uint32_t>(now.ms));
             if (result == HoldResult::too_long) continue;
             if (result == HoldResult::held) {
                 counters_.alg_held.add();
                 edits.held = true;
+                if (replaces) own.rewind(forgotten);
             } else {
                 if (at == 0) return disposal_.drop(p, DropReason::alg_out_of_order);
                 edits.cut_at = line;
@@ -253,9 +257,9 @@ bool AlgMangle::write(Packet&, FtpStream& own, Segment& s, Edits& edits) noexcep
 /// What the receiver of `peer` acknowledges, in the numbers of its sender. Adds to `checksum_sum` what that changes.
 void AlgMangle::backward(Packet& p, FtpStream& peer, std::uint32_t& checksum_sum) noexcept {
     rte_tcp_hdr* tcp = p.tcp();
-    if ((tcp->tcp_flags & kAck) == 0 || (!peer.adjust.active() && !peer.join.active())) return;
+    if ((tcp->tcp_flags & kAck) == 0 || (!peer.adjust.active() && !peer.join.active() && !peer.rewound)) return;
     const std::uint32_t ack = peer.adjust.adjust_ack(host(tcp->recv_ack));
-    peer.adjust.note_ack(ack);
+    peer.note_ack(ack);
     const Be32 shown = Be32::from_host(peer.join.on_ack(ack));
     ChecksumDelta delta;
     delta.replace(Be32::from_raw(tcp->recv_ack), shown);

@@ -170,7 +170,7 @@ void Alg::sweep(Now now, unsigned budget) noexcept {
             for (FtpStream& stream : state.stream) {
                 const std::uint32_t begin = stream.join.begin();
                 if (!stream.join.expire(static_cast<std::uint32_t>(now.ms))) continue;
-                stream.lines.rewind(begin);
+                stream.rewind(begin);
                 p_.counters.alg_hold_expired.add();
             }
         } else if (waiting_ != 0 && state.slot != kNoSlot && forget_elsewhere(state)) {

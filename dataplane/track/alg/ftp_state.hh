@@ -34,12 +34,30 @@ struct FtpStream {
     SeqAdjust adjust;
     std::array<FtpTold, SeqAdjust::kMaxChanges + 1> told{};
     std::uint8_t next_told = 0;
+    std::uint32_t highest = 0;  ///< how far the stream had come before it was rewound
+    bool rewound = false;
     std::uint16_t open_reply = 0;  ///< server: FtpScan::open_reply() where the stream has come to
 
     [[nodiscard]] const FtpTold* told_at(std::uint32_t line_begin) const noexcept {
         for (const FtpTold& t : told)
             if (t.used && t.line_begin == line_begin) return &t;
         return nullptr;
+    }
+    /// Held text from `seq` on is forgotten. Unless it has passed after all, joined, its sender repeats it: then it is
+    /// new.
+    void rewind(std::uint32_t seq) noexcept {
+        const auto reached = lines.reached();
+        if (!reached || !seq_before(seq, *reached)) return;
+        if (!rewound || seq_after(*reached, highest)) highest = *reached;
+        rewound = true;
+        lines.rewind(seq);
+    }
+    /// The receiver has everything before `ack`: so it has passed.
+    void note_ack(std::uint32_t ack) noexcept {
+        adjust.note_ack(ack);
+        if (!rewound || seq_after(ack, highest)) return;
+        lines.note_data(ack);
+        rewound = ack != highest;
     }
     void remember(std::uint32_t line_begin, Be16 announced, Be16 port) noexcept {
         told[next_told] = {line_begin, announced, port, true};
