@@ -13,6 +13,7 @@ def case_established_survive_a_spray(lab):
     talker = Talker(lab.in1, config.OUT1, count=20).ready()
     udp_spray(lab.in1, config.OUT1, 20000, 1000, 0.2)       # nobody answers on these ports
     talker.check()
+    assert int(lab.box.control("conntrack", "-C")) <= LIMIT
     assert len(lab.box.conntrack()) <= LIMIT
     assert talker.finish() > 20
 

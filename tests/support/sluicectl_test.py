@@ -62,6 +62,13 @@ class SluicectlTest(unittest.TestCase):
             out = self.check('conntrack -L ' + options, 0)
             self.assertEqual(len(out.splitlines()), lines, options)
 
+    def test_one_pipe_for_both_outputs(self):
+        done = subprocess.run([SLUICECTL, '--socket', self.socket, 'conntrack', '-L'], stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, timeout=60)
+        lines = done.stdout.decode().splitlines()
+        self.assertEqual(len(lines), 13)
+        self.assertEqual(lines[-1], TRAILER + '12 flow entries have been shown.')
+
     def test_delete(self):
         self.check('conntrack -D -p tcp --sport 40000', 0, FLOW + '\n', TRAILER + '1 flow entries have been deleted.')
         self.check('conntrack -D -p tcp --sport 40000', 1, '', TRAILER + '0 flow entries have been deleted.')

@@ -100,7 +100,10 @@ api::ConntrackStyle style_of(const Options& options) {
     return style;
 }
 
+/// A remark beside the listing. What was listed goes first: with both outputs in one pipe, a remark from stderr would
+/// land in the middle of a line that stdout still buffers.
 void say(const std::string& line) {
+    flush_output();
     std::fprintf(stderr, "%s\n", line.c_str());
 }
 
