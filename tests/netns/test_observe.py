@@ -11,16 +11,18 @@ BOXES = ("sluice",)
 
 
 def case_listing_reads_like_conntrack(lab):
-    """a line of conntrack -L has the fields and the order of conntrack(8)"""
+    """a line of conntrack -L has the fields and the order of conntrack(8), with counters as under nf_conntrack_acct"""
     lab.echo(lab.out1)
     talker = Talker(lab.in1, config.OUT1).ready()
     line = lab.box.conntrack("-p", "tcp", "--dport", "7007")
     assert len(line) == 1, line
     words = line[0].split()
     assert words[:2] == ["tcp", "6"] and words[3] == "ESTABLISHED" and int(words[2]) <= 432000, words
-    keys = [word.split("=")[0] for word in words[4:12]]
-    assert keys == ["src", "dst", "sport", "dport"] * 2 and words[12] == "[ASSURED]", words
-    assert words[4] == f"src={config.IN1}" and words[9] == f"dst={config.OUTSIDE_BOX}", words
+    keys = [word.split("=")[0] for word in words[4:]]
+    direction = ["src", "dst", "sport", "dport", "packets", "bytes"]
+    assert keys == direction * 2 + ["[ASSURED]", "mark", "use"], words
+    assert words[4] == f"src={config.IN1}" and words[11] == f"dst={config.OUTSIDE_BOX}", words
+    assert all(int(words[at].split("=")[1]) > 0 for at in (8, 9, 14, 15)), words
     talker.finish()
 
 
