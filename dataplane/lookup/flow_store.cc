@@ -152,6 +152,21 @@ bool FlowStore::post_remove_stub(std::uint8_t worker, const FlowKey& reply, cons
     return peers_[worker]->post(m);
 }
 
+void FlowStore::withdraw_stub(std::uint8_t worker, const FlowKey& reply, const FlowKey& original) noexcept {
+    if (pending_head_ == kNoSlot && post_remove_stub(worker, reply, original)) return;
+    // A free slot carries the message until there is room: to control it is a flow that was born and died unheard of.
+    const SlotIndex slot = allocate();
+    if (slot == kNoSlot) {
+        static_cast<void>(post_remove_stub(worker, reply, original));
+        return;
+    }
+    FlowCold& c = cold_[slot];
+    c.key[0] = original;
+    c.key[1] = reply;
+    c.stub_worker = worker;
+    defer(slot, kStubGone | kBorn | kDied);
+}
+
 bool FlowStore::post_stub_gone(SlotIndex slot) noexcept {
     const FlowCold& c = cold_[slot];
     return post_remove_stub(c.stub_worker, c.key[1], c.key[0]);
@@ -163,6 +178,8 @@ void FlowStore::refresh(SlotIndex slot, Now now, std::uint32_t timeout_s) noexce
     h.lifetime.store(life);
     if (!h.alive) return;  // being filled: `born` will tell
     const TimeMs armed = h.armed.load(h.generation);
+    // An announcement is good for one arming: the wheel may come to the same time once more.
+    if (armed != h.announced_at_arming) h.announced_at_arming = ArmedWord::kNotArmed;
     if (life.deadline_ms() >= armed || armed == h.announced_at_arming) return;
     h.announced_at_arming = armed;
     notify(slot, kShortened);
@@ -217,9 +234,14 @@ void FlowStore::notify(SlotIndex slot, std::uint8_t bit) noexcept {
         if (bit == kDied) recycle(slot);
         return;
     }
+    defer(slot, bit);
+}
+
+void FlowStore::defer(SlotIndex slot, std::uint8_t bits) noexcept {
+    PendingNotice& waiting = cold_[slot].notice;
     counters_.notices_deferred.add();
     const bool listed = waiting.bits != 0;
-    waiting.bits = static_cast<std::uint8_t>(waiting.bits | bit);
+    waiting.bits = static_cast<std::uint8_t>(waiting.bits | bits);
     if (listed) return;
     waiting.next = kNoSlot;
     if (pending_tail_ == kNoSlot) {

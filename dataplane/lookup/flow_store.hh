@@ -80,7 +80,10 @@ public:
         self_ = self;
         peers_ = std::move(peers);
     }
-    /// Tells the worker that keeps a stub for a flow that never came to be. False: its ring is full.
+    /// Tells the worker that keeps a stub for a flow that never came to be; when its ring is full, a free slot carries
+    /// the message until `pump` can send it.
+    void withdraw_stub(std::uint8_t worker, const FlowKey& reply, const FlowKey& original) noexcept;
+    /// The message alone. False: the ring is full.
     bool post_remove_stub(std::uint8_t worker, const FlowKey& reply, const FlowKey& original) noexcept;
 
     // --- time
@@ -119,6 +122,7 @@ public:
 private:
     void account(const FlowHot& hot, bool arrives) noexcept;
     void notify(SlotIndex slot, std::uint8_t bit) noexcept;
+    void defer(SlotIndex slot, std::uint8_t bits) noexcept;
     [[nodiscard]] bool post(SlotIndex slot, std::uint8_t bit) noexcept;
     [[nodiscard]] bool post_stub_gone(SlotIndex slot) noexcept;
     void recycle(SlotIndex slot) noexcept;
