@@ -79,7 +79,7 @@ void Pipeline::receive_handoff(Now now, rte_mbuf** mbufs, unsigned n) noexcept {
                     p.generation = p_.store.hot(p.slot).generation;
                     p.direction = Direction::reply;
                 } else {
-                    (void)p_.store.post_remove_stub(note.from_worker, p.key, note.reply);
+                    p_.store.withdraw_stub(note.from_worker, p.key, note.reply);
                     (void)p_.disposal.drop(p, DropReason::flow_stale);
                     --burst_.count;
                 }

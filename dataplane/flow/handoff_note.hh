@@ -33,6 +33,7 @@ struct HandoffNote {
     std::uint8_t attempt = 0;          ///< stub_request: how many addresses of the pool were tried
     PortRange ports{};                 ///< stub_request: ports to choose from
     std::uint16_t device = 0;          ///< transmit
+    bool masquerade = false;           ///< stub_request, stub_answer: the source is the exit port's address
     std::uint32_t policy_generation = 0;  ///< of the rule numbers below
     std::uint32_t snat_rule = kNoRule;
     std::uint32_t dnat_rule = kNoRule;

@@ -7,12 +7,13 @@ namespace sluice {
 
 Decision FlowCreator::create(Packet& p, const Policy& policy, Now now) noexcept {
     Draft draft;
-    draft.expected = p_.expectations.size() != 0 && p_.expectations.take(p.key, now, draft.expectation);
     if (!admission_of(p, policy.timeouts).admit) {
         p.state = PacketState::invalid;
         return pass_invalid(p, policy);
     }
     if (!p.local_out && p_.routes.addresses().is_own(p.key.src)) return Decision::drop(DropReason::ip_spoofed_own);
+    // Only now: a packet that may open no flow must not use an expectation up.
+    draft.expected = p_.expectations.size() != 0 && p_.expectations.take(p.key, now, draft.expectation);
     p.state = draft.expected ? PacketState::related : PacketState::new_flow;
 
     draft.tuple = p.key;
@@ -96,7 +97,7 @@ Decision FlowCreator::choose_source(Packet& p, const Policy& policy, Draft& draf
         nat = decide_snat(policy, draft.tuple, p.in_port, p.out_port, hop_of(p), p_.routes.addresses(), attempt);
         if (nat.address == Ip4{}) return Decision::drop(DropReason::nat_no_address);
     }
-    draft.snat = nat.rule;
+    draft.masquerade = nat.rule != nullptr && nat.rule->snat == SnatKind::masquerade;
     draft.snat_rule = nat.rule == nullptr ? kNoRule : nat.rule->rule;
 
     for (unsigned i = attempt; i < nat.alternatives; ++i) {
@@ -116,6 +117,7 @@ Decision FlowCreator::choose_source(Packet& p, const Policy& policy, Draft& draf
             note.attempt = static_cast<std::uint8_t>(i);
             note.ports = nat.ports.ports;
             note.policy_generation = policy.generation;
+            note.masquerade = draft.masquerade;
             note.snat_rule = draft.snat_rule;
             note.dnat_rule = draft.dnat_rule;
             note.reply = wanted;
@@ -156,9 +158,10 @@ Decision FlowCreator::finish(Packet& p, const Policy& policy, Now now) noexcept 
     draft.expectation.master_generation = note.master_generation;
     draft.dnat_rule = note.policy_generation == policy.generation ? note.dnat_rule : kNoRule;
     draft.snat_rule = note.policy_generation == policy.generation ? note.snat_rule : kNoRule;
+    draft.masquerade = note.masquerade;
     p.state = note.expected ? PacketState::related : PacketState::new_flow;
     if (Decision routed = route(p, draft.tuple.dst); routed.fate != Fate::go) {
-        if (!note.refused) (void)p_.store.post_remove_stub(note.from_worker, note.reply, p.key);
+        if (!note.refused) p_.store.withdraw_stub(note.from_worker, note.reply, p.key);
         return routed;
     }
     if (note.refused) {
@@ -170,14 +173,14 @@ Decision FlowCreator::finish(Packet& p, const Policy& policy, Now now) noexcept 
     // Another packet of the flow was quicker: its flow stands, this packet's stub goes.
     if (const FlowRef ref = p_.store.table().lookup(p.key, p.hash); ref && !p_.store.is_stub(ref)) {
         if (p_.store.cold(ref.slot()).key[1] != note.reply)
-            (void)p_.store.post_remove_stub(note.from_worker, note.reply, p.key);
+            p_.store.withdraw_stub(note.from_worker, note.reply, p.key);
         p.slot = ref.slot();
         p.direction = ref.direction();
         p.generation = p_.store.hot(p.slot).generation;
         return {};
     }
     const Decision made = make(p, policy, draft, now);
-    if (made.fate != Fate::go) (void)p_.store.post_remove_stub(note.from_worker, note.reply, p.key);
+    if (made.fate != Fate::go) p_.store.withdraw_stub(note.from_worker, note.reply, p.key);
     return made;
 }
 
@@ -216,7 +219,7 @@ Decision FlowCreator::make(Packet& p, const Policy& policy, const Draft& draft, 
     if (plan.src != p.key.src || plan.sport != p.key.sport) h.status |= status::kSourceNat;
     if (plan.dst != p.key.dst || plan.dport != p.key.dport) h.status |= status::kDestNat;
     if (p.local_out || p.out_port == kKernelPort) h.status |= status::kLocal;
-    if (draft.snat != nullptr && draft.snat->snat == SnatKind::masquerade) c.masquerade_address = plan.src;
+    if (draft.masquerade) c.masquerade_address = plan.src;
     if (draft.expected) {
         h.status |= status::kExpected;
         c.master = draft.expectation.master;

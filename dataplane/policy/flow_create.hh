@@ -60,7 +60,7 @@ private:
         FlowKey tuple{};  // after DNAT
         FlowKey reply{};
         const NatRule* dnat = nullptr;
-        const NatRule* snat = nullptr;
+        bool masquerade = false;
         bool expected = false;
         Expectation expectation{};
         std::uint8_t stub_worker = 255;
