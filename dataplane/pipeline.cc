@@ -26,6 +26,7 @@ Pipeline::Pipeline(PipelineParts parts) noexcept : p_(std::move(parts)) {
 // --- where packets come from
 
 void Pipeline::receive(Now now, std::uint16_t device, rte_mbuf** mbufs, unsigned n) noexcept {
+    stages_.start();
     const Policy& policy = begin();
     p_.counters.balance.received.add(n);
     for (unsigned i = 0; i < n; ++i) {
@@ -37,6 +38,7 @@ void Pipeline::receive(Now now, std::uint16_t device, rte_mbuf** mbufs, unsigned
 }
 
 void Pipeline::receive_from_kernel(Now now, rte_mbuf** mbufs, unsigned n) noexcept {
+    stages_.start();
     const Policy& policy = begin();
     p_.counters.balance.from_twins.add(n);
     for (unsigned i = 0; i < n; ++i) arrive(mbufs[i], policy, note_of(mbufs[i]).out_port, now);
@@ -44,6 +46,7 @@ void Pipeline::receive_from_kernel(Now now, rte_mbuf** mbufs, unsigned n) noexce
 }
 
 void Pipeline::receive_handoff(Now now, rte_mbuf** mbufs, unsigned n) noexcept {
+    stages_.start();
     const Policy& policy = begin();
     for (unsigned i = 0; i < n; ++i) {
         const HandoffNote note = note_of(mbufs[i]);
@@ -134,15 +137,24 @@ Verdict Pipeline::steer(Packet& p) noexcept {
 // --- the stages
 
 void Pipeline::run(const Policy& policy, Now now) noexcept {
+    stages_.end(Stage::parse);
     if (burst_.count == 0) return;
     look_up();
+    stages_.end(Stage::lookup);
     burst_.keep([&](Packet& p) noexcept { return admit(p, policy, now); });
+    stages_.end(Stage::policy);
     burst_.keep([&](Packet& p) noexcept { return follow(p, policy, now); });
+    stages_.end(Stage::track);
     burst_.keep([&](Packet& p) noexcept { return forward_path(p, policy, now); });
+    stages_.end(Stage::route);
     burst_.keep([&](Packet& p) noexcept { return filter(p, policy, now); });
+    stages_.end(Stage::filter);
     burst_.keep([&](Packet& p) noexcept { return within_limits(p, now); });
+    stages_.end(Stage::limits);
     burst_.keep([&](Packet& p) noexcept { return translate(p, policy, now); });
+    stages_.end(Stage::translate);
     for (Packet* p : burst_.packets()) transmit(*p, now);
+    stages_.end(Stage::transmit);
     burst_.clear();
     for (unsigned i = 0; i < to_kill_count_; ++i)
         if (p_.store.is(to_kill_[i], to_kill_generation_[i])) p_.store.kill(to_kill_[i], DeathCause::closed);

@@ -16,6 +16,7 @@
 
 #include "dataplane/base/clock.hh"
 #include "dataplane/base/publication.hh"
+#include "dataplane/base/stage_clock.hh"
 #include "dataplane/flow/listing.hh"
 #include "dataplane/flow/packet.hh"
 #include "dataplane/ingress/handoff.hh"
@@ -77,6 +78,9 @@ public:
     /// Transmit buffers and freed packets leave.
     void end_of_burst(Now now) noexcept;
 
+    /// From now on cycles of each stage are added to WorkerCounters::stage_cycles, or no longer.
+    void measure_stages(bool on) noexcept { stages_.enable(on); }
+
 private:
     // --- stages, in order (pipeline.cc)
     void run(const Policy& policy, Now now) noexcept;
@@ -108,6 +112,7 @@ private:
     const Policy& begin() noexcept;
 
     PipelineParts p_;
+    StageClock stages_{p_.counters.stage_cycles};
     Burst burst_;
     std::uint32_t configured_generation_ = 0;
     SlotIndex flush_from_ = kNoSlot;  ///< a flush goes through the slots from here; kNoSlot: none under way

@@ -111,8 +111,10 @@ void Pipeline::housekeeping(Now now) noexcept {
 }
 
 void Pipeline::end_of_burst(Now) noexcept {
+    stages_.start();
     p_.tx.flush();
     p_.disposal.flush();
+    stages_.end(Stage::flush);
 }
 
 void Pipeline::flush_slice() noexcept {

@@ -65,9 +65,10 @@ inline constexpr auto kPuntClassNames = std::to_array<std::string_view>({
 });
 inline constexpr std::size_t kPuntClassCount = kPuntClassNames.size();
 
-/// Stages whose cycles are counted when cycle accounting is on (and in sluice-bench).
+/// Stages whose cycles are counted when cycle accounting is on (base/stage_clock.hh): `parse` includes steering to the
+/// home worker, `transmit` the MAC header and the buffers of each device, `flush` what leaves at the end of the burst.
 #define SLUICE_STAGES(X) \
-    X(receive) X(parse) X(steer) X(lookup) X(policy) X(track) X(filter) X(translate) X(transmit) X(housekeeping)
+    X(parse) X(lookup) X(policy) X(track) X(route) X(filter) X(limits) X(translate) X(transmit) X(flush)
 
 enum class Stage : std::uint8_t {
 #define X(name) name,
