@@ -1,0 +1,38 @@
+// Measuring: rounds over one case, in blocks of 64 bursts. What a round reports is the median block, so that a block in
+// which another process had the core counts as one slow block and not as all the time it took.
+//
+// A block is what a worker does in that time, without receive: the clock is read once per burst, orders are looked at,
+// housekeeping runs every 16 loops, transmit buffers are flushed at the end of every burst.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "tests/bench/bench_box.hh"
+
+namespace sluice::bench {
+
+inline constexpr unsigned kBurstsPerBlock = 64;
+
+/// TSC cycles per packet.
+struct Round {
+    double pipeline = 0;  ///< from receive() to the end of the burst
+    double loop = 0;      ///< with the generator
+    std::array<double, kStageCount> stages{};
+};
+
+/// `packets` packets (rounded up to blocks) of `traffic` through `box`. With `stages`, cycles of each stage are taken
+/// from the faster half of the blocks; reading the counter between stages costs a few cycles per packet by itself.
+Round measure(BenchBox& box, Traffic& traffic, PortIndex in, rte_mempool* pool, std::uint64_t packets, bool stages);
+
+/// The roofline: the same packets made, handed to the device and freed, with no pipeline between. Cycles per packet.
+double measure_io(Traffic& traffic, std::uint16_t device, rte_mempool* pool, std::uint64_t packets);
+
+/// Sends `packets` packets through and throws when one does not come out as `expected` (by flow) says.
+void verify(BenchBox& box, Traffic& traffic, PortIndex in, rte_mempool* pool, std::uint64_t packets,
+            const std::vector<Tuple>& expected);
+
+double median(std::vector<double> values);
+
+}  // namespace sluice::bench
