@@ -12,7 +12,9 @@ namespace {
 
 constexpr auto kPollEvery = std::chrono::microseconds(500);
 
-boost::asio::ip::address address_of(Ip4 a) { return boost::asio::ip::address_v4(a.host()); }
+boost::asio::ip::address address_of(Ip4 a) {
+    return boost::asio::ip::address_v4(a.host());
+}
 
 api::FlowTuple tuple_of(const FlowKey& key) {
     api::FlowTuple t;

@@ -23,7 +23,7 @@ namespace sluice {
 
 class FlowLister {
 public:
-    using Orders = std::vector<Ring<Order>*>;                        ///< by worker
+    using Orders = std::vector<Ring<Order>*>;                                 ///< by worker
     using Describe = std::function<void(const FlowCopy&, api::FlowRecord&)>;  ///< adds names of rules and helpers
 
     /// `clock` gives the workers' milliseconds.

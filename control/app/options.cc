@@ -56,7 +56,7 @@ int run_sluiced(int argc, const char* const* argv, const std::string& version) {
 
     logging::set_up(logging::detect_target());
     (void)logging::set_level(options.log_level.empty() ? level_name(loaded.config->log.level)
-                                                 : std::string_view(options.log_level));
+                                                       : std::string_view(options.log_level));
     try {
         Daemon daemon(std::move(*loaded.config), options.config_file, version);
         daemon.run();

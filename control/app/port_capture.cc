@@ -29,7 +29,9 @@ struct CopyNote {
     bool transmitted = false;
 };
 
-CopyNote& copy_note(rte_mbuf* m) noexcept { return *static_cast<CopyNote*>(rte_mbuf_to_priv(m)); }
+CopyNote& copy_note(rte_mbuf* m) noexcept {
+    return *static_cast<CopyNote*>(rte_mbuf_to_priv(m));
+}
 
 /// One queue in one direction: what its worker's callback writes into.
 struct Tap {
@@ -160,8 +162,7 @@ private:
     void deliver(rte_mbuf* m) {
         if (point_.vlan != 0 && !has_tag(m, point_.vlan)) return;
         const CopyNote& note = copy_note(m);
-        const double seconds =
-            static_cast<double>(note.tsc - base_tsc_) / static_cast<double>(rte_get_tsc_hz());
+        const double seconds = static_cast<double>(note.tsc - base_tsc_) / static_cast<double>(rte_get_tsc_hz());
         const auto since_epoch = std::chrono::duration_cast<std::chrono::microseconds>(base_time_.time_since_epoch());
         api::CapturedPacket packet;
         packet.time_us = static_cast<std::uint64_t>(since_epoch.count()) + static_cast<std::uint64_t>(seconds * 1e6);
@@ -182,7 +183,9 @@ private:
 
 PortCaptures::PortCaptures(boost::asio::io_context& io, GracePeriods& grace) : io_(io), grace_(grace) {}
 
-PortCaptures::~PortCaptures() { rte_mempool_free(pool_); }
+PortCaptures::~PortCaptures() {
+    rte_mempool_free(pool_);
+}
 
 std::unique_ptr<api::Capture> PortCaptures::start(const CapturePoint& point, std::uint32_t snaplen_bytes,
                                                   api::CaptureHandler handler) {

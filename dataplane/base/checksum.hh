@@ -27,7 +27,8 @@ struct ChecksumDelta {
         sum = fold(std::uint32_t{sum} + static_cast<std::uint16_t>(~from.raw) + to.raw);
     }
     constexpr void replace(Be32 from, Be32 to) noexcept {
-        replace(Be16{static_cast<std::uint16_t>(from.raw & 0xffffU)}, Be16{static_cast<std::uint16_t>(to.raw & 0xffffU)});
+        replace(Be16{static_cast<std::uint16_t>(from.raw & 0xffffU)},
+                Be16{static_cast<std::uint16_t>(to.raw & 0xffffU)});
         replace(Be16{static_cast<std::uint16_t>(from.raw >> 16)}, Be16{static_cast<std::uint16_t>(to.raw >> 16)});
     }
     constexpr void add(ChecksumDelta other) noexcept { sum = fold(std::uint32_t{sum} + other.sum); }

@@ -1,4 +1,5 @@
-// Time is passed in, never read: a worker reads the TSC once a burst and hands `Now` down; tests hand down what they like.
+// Time is passed in, never read: a worker reads the TSC once a burst and hands `Now` down; tests hand down what they
+// like.
 #pragma once
 
 #include <cstdint>

@@ -22,17 +22,14 @@ private:
     std::atomic<std::uint64_t> value_{0};
 };
 
-/// Why a flow ended (metric label of sluice_flow_deaths_total).
-#define SLUICE_DEATH_CAUSES(X)                                            \
-    X(timeout, "its timeout passed")                                      \
-    X(closed, "the protocol ended it (RST to an unreplied flow, reuse)")  \
-    X(flushed, "deleted by an operator")                                  \
-    X(evicted, "made room for a newer flow while the table was full")     \
-    X(replaced, "a new connection took over its tuple")                   \
-    X(address_gone, "its translated address left the box")                \
-    X(policy, "a changed rule said kill")                                 \
-    X(lost_race, "another packet of the same flow was first")             \
-    X(shutdown, "the daemon stopped")
+/// Why a flow ended.
+#define SLUICE_DEATH_CAUSES(X)                                           \
+    X(timeout, "its timeout passed")                                     \
+    X(closed, "the protocol ended it (RST to an unreplied flow, reuse)") \
+    X(flushed, "deleted by an operator")                                 \
+    X(evicted, "made room for a newer flow while the table was full")    \
+    X(replaced, "a new connection took over its tuple")                  \
+    X(address_gone, "its translated address left the box")
 
 enum class DeathCause : std::uint8_t {
 #define X(name, help) name,
@@ -46,11 +43,11 @@ inline constexpr auto kDeathCauseNames = std::to_array<std::string_view>({
 });
 
 /// Classes of packets for the box itself; each has a token bucket of its own (design: Linux is the control plane).
-#define SLUICE_PUNT_CLASSES(X)                                              \
-    X(arp_nd, "ARP, IPv6 neighbour discovery and MLD")                      \
-    X(routing, "link-local multicast: OSPF, VRRP, IGMP, DHCP and the like") \
+#define SLUICE_PUNT_CLASSES(X)                                               \
+    X(arp_nd, "ARP, IPv6 neighbour discovery and MLD")                       \
+    X(routing, "link-local multicast: OSPF, VRRP, IGMP, DHCP and the like")  \
     X(established, "connections of the box that are established or related") \
-    X(new_flow, "new connections to the box")                               \
+    X(new_flow, "new connections to the box")                                \
     X(exception, "anything else the kernel should see")
 
 enum class PuntClass : std::uint8_t {
@@ -107,7 +104,7 @@ struct alignas(64) WorkerCounters {
     std::array<Counter, kDropReasonCount> drops;
     std::array<PortCounters, kMaxPorts + 1> ports;  // by PortIndex; [kKernelPort] is the box itself
 
-    Counter lookups, lookup_hits, invalid_packets, related_packets;
+    Counter lookups, lookup_hits, invalid_packets;
     Counter verdict_cached, verdict_judged;
     Counter flow_births;
     std::array<Counter, kDeathCauseNames.size()> flow_deaths;

@@ -24,8 +24,9 @@ public:
     [[nodiscard]] bool take(Now now) noexcept {
         if (spec_.rate_pps == 0) return true;
         if (now.ms > last_ms_) {
-            milli_tokens_ = std::min(std::uint64_t{spec_.burst} * 1000,
-                                     milli_tokens_ + std::min<std::uint64_t>(now.ms - last_ms_, 1U << 20) * spec_.rate_pps);
+            milli_tokens_ =
+                std::min(std::uint64_t{spec_.burst} * 1000,
+                         milli_tokens_ + std::min<std::uint64_t>(now.ms - last_ms_, 1U << 20) * spec_.rate_pps);
             last_ms_ = now.ms;
         }
         if (milli_tokens_ < 1000) return false;

@@ -21,7 +21,9 @@ struct BigEndian {
 
     friend constexpr bool operator==(BigEndian, BigEndian) = default;
     /// Orders by value, not by memory image, so that address ranges compare as people read them.
-    friend constexpr std::strong_ordering operator<=>(BigEndian a, BigEndian b) noexcept { return a.host() <=> b.host(); }
+    friend constexpr std::strong_ordering operator<=>(BigEndian a, BigEndian b) noexcept {
+        return a.host() <=> b.host();
+    }
 
 private:
     static constexpr U swap(U v) noexcept {
@@ -40,7 +42,9 @@ using Ip4 = Be32;
 constexpr Ip4 ip4(unsigned a, unsigned b, unsigned c, unsigned d) noexcept {
     return Ip4::from_host((a << 24) | (b << 16) | (c << 8) | d);
 }
-constexpr Be16 be16(unsigned value) noexcept { return Be16::from_host(static_cast<std::uint16_t>(value)); }
+constexpr Be16 be16(unsigned value) noexcept {
+    return Be16::from_host(static_cast<std::uint16_t>(value));
+}
 
 struct MacAddress {
     std::array<std::uint8_t, 6> bytes{};
@@ -80,13 +84,24 @@ inline constexpr PortIndex kNoPort = 255;
 enum class PortRole : std::uint8_t { inside, outside };
 
 /// IP protocol numbers that have a meaning here.
-enum class IpProto : std::uint8_t { icmp = 1, igmp = 2, tcp = 6, udp = 17, gre = 47, esp = 50, icmpv6 = 58, sctp = 132 };
+enum class IpProto : std::uint8_t {
+    icmp = 1,
+    igmp = 2,
+    tcp = 6,
+    udp = 17,
+    gre = 47,
+    esp = 50,
+    icmpv6 = 58,
+    sctp = 132
+};
 
 /// The direction of a packet in its flow, as in conntrack: the side that spoke first is `original`.
 enum class Direction : std::uint8_t { original = 0, reply = 1 };
 constexpr Direction opposite(Direction d) noexcept {
     return d == Direction::original ? Direction::reply : Direction::original;
 }
-constexpr unsigned index_of(Direction d) noexcept { return static_cast<unsigned>(d); }
+constexpr unsigned index_of(Direction d) noexcept {
+    return static_cast<unsigned>(d);
+}
 
 }  // namespace sluice

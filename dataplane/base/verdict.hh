@@ -1,5 +1,5 @@
 // The one list of drop reasons. A new reason is one line here: the enum, the counter, the metric label and the help
-// text all follow from it. A packet is dropped only through `drop(…)` in packet_sink.hh, which counts.
+// text all follow from it. A packet is dropped only through Disposal (flow/packet.hh), which counts.
 #pragma once
 
 #include <array>
@@ -10,73 +10,70 @@
 namespace sluice {
 
 // X(name, help): grouped by the stage that drops.
-#define SLUICE_DROP_REASONS(X)                                                                          \
-    /* ingress: frame */                                                                                \
-    X(eth_short, "frame shorter than an Ethernet header")                                               \
-    X(eth_wrong_mac, "unicast frame for another station's MAC")                                         \
-    X(vlan_unknown, "VLAN tag, or lack of one, that no logical port has")                               \
-    X(frame_segments, "frame in several buffers that does not fit one")                                 \
-    X(eth_unknown_type, "EtherType that is neither IP nor ARP")                                         \
-    X(ipv6_unsupported, "IPv6 packet that is not neighbour discovery")                                  \
-    /* ingress: IPv4 header */                                                                          \
-    X(ip_short, "IPv4 header cut short")                                                                \
-    X(ip_version, "version field is not 4")                                                             \
-    X(ip_header_length, "IHL below 5 or beyond the packet")                                             \
-    X(ip_total_length, "total length below the header or beyond the frame")                             \
-    X(ip_checksum, "IPv4 header checksum is wrong")                                                     \
-    X(ip_source_route, "loose or strict source route option")                                           \
-    X(ip_option_malformed, "IPv4 option with an impossible length")                                     \
-    X(ip_martian_source, "source is loopback, multicast, broadcast, reserved or 0/8")                   \
-    X(ip_martian_destination, "destination is loopback, reserved or 0/8")                               \
-    X(ip_land_attack, "source and destination are the same")                                            \
-    X(ip_fragment, "fragment (reassembly is not built)")                                                \
-    X(ip_spoofed_own, "source is one of the box's own addresses")                                       \
-    /* ingress: transport header */                                                                     \
-    X(l4_short, "transport header cut short")                                                           \
-    X(tcp_header_length, "TCP data offset below 5 or beyond the segment")                               \
-    X(tcp_checksum, "TCP checksum is wrong")                                                            \
-    X(udp_length, "UDP length below 8 or beyond the packet")                                            \
-    X(udp_checksum, "UDP checksum is wrong")                                                            \
-    X(icmp_checksum, "ICMP checksum is wrong")                                                          \
-    /* steering */                                                                                      \
-    X(handoff_ring_full, "ring to another worker was full")                                             \
-    X(multicast, "multicast that is neither control traffic nor routed")                                \
-    /* policy */                                                                                        \
-    X(filter_input, "filter chain input said drop")                                                     \
-    X(filter_forward, "filter chain forward said drop")                                                 \
-    X(filter_output, "filter chain output said drop")                                                   \
-    X(filter_reject, "filter said reject (an answer was sent if allowed)")                              \
-    X(no_route, "no route to the destination")                                                          \
-    X(route_unreachable, "blackhole, unreachable or prohibit route")                                    \
-    X(flow_table_full, "table full, dropping packet")                                                   \
-    X(flow_insert_failed, "a key could not be inserted")                                                \
-    X(nat_pool_exhausted, "no free address and port in the SNAT pool")                                  \
-    X(nat_no_address, "masquerade found no address on the exit port")                                   \
-    X(stub_failed, "the reply tuple's home refused or lost the request")                                \
-    X(expect_clash, "an expectation for the tuple exists already")                                      \
-    /* track */                                                                                         \
-    X(flow_stale, "handed-over flow was gone when the packet reached its owner")                        \
-    X(tcp_invalid, "TCP packet that the state table forbids was not filtered but cannot be tracked")    \
-    X(alg_malformed, "helper could not make sense of a command it must rewrite")                        \
-    X(alg_out_of_order, "data behind a command of which a part is still missing")                       \
-    X(alg_no_room, "rewritten payload does not fit the packet")                                         \
-    /* transmit */                                                                                      \
-    X(ttl_exceeded, "TTL reached zero")                                                                 \
-    X(mtu_exceeded, "larger than the exit MTU with DF set")                                             \
-    X(fragment_failed, "could not be cut to the exit MTU")                                              \
-    X(neighbour_queue_full, "too many packets wait for this neighbour")                                 \
-    X(neighbour_failed, "neighbour did not answer")                                                     \
-    X(port_down, "exit port is down")                                                                   \
-    X(tx_full, "transmit queue was full")                                                               \
-    X(no_buffer, "no packet buffer for a generated or copied packet")                                   \
-    /* punt */                                                                                          \
-    X(punt_limited_arp, "token bucket of punt class arp_nd was empty")                                  \
-    X(punt_limited_routing, "token bucket of punt class routing was empty")                             \
-    X(punt_limited_established, "token bucket of punt class established was empty")                     \
-    X(punt_limited_new, "token bucket of punt class new was empty")                                     \
-    X(punt_limited_exception, "token bucket of punt class exception was empty")                         \
-    X(punt_ring_full, "ring to the control thread was full")                                            \
-    X(punt_twin_down, "the twin was absent or refused the packet")                                      \
+#define SLUICE_DROP_REASONS(X)                                                        \
+    /* ingress: frame */                                                              \
+    X(eth_short, "frame shorter than an Ethernet header")                             \
+    X(eth_wrong_mac, "unicast frame for another station's MAC")                       \
+    X(vlan_unknown, "VLAN tag, or lack of one, that no logical port has")             \
+    X(frame_segments, "frame in several buffers that does not fit one")               \
+    X(eth_unknown_type, "EtherType that is neither IP nor ARP")                       \
+    X(ipv6_unsupported, "IPv6 packet that is not neighbour discovery")                \
+    /* ingress: IPv4 header */                                                        \
+    X(ip_short, "IPv4 header cut short")                                              \
+    X(ip_version, "version field is not 4")                                           \
+    X(ip_header_length, "IHL below 5 or beyond the packet")                           \
+    X(ip_total_length, "total length below the header or beyond the frame")           \
+    X(ip_checksum, "IPv4 header checksum is wrong")                                   \
+    X(ip_source_route, "loose or strict source route option")                         \
+    X(ip_option_malformed, "IPv4 option with an impossible length")                   \
+    X(ip_martian_source, "source is loopback, multicast, broadcast, reserved or 0/8") \
+    X(ip_martian_destination, "destination is loopback, reserved or 0/8")             \
+    X(ip_land_attack, "source and destination are the same")                          \
+    X(ip_fragment, "fragment (reassembly is not built)")                              \
+    X(ip_spoofed_own, "source is one of the box's own addresses")                     \
+    /* ingress: transport header */                                                   \
+    X(l4_short, "transport header cut short")                                         \
+    X(tcp_header_length, "TCP data offset below 5 or beyond the segment")             \
+    X(tcp_checksum, "TCP checksum is wrong")                                          \
+    X(udp_length, "UDP length below 8 or beyond the packet")                          \
+    X(udp_checksum, "UDP checksum is wrong")                                          \
+    X(icmp_checksum, "ICMP checksum is wrong")                                        \
+    /* steering */                                                                    \
+    X(handoff_ring_full, "ring to another worker was full")                           \
+    X(multicast, "multicast that is neither control traffic nor routed")              \
+    /* policy */                                                                      \
+    X(filter_input, "filter chain input said drop")                                   \
+    X(filter_forward, "filter chain forward said drop")                               \
+    X(filter_output, "filter chain output said drop")                                 \
+    X(filter_reject, "filter said reject (an answer was sent if allowed)")            \
+    X(no_route, "no route to the destination")                                        \
+    X(route_unreachable, "blackhole, unreachable or prohibit route")                  \
+    X(flow_table_full, "table full, dropping packet")                                 \
+    X(flow_insert_failed, "a key could not be inserted")                              \
+    X(nat_pool_exhausted, "no free address and port in the SNAT pool")                \
+    X(nat_no_address, "masquerade found no address on the exit port")                 \
+    X(expect_clash, "an expectation for the tuple exists already")                    \
+    /* track */                                                                       \
+    X(flow_stale, "handed-over flow was gone when the packet reached its owner")      \
+    X(alg_malformed, "helper could not make sense of a command it must rewrite")      \
+    X(alg_out_of_order, "data behind a command of which a part is still missing")     \
+    X(alg_no_room, "rewritten payload does not fit the packet")                       \
+    /* transmit */                                                                    \
+    X(ttl_exceeded, "TTL reached zero")                                               \
+    X(mtu_exceeded, "larger than the exit MTU with DF set")                           \
+    X(fragment_failed, "could not be cut to the exit MTU")                            \
+    X(neighbour_queue_full, "too many packets wait for this neighbour")               \
+    X(neighbour_failed, "neighbour did not answer")                                   \
+    X(port_down, "exit port is down")                                                 \
+    X(tx_full, "transmit queue was full")                                             \
+    X(no_buffer, "no packet buffer for a generated or copied packet")                 \
+    /* punt */                                                                        \
+    X(punt_limited_arp, "token bucket of punt class arp_nd was empty")                \
+    X(punt_limited_routing, "token bucket of punt class routing was empty")           \
+    X(punt_limited_established, "token bucket of punt class established was empty")   \
+    X(punt_limited_new, "token bucket of punt class new was empty")                   \
+    X(punt_limited_exception, "token bucket of punt class exception was empty")       \
+    X(punt_ring_full, "ring to the control thread was full")                          \
     X(shutdown, "worker was stopping")
 
 enum class DropReason : std::uint8_t {
@@ -97,6 +94,8 @@ inline constexpr auto kDropReasonHelp = std::to_array<std::string_view>({
 });
 inline constexpr std::size_t kDropReasonCount = kDropReasonNames.size();
 
-constexpr std::string_view name_of(DropReason r) noexcept { return kDropReasonNames[static_cast<std::size_t>(r)]; }
+constexpr std::string_view name_of(DropReason r) noexcept {
+    return kDropReasonNames[static_cast<std::size_t>(r)];
+}
 
 }  // namespace sluice

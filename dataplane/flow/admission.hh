@@ -1,5 +1,5 @@
-// May a packet that belongs to no flow open one, and in which state does that flow begin? The pure half of the trackers,
-// needed before there is a flow; the other half (what later packets do) is in track/.
+// May a packet that belongs to no flow open one, and in which state does that flow begin? The pure half of the
+// trackers, needed before there is a flow; the other half (what later packets do) is in track/.
 //
 // TCP: nf_conntrack_proto_tcp.c, tcp_new(): a SYN, or mid-stream when `loose`. UDP and unknown protocols always. ICMP:
 // the asking types only. Pure; any thread.
@@ -15,7 +15,7 @@
 namespace sluice {
 
 struct Admission {
-    bool admit = false;               ///< false: the packet is INVALID
+    bool admit = false;  ///< false: the packet is INVALID
     TcpState tcp_state = TcpState::none;
     std::uint32_t timeout_s = 0;
 };

@@ -17,14 +17,14 @@ enum class PacketState : std::uint8_t {
 
 /// Flow status bits (IPS_* of the kernel's nf_conntrack_common.h).
 namespace status {
-inline constexpr std::uint8_t kSeenReply = 1;    ///< clear = [UNREPLIED]
-inline constexpr std::uint8_t kAssured = 2;      ///< not evicted early
-inline constexpr std::uint8_t kExpected = 4;     ///< fulfilled an expectation
+inline constexpr std::uint8_t kSeenReply = 1;  ///< clear = [UNREPLIED]
+inline constexpr std::uint8_t kAssured = 2;    ///< not evicted early
+inline constexpr std::uint8_t kExpected = 4;   ///< fulfilled an expectation
 inline constexpr std::uint8_t kSourceNat = 8;
 inline constexpr std::uint8_t kDestNat = 16;
-inline constexpr std::uint8_t kHelper = 32;      ///< a helper inspects its payload
-inline constexpr std::uint8_t kSeqAdjust = 64;   ///< TCP sequence numbers are shifted
-inline constexpr std::uint8_t kLocal = 128;      ///< one end is the box itself
+inline constexpr std::uint8_t kHelper = 32;     ///< a helper inspects its payload
+inline constexpr std::uint8_t kSeqAdjust = 64;  ///< TCP sequence numbers are shifted
+inline constexpr std::uint8_t kLocal = 128;     ///< one end is the box itself
 }  // namespace status
 
 }  // namespace sluice

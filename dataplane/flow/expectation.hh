@@ -9,14 +9,14 @@
 namespace sluice {
 
 struct Expectation {
-    FlowKey tuple{};               ///< as its first packet will arrive; sport 0 = any; src 0 = any (loose)
-    Ip4 real_destination{};        ///< where it goes (DNAT when it differs from tuple.dst)
+    FlowKey tuple{};         ///< as its first packet will arrive; sport 0 = any; src 0 = any (loose)
+    Ip4 real_destination{};  ///< where it goes (DNAT when it differs from tuple.dst)
     Be16 real_port{};
-    Ip4 source_as{};               ///< its source beyond the box, follows the master; zero: its own
+    Ip4 source_as{};  ///< its source beyond the box, follows the master; zero: its own
     SlotIndex master = kNoSlot;
     std::uint32_t master_generation = 0;
     std::uint8_t master_worker = 0;
-    FlowKey master_tuple{};        ///< the master's original tuple, for listings
+    FlowKey master_tuple{};  ///< the master's original tuple, for listings
     std::uint32_t mark = 0;
     TimeMs deadline_ms = 0;
 };

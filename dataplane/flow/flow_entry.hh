@@ -39,13 +39,13 @@ struct VerdictCache {
 static_assert(sizeof(VerdictCache) == 12);
 
 struct alignas(64) DirectionHalf {
-    RewritePlan plan;                      // 0
-    std::uint32_t next_hop = kNoNextHop;   // 20: cached egress, valid while route_epoch is the current one
-    std::uint32_t route_epoch = 0;         // 24
-    VerdictCache verdict;                  // 28
-    std::uint64_t packets = 0;             // 40
-    std::uint64_t bytes = 0;               // 48: IP bytes, as Linux accounts
-    std::uint64_t unused = 0;              // 56
+    RewritePlan plan;                     // 0
+    std::uint32_t next_hop = kNoNextHop;  // 20: cached egress, valid while route_epoch is the current one
+    std::uint32_t route_epoch = 0;        // 24
+    VerdictCache verdict;                 // 28
+    std::uint64_t packets = 0;            // 40
+    std::uint64_t bytes = 0;              // 48: IP bytes, as Linux accounts
+    std::uint64_t unused = 0;             // 56
 };
 static_assert(sizeof(DirectionHalf) == 64);
 static_assert(offsetof(DirectionHalf, packets) == 40);
@@ -54,19 +54,19 @@ struct FlowHot {
     DirectionHalf half[2];  // by Direction
 
     // --- line 2: shared
-    alignas(64) LifetimeWord lifetime;      // writer: worker / reader: control
-    ArmedWord armed;                        // writer: control / reader: worker
-    TimeMs announced_at_arming = 0;         // worker: the armed time for which a shortening was announced already
-    std::uint32_t generation = 1;           // of the slot; changes when the flow dies
-    std::uint32_t nat_generation = 0;       // policy generation that decided NAT
-    TcpState tcp_state{};                   // meaningful for TCP
+    alignas(64) LifetimeWord lifetime;  // writer: worker / reader: control
+    ArmedWord armed;                    // writer: control / reader: worker
+    TimeMs announced_at_arming = 0;     // worker: the armed time for which a shortening was announced already
+    std::uint32_t generation = 1;       // of the slot; changes when the flow dies
+    std::uint32_t nat_generation = 0;   // policy generation that decided NAT
+    TcpState tcp_state{};               // meaningful for TCP
     L4Kind kind = L4Kind::generic;
-    std::uint8_t status = 0;                // status:: bits
+    std::uint8_t status = 0;  // status:: bits
     bool alive = false;
-    std::uint8_t tcp_last_direction = 0;    // TCP: direction and flag class of the last packet (ignored-SYN recovery)
+    std::uint8_t tcp_last_direction = 0;  // TCP: direction and flag class of the last packet (ignored-SYN recovery)
     std::uint8_t tcp_last_class = 0;
-    std::uint8_t tcp_flags_seen[2]{};       // TCP: per direction, see track/tcp_fsm
-    std::uint32_t created_s = 0;            // seconds since start: UDP's two-second rule is in ms below
+    std::uint8_t tcp_flags_seen[2]{};  // TCP: per direction, see track/tcp_fsm
+    std::uint32_t created_s = 0;       // seconds since start: UDP's two-second rule is in ms below
     TimeMs created_ms = 0;
 
     DirectionHalf& dir(Direction d) noexcept { return half[index_of(d)]; }
@@ -91,14 +91,14 @@ struct alignas(64) FlowCold {
     std::uint32_t helper_state = kNoSlot;  // 56: index in the worker's helper pool
     std::uint32_t mark = 0;                // 60
     // --- line 1
-    std::uint32_t id = 0;                  // 64: as conntrack -o id prints
-    std::uint32_t stub_generation = 0;     // 68
-    std::uint8_t stub_worker = 255;        // 72: worker that keeps a stub for the reply key; 255: none
+    std::uint32_t id = 0;                    // 64: as conntrack -o id prints
+    std::uint32_t stub_generation = 0;       // 68
+    std::uint8_t stub_worker = 255;          // 72: worker that keeps a stub for the reply key; 255: none
     PortIndex in_port[2]{kNoPort, kNoPort};  // 73: where each direction last arrived
     std::uint8_t unused = 0;
-    PendingNotice notice;                  // 76
-    std::uint32_t free_next = kNoSlot;     // 84
-    Ip4 masquerade_address{};              // 88: set for masqueraded flows: they die when it leaves the box
+    PendingNotice notice;               // 76
+    std::uint32_t free_next = kNoSlot;  // 84
+    Ip4 masquerade_address{};           // 88: set for masqueraded flows: they die when it leaves the box
     std::uint16_t nat_zone = 0;
 };
 static_assert(sizeof(FlowCold) == 128);

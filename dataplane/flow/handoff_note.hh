@@ -3,9 +3,9 @@
 // Written only when a packet is handed over or held, so packets that stay at home never touch this line.
 #pragma once
 
-#include <rte_mbuf.h>
-
 #include <cstdint>
+
+#include <rte_mbuf.h>
 
 #include "dataplane/base/types.hh"
 #include "dataplane/base/verdict.hh"
@@ -27,21 +27,21 @@ struct HandoffNote {
     std::uint8_t from_worker = 0;
     PortIndex in_port = kNoPort;
     PortIndex out_port = kNoPort;
-    bool local_out = false;            ///< the box itself sent it
-    bool refused = false;              ///< stub_answer: no tuple was free
-    bool expected = false;             ///< stub_request, stub_answer: an expectation was fulfilled
-    std::uint8_t attempt = 0;          ///< stub_request: how many addresses of the pool were tried
-    PortRange ports{};                 ///< stub_request: ports to choose from
-    std::uint16_t device = 0;          ///< transmit
-    bool masquerade = false;           ///< stub_request, stub_answer: the source is the exit port's address
+    bool local_out = false;               ///< the box itself sent it
+    bool refused = false;                 ///< stub_answer: no tuple was free
+    bool expected = false;                ///< stub_request, stub_answer: an expectation was fulfilled
+    std::uint8_t attempt = 0;             ///< stub_request: how many addresses of the pool were tried
+    PortRange ports{};                    ///< stub_request: ports to choose from
+    std::uint16_t device = 0;             ///< transmit
+    bool masquerade = false;              ///< stub_request, stub_answer: the source is the exit port's address
     std::uint32_t policy_generation = 0;  ///< of the rule numbers below
     std::uint32_t snat_rule = kNoRule;
     std::uint32_t dnat_rule = kNoRule;
-    FlowKey reply{};                   ///< stub_request: wanted; stub_answer: taken. stub_hit: the original tuple.
-                                       ///< held packets: the tuple as it arrived
-    Ip4 next_hop_address{};            ///< held packets: whose MAC they wait for
+    FlowKey reply{};                      ///< stub_request: wanted; stub_answer: taken. stub_hit: the original tuple.
+                                          ///< held packets: the tuple as it arrived
+    Ip4 next_hop_address{};               ///< held packets: whose MAC they wait for
     std::uint32_t next_hop = kNoNextHop;  ///< held packets: where the route led, to be checked against the address
-    SlotIndex master = kNoSlot;        ///< expected: the flow whose helper announced it
+    SlotIndex master = kNoSlot;           ///< expected: the flow whose helper announced it
     std::uint32_t master_generation = 0;
 };
 static_assert(sizeof(HandoffNote) <= 64);
@@ -49,6 +49,8 @@ static_assert(sizeof(HandoffNote) <= 64);
 /// Size of the private area that every packet pool must have.
 inline constexpr std::uint16_t kMbufPrivateBytes = 64;
 
-inline HandoffNote& note_of(rte_mbuf* m) noexcept { return *static_cast<HandoffNote*>(rte_mbuf_to_priv(m)); }
+inline HandoffNote& note_of(rte_mbuf* m) noexcept {
+    return *static_cast<HandoffNote*>(rte_mbuf_to_priv(m));
+}
 
 }  // namespace sluice

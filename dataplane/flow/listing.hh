@@ -31,7 +31,7 @@ struct FlowCopy {
 };
 
 struct ListSlice {
-    static constexpr unsigned kMaxFlows = 128;      ///< copied at most
+    static constexpr unsigned kMaxFlows = 128;         ///< copied at most
     static constexpr unsigned kMaxSlotsLooked = 2048;  ///< slots looked at, at most
     enum class What : std::uint8_t { flows, expectations };
 
@@ -42,7 +42,7 @@ struct ListSlice {
     std::array<FlowCopy, kMaxFlows> flows{};
     std::array<Expectation, kMaxFlows> expectations{};
     unsigned count = 0;
-    SlotIndex next = kNoSlot;  ///< where to go on; kNoSlot: that was all
+    SlotIndex next = kNoSlot;       ///< where to go on; kNoSlot: that was all
     std::atomic<bool> done{false};  ///< writer: worker (release) / reader: control (acquire)
 };
 

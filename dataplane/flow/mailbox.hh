@@ -2,14 +2,14 @@
 // between pairs of workers. A full ring blocks nobody; what that means for a message is said at its sender.
 #pragma once
 
-#include <rte_ring.h>
-#include <rte_ring_elem.h>
-
 #include <cstdint>
 #include <stdexcept>
 #include <string>
 #include <type_traits>
 #include <utility>
+
+#include <rte_ring.h>
+#include <rte_ring_elem.h>
 
 #include "dataplane/base/clock.hh"
 #include "dataplane/flow/expectation.hh"
@@ -29,9 +29,9 @@ struct Notice {
     NoticeKind kind{};
     SlotIndex slot = kNoSlot;
     std::uint32_t generation = 0;
-    std::uint32_t detail = 0;       // resolve: PortIndex. log: LogEvent | prefix id << 8 | in_port << 16 | out_port << 24
-    TimeMs deadline_ms = 0;         // resolve: the address (raw). log: bytes
-    FlowKey key{};                  // log, died: the original tuple
+    std::uint32_t detail = 0;  // resolve: PortIndex. log: LogEvent | prefix id << 8 | in_port << 16 | out_port << 24
+    TimeMs deadline_ms = 0;    // resolve: the address (raw). log: bytes
+    FlowKey key{};             // log, died: the original tuple
 };
 static_assert(sizeof(Notice) == 40 && std::is_trivially_copyable_v<Notice>);
 
@@ -39,10 +39,10 @@ enum class LogEvent : std::uint8_t { rule, table_full, pool_exhausted };
 
 /// control → worker. Control repeats what did not fit (expire is asked again by the wheel).
 enum class OrderKind : std::uint32_t {
-    expire,             ///< slot, generation: erase if still past its deadline
-    erase,              ///< erase the flows of `target` (an EraseBatch*) now (conntrack -D)
-    flush,              ///< erase every flow, in slices of bounded work per loop; `target` is a FlushTicket*
-    list,               ///< copy live flows from `slot` on into `target` (a ListSlice*), bounded; flips its flag when done
+    expire,  ///< slot, generation: erase if still past its deadline
+    erase,   ///< erase the flows of `target` (an EraseBatch*) now (conntrack -D)
+    flush,   ///< erase every flow, in slices of bounded work per loop; `target` is a FlushTicket*
+    list,    ///< copy live flows from `slot` on into `target` (a ListSlice*), bounded; flips its flag when done
     neighbour_changed,  ///< address, port: let held packets go, or drop them if it failed
 };
 struct Order {

@@ -1,5 +1,5 @@
-// How the packets of one direction of a flow are rewritten: new addresses and ports, and the checksum deltas that go with
-// them, computed once when the flow is made and applied blindly to every packet (translate/rewrite).
+// How the packets of one direction of a flow are rewritten: new addresses and ports, and the checksum deltas that go
+// with them, computed once when the flow is made and applied blindly to every packet (translate/rewrite).
 #pragma once
 
 #include "dataplane/base/checksum.hh"
@@ -10,10 +10,10 @@ namespace sluice {
 
 struct RewritePlan {
     Ip4 src{}, dst{};
-    Be16 sport{}, dport{};   // ICMP query: `sport` is the new identifier
-    ChecksumDelta l3{};      // IPv4 header
-    ChecksumDelta l4{};      // TCP, UDP: addresses (pseudo header) and ports. ICMP: the identifier alone
-    std::uint8_t active = 0; // 0: nothing to rewrite
+    Be16 sport{}, dport{};    // ICMP query: `sport` is the new identifier
+    ChecksumDelta l3{};       // IPv4 header
+    ChecksumDelta l4{};       // TCP, UDP: addresses (pseudo header) and ports. ICMP: the identifier alone
+    std::uint8_t active = 0;  // 0: nothing to rewrite
     std::uint8_t unused[3]{};
 
     /// The plan that turns packets with tuple `from` into packets with tuple `to` (same protocol).

@@ -15,9 +15,9 @@ inline constexpr std::uint16_t kNoVlan = 0;
 struct PortInfo {
     bool present = false;
     PortRole role = PortRole::inside;
-    std::uint16_t device = 0;        ///< ethdev port id
-    std::uint16_t vlan = kNoVlan;    ///< 802.1Q id of a VLAN port
-    std::uint16_t zone = 0;          ///< conntrack zone
+    std::uint16_t device = 0;      ///< ethdev port id
+    std::uint16_t vlan = kNoVlan;  ///< 802.1Q id of a VLAN port
+    std::uint16_t zone = 0;        ///< conntrack zone
     MacAddress mac{};
     std::atomic<std::uint16_t> mtu{1500};  ///< IP bytes
     std::atomic<bool> up{true};

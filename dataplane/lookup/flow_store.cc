@@ -1,9 +1,9 @@
 #include "dataplane/lookup/flow_store.hh"
 
-#include <rte_malloc.h>
-
 #include <new>
 #include <stdexcept>
+
+#include <rte_malloc.h>
 
 namespace sluice {
 
@@ -16,7 +16,9 @@ constexpr std::uint8_t kStubGone = 8;  // to the worker that keeps the flow's st
 
 // Stubs are for flows whose two ends have different homes: as many as flows would be the worst case, when every flow
 // is twice-NATed or local and half of them are owned elsewhere.
-constexpr std::uint32_t stub_capacity(std::uint32_t flows) noexcept { return flows / 2 + 64; }
+constexpr std::uint32_t stub_capacity(std::uint32_t flows) noexcept {
+    return flows / 2 + 64;
+}
 
 template <class T>
 T* make_array(std::uint32_t n, int socket) {

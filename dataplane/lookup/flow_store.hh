@@ -35,9 +35,9 @@ struct Stub {
 class FlowStore {
 public:
     struct Options {
-        std::string name;              ///< unique in the process, at most FlowTable::kMaxNameLength
-        std::uint32_t capacity = 0;    ///< flows
-        int socket = -1;               ///< NUMA node
+        std::string name;            ///< unique in the process, at most FlowTable::kMaxNameLength
+        std::uint32_t capacity = 0;  ///< flows
+        int socket = -1;             ///< NUMA node
         HashSecret secret{};
     };
 
@@ -134,7 +134,7 @@ private:
     std::uint32_t live_ = 0;
     FlowHot* hot_ = nullptr;
     FlowCold* cold_ = nullptr;
-    std::vector<SlotIndex> free_;       // a stack; reserved once
+    std::vector<SlotIndex> free_;  // a stack; reserved once
     std::vector<Stub> stubs_;
     std::vector<std::uint32_t> free_stubs_;
     SlotIndex pending_head_ = kNoSlot;  // slots with notices that wait, first in, first out

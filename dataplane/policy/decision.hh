@@ -12,11 +12,11 @@ namespace sluice {
 enum class Answer : std::uint8_t {
     none,
     tcp_reset,
-    net_unreachable,    ///< ICMP 3/0
-    host_unreachable,   ///< ICMP 3/1
-    port_unreachable,   ///< ICMP 3/3
-    admin_prohibited,   ///< ICMP 3/13
-    ttl_exceeded,       ///< ICMP 11/0
+    net_unreachable,       ///< ICMP 3/0
+    host_unreachable,      ///< ICMP 3/1
+    port_unreachable,      ///< ICMP 3/3
+    admin_prohibited,      ///< ICMP 3/13
+    ttl_exceeded,          ///< ICMP 11/0
     fragmentation_needed,  ///< ICMP 3/4 with the MTU
 };
 
@@ -25,9 +25,9 @@ enum class Fate : std::uint8_t { go, drop, hand_over };
 struct Decision {
     Fate fate = Fate::go;
     DropReason reason{};
-    Answer answer = Answer::none;      ///< with drop
-    std::uint8_t to_worker = 0;        ///< with hand_over: the note is in the mbuf
-    std::int32_t log = -1;             ///< a rule on the way logs: prefix id
+    Answer answer = Answer::none;  ///< with drop
+    std::uint8_t to_worker = 0;    ///< with hand_over: the note is in the mbuf
+    std::int32_t log = -1;         ///< a rule on the way logs: prefix id
 
     static Decision drop(DropReason reason, Answer answer = Answer::none) noexcept {
         return {Fate::drop, reason, answer, 0, -1};

@@ -19,7 +19,10 @@ FlowKey any_source(FlowKey key) noexcept {
 
 ExpectTable::ExpectTable(const std::string& name, std::uint32_t capacity, int socket, HashSecret secret,
                          WorkerCounters& counters)
-    : counters_(counters), keys_(FlowTable::create(name, capacity, socket, secret)), entries_(capacity), masters_(std::bit_ceil(capacity), kNone) {
+    : counters_(counters),
+      keys_(FlowTable::create(name, capacity, socket, secret)),
+      entries_(capacity),
+      masters_(std::bit_ceil(capacity), kNone) {
     free_.reserve(capacity);
     for (std::uint32_t i = capacity; i-- > 0;) free_.push_back(i);
 }
@@ -31,7 +34,9 @@ std::uint32_t ExpectTable::find(const FlowKey& key) const noexcept {
     return kNone;
 }
 
-bool ExpectTable::holds(const FlowKey& key) const noexcept { return find(key) != kNone; }
+bool ExpectTable::holds(const FlowKey& key) const noexcept {
+    return find(key) != kNone;
+}
 
 bool ExpectTable::clashes(const Expectation& x, Now now) const noexcept {
     const FlowKey tuple = any_port(x.tuple);

@@ -53,10 +53,11 @@ private:
         bool used = false;
     };
     [[nodiscard]] std::uint32_t find(const FlowKey& key) const noexcept;
-    [[nodiscard]] std::uint32_t& bucket_of(SlotIndex master) noexcept { return masters_[master & (masters_.size() - 1)]; }
+    [[nodiscard]] std::uint32_t& bucket_of(SlotIndex master) noexcept {
+        return masters_[master & (masters_.size() - 1)];
+    }
     static bool same_master(const Expectation& a, const Expectation& b) noexcept {
-        return a.master == b.master && a.master_generation == b.master_generation &&
-               a.master_worker == b.master_worker;
+        return a.master == b.master && a.master_generation == b.master_generation && a.master_worker == b.master_worker;
     }
     static bool same_promise(const Expectation& a, const Expectation& b) noexcept {
         return same_master(a, b) && a.real_destination == b.real_destination && a.real_port == b.real_port;

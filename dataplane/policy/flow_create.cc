@@ -172,8 +172,7 @@ Decision FlowCreator::finish(Packet& p, const Policy& policy, Now now) noexcept 
     draft.stub_worker = note.from_worker;
     // Another packet of the flow was quicker: its flow stands, this packet's stub goes.
     if (const FlowRef ref = p_.store.table().lookup(p.key, p.hash); ref && !p_.store.is_stub(ref)) {
-        if (p_.store.cold(ref.slot()).key[1] != note.reply)
-            p_.store.withdraw_stub(note.from_worker, note.reply, p.key);
+        if (p_.store.cold(ref.slot()).key[1] != note.reply) p_.store.withdraw_stub(note.from_worker, note.reply, p.key);
         p.slot = ref.slot();
         p.direction = ref.direction();
         p.generation = p_.store.hot(p.slot).generation;

@@ -20,14 +20,14 @@ struct DestinationNat {
 [[nodiscard]] DestinationNat decide_dnat(const Policy& policy, const FlowKey& key, PortIndex in_port,
                                          std::uint32_t& round_robin, FastRandom& random) noexcept;
 
-/// SNAT: the source address beyond the box and the ports to choose from. `attempt` counts the addresses of the pool that
-/// were found used up: an inside address starts at its own place in the pool and so keeps one outside address (paired
-/// pooling, RFC 4787 REQ-2) while that has room.
+/// SNAT: the source address beyond the box and the ports to choose from. `attempt` counts the addresses of the pool
+/// that were found used up: an inside address starts at its own place in the pool and so keeps one outside address
+/// (paired pooling, RFC 4787 REQ-2) while that has room.
 struct SourceNat {
-    const NatRule* rule = nullptr;   ///< nullptr: no rule matched, `address` is the packet's own
-    Ip4 address{};                   ///< zero: masquerade found none
+    const NatRule* rule = nullptr;  ///< nullptr: no rule matched, `address` is the packet's own
+    Ip4 address{};                  ///< zero: masquerade found none
     PortChoice ports{};
-    unsigned alternatives = 1;       ///< attempts that make sense: addresses in the pool, at most kMaxPoolAttempts
+    unsigned alternatives = 1;  ///< attempts that make sense: addresses in the pool, at most kMaxPoolAttempts
 };
 inline constexpr unsigned kMaxPoolAttempts = 8;
 [[nodiscard]] SourceNat decide_snat(const Policy& policy, const FlowKey& tuple, PortIndex in_port, PortIndex out_port,

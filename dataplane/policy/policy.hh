@@ -33,13 +33,13 @@ struct SetMatch {
 
 /// The conditions of one rule; every one must hold. Used by filter and NAT rules alike.
 struct MatchSpec {
-    std::uint64_t in_ports = ~std::uint64_t{0};   ///< bit per PortIndex; kKernelPort is the box itself
+    std::uint64_t in_ports = ~std::uint64_t{0};  ///< bit per PortIndex; kKernelPort is the box itself
     std::uint64_t out_ports = ~std::uint64_t{0};
-    std::int16_t proto = -1;                      ///< -1: any
-    std::uint8_t states = 0xff;                   ///< PacketState bits; 0xff: any
-    SetMatch src, dst;                            ///< index into Policy::address_sets
-    SetMatch sport, dport;                        ///< index into Policy::port_sets; host order
-    std::int32_t icmp_types = -1;                 ///< index into Policy::icmp_type_sets; -1: any
+    std::int16_t proto = -1;       ///< -1: any
+    std::uint8_t states = 0xff;    ///< PacketState bits; 0xff: any
+    SetMatch src, dst;             ///< index into Policy::address_sets
+    SetMatch sport, dport;         ///< index into Policy::port_sets; host order
+    std::int32_t icmp_types = -1;  ///< index into Policy::icmp_type_sets; -1: any
 };
 
 enum class FilterAction : std::uint8_t { accept, drop, reject };
@@ -49,8 +49,8 @@ struct FilterRule {
     MatchSpec match;
     FilterAction action = FilterAction::accept;
     RejectWith reject_with = RejectWith::port_unreachable;
-    std::int32_t log = -1;       ///< index into Policy::log_prefixes; a rule that logs is judged per packet, never cached
-    std::uint32_t rule = 0;      ///< number in the whole policy
+    std::int32_t log = -1;   ///< index into Policy::log_prefixes; a rule that logs is judged per packet, never cached
+    std::uint32_t rule = 0;  ///< number in the whole policy
 };
 
 enum class Chain : std::uint8_t { input, forward, output };
@@ -86,8 +86,8 @@ struct AddressPool {
 
 struct NatRule {
     MatchSpec match;
-    std::uint32_t rule = 0;        ///< number in the whole policy
-    std::uint64_t identity = 0;    ///< hash of the rule's content: the same rule in the next policy has the same one
+    std::uint32_t rule = 0;      ///< number in the whole policy
+    std::uint64_t identity = 0;  ///< hash of the rule's content: the same rule in the next policy has the same one
     ExistingFlows existing = ExistingFlows::keep;
     // SNAT (rules with `out`)
     SnatKind snat = SnatKind::none;
@@ -118,7 +118,7 @@ struct RuleCounter {
 struct Policy {
     std::uint32_t generation = 0;  ///< starts at 1
     std::array<FilterChain, kChainCount> filter;
-    std::vector<NatRule> dnat;     ///< in order; first match decides
+    std::vector<NatRule> dnat;  ///< in order; first match decides
     std::vector<NatRule> snat;
     Timeouts timeouts{};
     TableFull table_full = TableFull::early_drop;

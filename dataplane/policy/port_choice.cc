@@ -8,9 +8,13 @@ namespace sluice {
 namespace {
 
 /// The part of a reply tuple that a source port translation changes.
-Be16& chosen_port(FlowKey& reply) noexcept { return reply.kind() == L4Kind::icmp ? reply.sport : reply.dport; }
+Be16& chosen_port(FlowKey& reply) noexcept {
+    return reply.kind() == L4Kind::icmp ? reply.sport : reply.dport;
+}
 
-constexpr bool has_ports(L4Kind kind) noexcept { return kind != L4Kind::generic; }
+constexpr bool has_ports(L4Kind kind) noexcept {
+    return kind != L4Kind::generic;
+}
 
 }  // namespace
 

@@ -42,8 +42,8 @@ private:
 /// What may be changed in a reply tuple to make it free: its destination port (ICMP: the identifier), which is the
 /// translated source port of the original direction.
 struct PortChoice {
-    PortRange ports{};      ///< ports allowed
-    bool keep_first = true; ///< try the wanted port before any other, if `ports` holds it
+    PortRange ports{};       ///< ports allowed
+    bool keep_first = true;  ///< try the wanted port before any other, if `ports` holds it
 };
 
 /// The ports Linux would choose from for a flow whose own source port is `port`.

@@ -31,9 +31,9 @@ struct MatchInput {
 struct FilterVerdict {
     FilterAction action = FilterAction::accept;
     RejectWith reject_with = RejectWith::port_unreachable;
-    std::uint32_t rule = kNoRule;   ///< number of the deciding rule or chain policy
-    bool cacheable = true;          ///< false: a per-packet condition or a log was consulted on the way
-    std::int32_t log = -1;          ///< prefix of the last rule that logs, -1: none
+    std::uint32_t rule = kNoRule;  ///< number of the deciding rule or chain policy
+    bool cacheable = true;         ///< false: a per-packet condition or a log was consulted on the way
+    std::int32_t log = -1;         ///< prefix of the last rule that logs, -1: none
 };
 
 /// First match decides, else the chain's policy. Counts nothing.

@@ -1,9 +1,9 @@
 // The filter's verdict on a packet, from the flow's cache or judged now.
 //
 // Filter rules are judged per packet, as in Linux. The cache makes that cheap and may never change a verdict: it holds
-// one accept per direction, with the packet state, ports and generation it was judged for, and the rule whose counters a
-// hit adds to. Any mismatch judges again. INVALID packets have no flow and so no cache; a path on which a rule logs is
-// not cached; drops and rejects are judged every time.
+// one accept per direction, with the packet state, ports and generation it was judged for, and the rule whose counters
+// a hit adds to. Any mismatch judges again. INVALID packets have no flow and so no cache; a path on which a rule logs
+// is not cached; drops and rejects are judged every time.
 //
 // Owner: the flow's worker.
 #pragma once

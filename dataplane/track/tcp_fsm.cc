@@ -36,7 +36,8 @@ TrackResult track_tcp(FlowStore& store, const Packet& p, const Timeouts& timeout
     TcpState next = old_state;
     if (cell.moves()) {
         next = cell.next();
-        const bool reopening = next == TcpState::syn_sent && (old_state == TcpState::time_wait || old_state == TcpState::close);
+        const bool reopening =
+            next == TcpState::syn_sent && (old_state == TcpState::time_wait || old_state == TcpState::close);
         if (reopening) {
             if (may_reopen(h, p.direction)) return TrackResult::reopen;
             remember(h, p, flags);

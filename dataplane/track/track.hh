@@ -15,8 +15,8 @@
 
 namespace sluice {
 
-/// Sets p.state (and, when INVALID, takes the packet away from its flow: it is neither counted nor translated as part of
-/// it). `reopen` and `kill` are for the caller to carry out.
+/// Sets p.state (and, when INVALID, takes the packet away from its flow: it is neither counted nor translated as part
+/// of it). `reopen` and `kill` are for the caller to carry out.
 [[nodiscard]] TrackResult track(FlowStore& store, Packet& p, const Timeouts& timeouts, Now now) noexcept;
 
 }  // namespace sluice

@@ -1,5 +1,5 @@
-// Packets for the box itself go to the kernel: worker → ring → control thread → twin. One token bucket per class, so that
-// junk to the box starves neither ARP nor forwarding.
+// Packets for the box itself go to the kernel: worker → ring → control thread → twin. One token bucket per class, so
+// that junk to the box starves neither ARP nor forwarding.
 //
 // Owner: one worker; the ring's other end is the control thread's.
 #pragma once

@@ -7,10 +7,10 @@
 #include <string>
 #include <string_view>
 
+#include "dataplane/flow/seq_adjust.hh"
 #include "dataplane/track/alg/ftp_parse.hh"
 #include "dataplane/track/alg/segment_join.hh"
 #include "dataplane/translate/ftp_mangle.hh"
-#include "dataplane/flow/seq_adjust.hh"
 
 using namespace sluice;
 

@@ -26,7 +26,8 @@ Ip4 parse_ip(std::string_view text) {
 std::pair<Ip4, std::uint8_t> parse_prefix(std::string_view text) {
     const auto slash = text.find('/');
     return {parse_ip(text.substr(0, slash)),
-            static_cast<std::uint8_t>(slash == std::string_view::npos ? 32 : std::stoi(std::string(text.substr(slash + 1))))};
+            static_cast<std::uint8_t>(
+                slash == std::string_view::npos ? 32 : std::stoi(std::string(text.substr(slash + 1))))};
 }
 
 Ip4 network(Ip4 a, std::uint8_t length) {
@@ -178,15 +179,17 @@ void Box::neighbour(const std::string& port, Ip4 address, std::optional<MacAddre
         routes_->replace_hop(hop_of_neighbour_.at(address.raw), failed);
     }
     for (auto& l : lcores_)
-        if (!l->orders.post({OrderKind::neighbour_changed, address.raw, 0, w.index, 0})) throw std::runtime_error("full");
+        if (!l->orders.post({OrderKind::neighbour_changed, address.raw, 0, w.index, 0}))
+            throw std::runtime_error("full");
     settle();
 }
 
 void Box::configure(const std::string& yaml) {
     std::string text = "ports:\n";
     for (const Wire& w : wires_)
-        text += "  - {name: " + w.name + ", device: net_ring" + std::to_string(w.index) + ", role: " +
-                (ports_[w.index].role == PortRole::inside ? "inside" : "outside") + ", tap: t" + w.name + "}\n";
+        text += "  - {name: " + w.name + ", device: net_ring" + std::to_string(w.index) +
+                ", role: " + (ports_[w.index].role == PortRole::inside ? "inside" : "outside") + ", tap: t" + w.name +
+                "}\n";
     if (yaml.find("workers:") == std::string::npos) {
         text += "workers: {main: 0, cores: [";
         for (unsigned i = 1; i <= options_.workers; ++i) text += (i > 1 ? ", " : "") + std::to_string(i);
@@ -198,8 +201,7 @@ void Box::configure(const std::string& yaml) {
         for (const auto& e : loaded.errors) all += to_string(e) + "\n";
         throw std::invalid_argument(all);
     }
-    auto compiled =
-        compile_policy(*loaded.config, {options_.workers, options_.flows_per_worker, 1024}, ++generation_);
+    auto compiled = compile_policy(*loaded.config, {options_.workers, options_.flows_per_worker, 1024}, ++generation_);
     policy_.publish(std::move(compiled.policy), grace_);
     if (lcores_.empty()) start();
 }
@@ -230,8 +232,7 @@ void Box::start() {
         const Ip4 address = Ip4::from_raw(static_cast<std::uint32_t>(n.deadline_ms));
         if (w.silent) return;
         learn(w, address, host_mac(address));
-        for (auto& l : lcores_)
-            (void)l->orders.post({OrderKind::neighbour_changed, address.raw, 0, w.index, 0});
+        for (auto& l : lcores_) (void)l->orders.post({OrderKind::neighbour_changed, address.raw, 0, w.index, 0});
     });
 }
 
@@ -338,7 +339,9 @@ Frame Box::only(const std::string& port) {
     return frames.front();
 }
 
-Decoded Box::one(const std::string& port) { return decode(only(port)); }
+Decoded Box::one(const std::string& port) {
+    return decode(only(port));
+}
 
 std::vector<Frame> Box::punted(const std::string& port) {
     Wire& w = wire(port);
@@ -394,7 +397,9 @@ void Box::check_balance() const {
     CHECK(in == out);
 }
 
-MacAddress Box::port_mac(const std::string& name) const { return ports_[wire(name).index].mac; }
+MacAddress Box::port_mac(const std::string& name) const {
+    return ports_[wire(name).index].mac;
+}
 
 Box::Wire& Box::wire(const std::string& name) {
     for (Wire& w : wires_)
@@ -402,6 +407,8 @@ Box::Wire& Box::wire(const std::string& name) {
     throw std::invalid_argument("no port " + name);
 }
 
-const Box::Wire& Box::wire(const std::string& name) const { return const_cast<Box*>(this)->wire(name); }
+const Box::Wire& Box::wire(const std::string& name) const {
+    return const_cast<Box*>(this)->wire(name);
+}
 
 }  // namespace sluice::test

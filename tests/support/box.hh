@@ -47,8 +47,8 @@ public:
     Box& operator=(const Box&) = delete;
 
     // --- the machine: ports, addresses, routes, neighbours (what netlink would tell)
-    /// A port with its twin's address; every host of the subnet that is asked for answers at once with a MAC of its own,
-    /// unless `silent` says that neighbours must be told by `neighbour`.
+    /// A port with its twin's address; every host of the subnet that is asked for answers at once with a MAC of its
+    /// own, unless `silent` says that neighbours must be told by `neighbour`.
     void port(const std::string& name, PortRole role, const std::string& address, bool silent = false,
               std::uint16_t mtu = 1500);
     void route(const std::string& prefix, const std::string& via);
@@ -56,7 +56,8 @@ public:
     void remove_address(const std::string& port);
 
     // --- the configuration: YAML with the design's shape; ports are added from the ones above
-    /// Makes the lcores on the first call, publishes a new policy generation on every call. Throws with the errors' text.
+    /// Makes the lcores on the first call, publishes a new policy generation on every call. Throws with the errors'
+    /// text.
     void configure(const std::string& yaml);
 
     // --- time and packets
@@ -65,7 +66,8 @@ public:
     void advance(std::uint64_t ms);
     /// Runs all workers until none has anything to do.
     void settle();
-    /// Puts a frame on the wire before `port` and settles. The destination MAC is the port's unless the frame says else.
+    /// Puts a frame on the wire before `port` and settles. The destination MAC is the port's unless the frame says
+    /// else.
     void send(const std::string& port, const PacketBuilder& packet, unsigned queue = 0);
     void send_frame(const std::string& port, const Frame& frame, unsigned queue = 0);
     /// Puts frames on the wire without running anything: one burst.

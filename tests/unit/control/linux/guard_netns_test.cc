@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "control/linux/guard.hh"
-#include "netns_support.hh"
+#include "tests/unit/control/linux/netns_support.hh"
 
 using namespace sluice;
 using namespace sluice::test;

@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <fstream>
 
-#include "netns_support.hh"
+#include "tests/unit/control/linux/netns_support.hh"
 
 using namespace sluice;
 using namespace sluice::test;

@@ -6,7 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "netns_support.hh"
+#include "tests/unit/control/linux/netns_support.hh"
 
 using namespace sluice;
 using namespace sluice::test;

@@ -1,7 +1,8 @@
+#include "dataplane/base/types.hh"
+
 #include <catch2/catch.hpp>
 
 #include "dataplane/base/checksum.hh"
-#include "dataplane/base/types.hh"
 #include "dataplane/base/verdict.hh"
 
 using namespace sluice;
@@ -22,7 +23,8 @@ TEST_CASE("a port range includes both ends") {
 TEST_CASE("a delta gives the checksum that a full computation gives") {
     std::uint8_t bytes[20];
     for (unsigned seed = 0; seed < 1000; ++seed) {
-        for (unsigned i = 0; i < sizeof bytes; ++i) bytes[i] = static_cast<std::uint8_t>(seed * 31 + i * 17 + (seed >> 3));
+        for (unsigned i = 0; i < sizeof bytes; ++i)
+            bytes[i] = static_cast<std::uint8_t>(seed * 31 + i * 17 + (seed >> 3));
         const auto before = checksum_of(bytes, sizeof bytes);
         Be32 old_word;
         std::memcpy(&old_word, bytes + 4, 4);
