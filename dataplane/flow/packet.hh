@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <span>
 
 #include <rte_icmp.h>
@@ -83,10 +84,10 @@ struct Burst {
     unsigned count = 0;
 
     Packet& push() noexcept {
-        Packet& p = storage[count];
-        p = Packet{};
-        at[count++] = &p;
-        return p;
+        // In place: assigning from a temporary writes it in pieces and reads it back in wide ones, and waits for that.
+        Packet* p = std::construct_at(&storage[count]);
+        at[count++] = p;
+        return *p;
     }
     void clear() noexcept { count = 0; }
     [[nodiscard]] std::span<Packet* const> packets() const noexcept { return {at.data(), count}; }
