@@ -363,13 +363,8 @@ Verdict Pipeline::obey(Packet& p, const Decision& d, Now now) noexcept {
             break;
     }
     if (d.answer != Answer::none) p_.egress.answer(p, d.answer, mtu_of(p), now);
-    if (d.reason == DropReason::flow_table_full) {
-        Notice n;
-        n.kind = NoticeKind::log;
-        n.detail = static_cast<std::uint32_t>(LogEvent::table_full);
-        n.key = p.key;
-        (void)p_.to_control.post(n);  // a log line may be lost; the drop is counted all the same
-    }
+    if (d.reason == DropReason::flow_table_full) log(p, LogEvent::table_full);
+    if (d.reason == DropReason::nat_pool_exhausted) log(p, LogEvent::pool_exhausted);
     return p_.disposal.drop(p, d.reason);
 }
 
@@ -395,6 +390,15 @@ void Pipeline::punt_control(Packet& p, const Policy& policy, Now now) noexcept {
         }
     }
     p_.punts.punt(p.mbuf, port, p.punt_class, p_.disposal, now);
+}
+
+/// A log line may be lost; the drop is counted all the same.
+void Pipeline::log(const Packet& p, LogEvent event) noexcept {
+    Notice n;
+    n.kind = NoticeKind::log;
+    n.detail = static_cast<std::uint32_t>(event);
+    n.key = p.key;
+    (void)p_.to_control.post(n);
 }
 
 void Pipeline::log(const Packet& p, std::int32_t prefix) noexcept {

@@ -101,6 +101,7 @@ private:
     Verdict refresh_route(Packet& p, const Policy& policy, Now now) noexcept;
     void punt_control(Packet& p, const Policy& policy, Now now) noexcept;
     [[nodiscard]] std::uint16_t mtu_of(const Packet& p) const noexcept;
+    void log(const Packet& p, LogEvent event) noexcept;
     void log(const Packet& p, std::int32_t prefix) noexcept;
     void finish_stub(Packet& p, const Policy& policy, Now now) noexcept;
     void list(ListSlice& slice) noexcept;

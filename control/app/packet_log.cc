@@ -12,45 +12,56 @@ std::string port_name(std::uint32_t index, const config::Config& config) {
     return index < config.ports.size() ? config.ports[index].name : std::string();
 }
 
+/// SRC=, DST=, PROTO= and ports; `length` between them where it is known.
+std::string tuple_text(const FlowKey& key, const std::string& length = {}) {
+    std::string text = "SRC=" + to_string(key.src) + " DST=" + to_string(key.dst) + length;
+    switch (static_cast<IpProto>(key.proto)) {
+        case IpProto::tcp:
+        case IpProto::udp:
+            text += static_cast<IpProto>(key.proto) == IpProto::tcp ? " PROTO=TCP" : " PROTO=UDP";
+            text += " SPT=" + std::to_string(key.sport.host()) + " DPT=" + std::to_string(key.dport.host());
+            break;
+        case IpProto::icmp:
+            text += " PROTO=ICMP";
+            break;
+        default:
+            text += " PROTO=" + std::to_string(key.proto);
+            break;
+    }
+    return text;
+}
+
+/// True when a line may be written now; says first how many were not.
+bool admit(logging::RateLimit& limit, std::string_view what, std::chrono::steady_clock::time_point now) {
+    const auto kept_back = limit.admit(now);
+    if (!kept_back) return false;
+    if (*kept_back != 0) spdlog::warn("sluice: {}: {} messages suppressed", what, *kept_back);
+    return true;
+}
+
 }  // namespace
 
 std::string log_line(const Notice& notice, const LogPrefixes& prefixes, const config::Config& config) {
     const std::uint32_t detail = notice.detail;
-    const FlowKey& key = notice.key;
     std::string line(prefixes.text(static_cast<std::uint8_t>(detail >> 8 & 0xff)));
     if (!line.empty() && line.back() != ' ') line += ' ';
-    line += "IN=" + port_name(detail >> 16 & 0xff, config) + " OUT=" + port_name(detail >> 24, config) +
-            " SRC=" + to_string(key.src) + " DST=" + to_string(key.dst) + " LEN=" + std::to_string(notice.deadline_ms);
-    switch (static_cast<IpProto>(key.proto)) {
-        case IpProto::tcp:
-        case IpProto::udp:
-            line += static_cast<IpProto>(key.proto) == IpProto::tcp ? " PROTO=TCP" : " PROTO=UDP";
-            line += " SPT=" + std::to_string(key.sport.host()) + " DPT=" + std::to_string(key.dport.host());
-            break;
-        case IpProto::icmp:
-            line += " PROTO=ICMP";
-            break;
-        default:
-            line += " PROTO=" + std::to_string(key.proto);
-            break;
-    }
-    return line;
+    return line + "IN=" + port_name(detail >> 16 & 0xff, config) + " OUT=" + port_name(detail >> 24, config) + ' ' +
+           tuple_text(notice.key, " LEN=" + std::to_string(notice.deadline_ms));
 }
 
 void PacketLog::write(const Notice& notice, const LogPrefixes& prefixes, const config::Config& config,
                       std::chrono::steady_clock::time_point now) {
-    const auto kept_back = limit_.admit(now);
-    if (!kept_back) return;
-    if (*kept_back != 0) spdlog::warn("{} log lines of rules were kept back", *kept_back);
     switch (static_cast<LogEvent>(notice.detail & 0xff)) {
         case LogEvent::rule:
-            spdlog::info("{}", log_line(notice, prefixes, config));
+            if (admit(rules_, "log rules", now)) spdlog::info("{}", log_line(notice, prefixes, config));
             break;
         case LogEvent::table_full:
-            spdlog::warn("flow table full, dropping packet");
+            // Linux's words, which scripts look for.
+            if (admit(table_full_, "conntrack", now)) spdlog::warn("sluice: conntrack: table full, dropping packet");
             break;
         case LogEvent::pool_exhausted:
-            spdlog::warn("no free address and port in a source NAT pool");
+            if (admit(pool_exhausted_, "nat", now))
+                spdlog::warn("sluice: nat: no free address and port, dropping packet {}", tuple_text(notice.key));
             break;
     }
 }

@@ -1,5 +1,8 @@
-// Lines for packets that a log rule matched, worded as netfilter's LOG target words them, so that what reads those
-// reads these. Rate-limited: a rule that logs every packet of a flood must not flood the log. Control thread.
+// Lines for what workers post about single packets: those that a log rule matched, worded as netfilter's LOG target
+// words them, so that what reads those reads these; and newcomers that found the flow table full or a source pool used
+// up. All are limited in rate, each kind by itself: a flood must neither flood the log nor silence the other kinds.
+//
+// Owner: control thread. Time is passed in.
 #pragma once
 
 #include <chrono>
@@ -17,11 +20,15 @@ std::string log_line(const Notice& notice, const LogPrefixes& prefixes, const co
 
 class PacketLog {
 public:
+    /// `notice` is of NoticeKind::log.
     void write(const Notice& notice, const LogPrefixes& prefixes, const config::Config& config,
                std::chrono::steady_clock::time_point now);
 
 private:
-    logging::RateLimit limit_{200, std::chrono::seconds(1)};
+    // Rules are what an operator asked to see; the others repeat themselves, and have Linux's own limit for such.
+    logging::RateLimit rules_{200, std::chrono::seconds(1)};
+    logging::RateLimit table_full_{10, std::chrono::seconds(5)};
+    logging::RateLimit pool_exhausted_{10, std::chrono::seconds(5)};
 };
 
 }  // namespace sluice::app

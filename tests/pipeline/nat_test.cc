@@ -64,6 +64,10 @@ TEST_CASE_METHOD(NatBox, "a pool that is used up drops with its own reason") {
     send("lan", udp(kClient, 6000, kServer, 53));
     CHECK(quiet("wan"));
     CHECK(drops(DropReason::nat_pool_exhausted) == 1);
+    const auto said = logged();
+    REQUIRE(said.size() == 1);
+    CHECK(said[0].detail == static_cast<std::uint32_t>(LogEvent::pool_exhausted));
+    CHECK(said[0].key.sport.host() == 6000);
     // Another destination is another tuple.
     send("lan", udp(kClient, 6000, ip4(203, 0, 113, 20), 53));
     CHECK(sent("wan").size() == 1);

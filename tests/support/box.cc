@@ -227,6 +227,7 @@ void Box::start() {
         aged.push_back({&l.store, &l.to_control, &l.orders});
     }
     ageing_ = std::make_unique<Ageing>(std::move(aged), now_.ms, [this](unsigned, const Notice& n) {
+        if (n.kind == NoticeKind::log) logged_.push_back(n);
         if (n.kind != NoticeKind::resolve) return;
         Wire& w = wires_[n.detail];
         const Ip4 address = Ip4::from_raw(static_cast<std::uint32_t>(n.deadline_ms));

@@ -18,6 +18,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <rte_ring.h>
@@ -86,6 +87,8 @@ public:
     std::vector<Frame> punted(const std::string& port);
 
     // --- what can be seen
+    /// What workers posted to be logged since the last call.
+    std::vector<Notice> logged() { return std::exchange(logged_, {}); }
     [[nodiscard]] std::vector<FlowCopy> flows();
     /// The only live flow; fails the test otherwise.
     [[nodiscard]] FlowCopy flow();
@@ -144,6 +147,7 @@ private:
     std::unique_ptr<Ageing> ageing_;
     std::deque<Wire> wires_;
     std::map<std::uint32_t, std::uint32_t> hop_of_neighbour_;  // address raw → next hop id
+    std::vector<Notice> logged_;
     std::uint32_t generation_ = 0;
     bool ageing_runs_ = true;
     Now now_{1000, 0};
