@@ -75,6 +75,7 @@ void Engine::start() {
 void Engine::stop() noexcept {
     for (auto& thread : threads_) thread->ask_to_stop();
     threads_.clear();
+    for (auto& lcore : lcores_) lcore->egress.shutdown();  // what still waits for a neighbour is counted as lost
     machine_.ports.stop();
 }
 

@@ -1,6 +1,7 @@
 #include "control/app/settings.hh"
 
 #include <algorithm>
+#include <chrono>
 
 #include "control/compile/limits.hh"
 
@@ -50,6 +51,9 @@ LcoreSizes lcore_sizes(const config::Config& config) {
     LcoreSizes sizes;
     sizes.flows = compile::share_of(config.conntrack.max, workers);
     sizes.expectations = compile::share_of(config.conntrack.expect_max, workers);
+    sizes.held.packets = config.neighbours.hold_total;
+    sizes.held.per_neighbour = config.neighbours.hold;
+    sizes.held.timeout_ms = static_cast<TimeMs>(std::chrono::milliseconds(config.neighbours.hold_timeout).count());
     return sizes;
 }
 

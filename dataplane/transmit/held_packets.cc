@@ -21,12 +21,11 @@ HeldPackets::~HeldPackets() {
 }
 
 bool HeldPackets::hold(rte_mbuf* m, Ip4 address, PortIndex port, Now now) noexcept {
-    if (free_node_ == kNone) return false;
     const std::uint32_t at = find_or_add(address, port);
     if (at == kNone) return false;
     Neighbour& neighbour = neighbours_[at];
-    ask(neighbour, now);
-    if (neighbour.count == options_.per_neighbour) return false;
+    ask(neighbour, now);  // also without room: the next packet will not need any
+    if (free_node_ == kNone || neighbour.count == options_.per_neighbour) return false;
 
     const std::uint32_t node = free_node_;
     free_node_ = nodes_[node].next;

@@ -31,7 +31,7 @@ Lcore::Lcore(const std::string& tag, std::uint8_t worker, unsigned workers, cons
       handoff(shared.handoff, worker, disposal),
       punts(punt_ring),
       tx(shared.ports, disposal),
-      held({}, counters, to_control),
+      held(sizes.held, counters, to_control),
       answers(shared.packets, counters),
       egress({shared.ports, shared.routes, tx, held, answers, punts, disposal, shared.packets}),
       worker_(worker),

@@ -36,6 +36,7 @@ struct LcoreSizes {
     std::uint32_t punts = 2048;
     std::uint32_t from_kernel = 2048;
     std::uint32_t peer_messages = 4096;
+    HeldPackets::Options held{};
 };
 
 struct Lcore {

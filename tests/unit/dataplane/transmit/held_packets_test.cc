@@ -59,6 +59,16 @@ TEST_CASE_METHOD(Room, "room is bounded per neighbour, in neighbours and in all"
     CHECK(few.count() == 8);
 }
 
+TEST_CASE_METHOD(Room, "the kernel is asked also for a packet that finds no room") {
+    for (unsigned i = 0; i < 4; ++i) REQUIRE(put(kGateway));
+    for (unsigned i = 0; i < 4; ++i) REQUIRE(put(kServer));
+    CHECK(notices().size() == 2);
+    CHECK_FALSE(put(kClient));  // all places taken, by others
+    const auto asked = notices();
+    REQUIRE(asked.size() == 1);
+    CHECK(asked[0].deadline_ms == kClient.raw);
+}
+
 TEST_CASE_METHOD(Room, "the kernel is asked once a second and neighbour") {
     REQUIRE(put(kGateway));
     REQUIRE(put(kGateway));

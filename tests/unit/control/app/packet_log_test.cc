@@ -1,0 +1,111 @@
+#include "control/app/packet_log.hh"
+
+#include <algorithm>
+#include <memory>
+#include <sstream>
+
+#include <catch2/catch.hpp>
+#include <spdlog/sinks/ostream_sink.h>
+#include <spdlog/spdlog.h>
+
+using namespace sluice;
+using namespace sluice::app;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr Ip4 kClient = ip4(192, 0, 2, 1);
+constexpr Ip4 kServer = ip4(198, 51, 100, 7);
+
+struct Room {
+    Room() {
+        config.ports.resize(2);
+        config.ports[0].name = "lan";
+        config.ports[1].name = "wan";
+        auto logger = std::make_shared<spdlog::logger>("packet-log-test",
+                                                       std::make_shared<spdlog::sinks::ostream_sink_st>(written));
+        logger->set_pattern("%v");
+        spdlog::set_default_logger(logger);
+    }
+    ~Room() { spdlog::set_default_logger(before); }
+
+    static Notice notice(LogEvent event, IpProto proto = IpProto::tcp) {
+        Notice n;
+        n.kind = NoticeKind::log;
+        n.detail = static_cast<std::uint32_t>(event) | 0U << 16 | 1U << 24;
+        n.deadline_ms = 60;
+        n.key.src = kClient;
+        n.key.dst = kServer;
+        n.key.sport = Be16::from_host(40000);
+        n.key.dport = Be16::from_host(80);
+        n.key.proto = static_cast<std::uint8_t>(proto);
+        return n;
+    }
+    void write(LogEvent event) { log.write(notice(event), prefixes, config, now); }
+    std::string text() {
+        std::string all = written.str();
+        written.str({});
+        return all;
+    }
+    std::size_t lines() {
+        const std::string all = text();
+        return static_cast<std::size_t>(std::count(all.begin(), all.end(), '\n'));
+    }
+
+    std::shared_ptr<spdlog::logger> before = spdlog::default_logger();
+    std::ostringstream written;
+    config::Config config;
+    LogPrefixes prefixes;
+    PacketLog log;
+    std::chrono::steady_clock::time_point now{1h};
+};
+
+}  // namespace
+
+TEST_CASE_METHOD(Room, "a packet of a log rule reads as netfilter's LOG target writes it") {
+    Notice n = notice(LogEvent::rule);
+    n.detail |= std::uint32_t{*prefixes.intern("web")} << 8;
+    CHECK(log_line(n, prefixes, config) ==
+          "web IN=lan OUT=wan SRC=192.0.2.1 DST=198.51.100.7 LEN=60 PROTO=TCP SPT=40000 DPT=80");
+    CHECK(log_line(notice(LogEvent::rule, IpProto::udp), LogPrefixes{}, config) ==
+          "IN=lan OUT=wan SRC=192.0.2.1 DST=198.51.100.7 LEN=60 PROTO=UDP SPT=40000 DPT=80");
+    Notice to_box = notice(LogEvent::rule, IpProto::icmp);
+    to_box.detail |= 0xff000000U;
+    CHECK(log_line(to_box, LogPrefixes{}, config) == "IN=lan OUT= SRC=192.0.2.1 DST=198.51.100.7 LEN=60 PROTO=ICMP");
+}
+
+TEST_CASE_METHOD(Room, "a full table speaks Linux's words, at Linux's rate, and counts what it kept back") {
+    for (unsigned i = 0; i < 100; ++i) write(LogEvent::table_full);
+    const std::string first = text();
+    CHECK(first.starts_with("sluice: conntrack: table full, dropping packet\n"));
+    CHECK(std::count(first.begin(), first.end(), '\n') == 10);
+    now += 4999ms;
+    write(LogEvent::table_full);
+    CHECK(text().empty());
+    now += 1ms;
+    write(LogEvent::table_full);
+    CHECK(text() ==
+          "sluice: conntrack: 91 messages suppressed\n"
+          "sluice: conntrack: table full, dropping packet\n");
+}
+
+TEST_CASE_METHOD(Room, "a used up pool says for which packet") {
+    write(LogEvent::pool_exhausted);
+    CHECK(text() ==
+          "sluice: nat: no free address and port, dropping packet "
+          "SRC=192.0.2.1 DST=198.51.100.7 PROTO=TCP SPT=40000 DPT=80\n");
+    for (unsigned i = 0; i < 100; ++i) write(LogEvent::pool_exhausted);
+    CHECK(lines() == 9);
+}
+
+TEST_CASE_METHOD(Room, "a flood of one kind silences no other") {
+    for (unsigned i = 0; i < 1000; ++i) write(LogEvent::table_full);
+    CHECK(lines() == 10);
+    for (unsigned i = 0; i < 1000; ++i) write(LogEvent::rule);
+    CHECK(lines() == 200);
+    write(LogEvent::pool_exhausted);
+    CHECK(lines() == 1);
+    now += 1s;
+    write(LogEvent::rule);
+    CHECK(text().starts_with("sluice: log rules: 800 messages suppressed\n"));
+}
