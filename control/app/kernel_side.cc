@@ -58,7 +58,7 @@ KernelSide::KernelSide(boost::asio::io_context& io, Machine& machine, Engine& en
             ingress_guards_.push_back(interface);
         }
     }
-    for (std::size_t i = 0; i < config.ports.size(); ++i) make_twin(static_cast<PortIndex>(i));
+    for (std::size_t i = 0; i < config.ports.size(); ++i) need(make_twin(static_cast<PortIndex>(i)));
     netlink_ = need(Netlink::open(io, routing_, *requests_));
 }
 
@@ -88,7 +88,7 @@ RoutingBridge::Hooks KernelSide::hooks() {
     return hooks;
 }
 
-void KernelSide::make_twin(PortIndex port) {
+MaybeFailure KernelSide::make_twin(PortIndex port) {
     const config::Port& wanted = config_.ports[port];
     const PortInfo& info = machine_.table[port];
     TwinSpec spec;
@@ -96,26 +96,46 @@ void KernelSide::make_twin(PortIndex port) {
     spec.mac = info.mac;
     spec.mtu_bytes = info.mtu.load(std::memory_order_relaxed);
     spec.addresses = twin_addresses(wanted);
-    twins_[port] = need(Twin::create(io_, *requests_, spec));
+    auto created = Twin::create(io_, *requests_, spec);
+    if (const auto* failure = std::get_if<Failure>(&created)) return *failure;
+    twins_[port] = std::move(std::get<std::unique_ptr<Twin>>(created));
     Twin& twin = *twins_[port];
     routing_.bind(twin.ifindex(), port);
     punts_.set_twin(port, &twin);
     if (!info.up.load(std::memory_order_relaxed))
         if (const auto failure = twin.set_carrier(false)) spdlog::warn("{}", failure->text);
+    return std::nullopt;
 }
 
 void KernelSide::start() {
-    for (std::size_t i = 0; i < twins_.size(); ++i) {
-        const auto port = static_cast<PortIndex>(i);
-        twins_[i]->start([this, port](std::span<const std::byte> frame) { punts_.from_twin(port, frame); },
-                         [this, port](const Failure& why) {
-                             spdlog::error("{}", why.text);
-                             punts_.set_twin(port, nullptr);
-                             // Not within its own call.
-                             boost::asio::post(io_, [this, port] { twins_[port].reset(); });
-                         });
-    }
+    for (std::size_t i = 0; i < twins_.size(); ++i) start_twin(static_cast<PortIndex>(i));
     netlink_->start();
+}
+
+void KernelSide::start_twin(PortIndex port) {
+    twins_[port]->start([this, port](std::span<const std::byte> frame) { punts_.from_twin(port, frame); },
+                        [this, port](const Failure& why) {
+                            spdlog::warn("{}", why.text);
+                            punts_.set_twin(port, nullptr);
+                            // Not within its own call.
+                            boost::asio::post(io_, [this, port] {
+                                twins_[port].reset();
+                                replace_twin(port);
+                            });
+                        });
+}
+
+/// An operator deleted a twin: the port works on for what is forwarded, but the box has no address there.
+void KernelSide::replace_twin(PortIndex port) {
+    const std::string& name = config_.ports[port].tap;
+    if (const auto failure = make_twin(port)) {
+        if (!twin_complaint_) spdlog::error("twin {} cannot be made anew, trying on: {}", name, failure->text);
+        twin_complaint_ = true;
+        return;
+    }
+    start_twin(port);
+    twin_complaint_ = false;
+    spdlog::warn("twin {} was made anew with its configured addresses", name);
 }
 
 void KernelSide::on_link(const LinkInfo& link, bool gone) {
@@ -152,6 +172,7 @@ void KernelSide::resolve(const Notice& notice) {
 void KernelSide::refresh() {
     const std::uint64_t changed = machine_.ports.refresh_links();
     for (std::size_t i = 0; i < twins_.size(); ++i) {
+        if (twins_[i] == nullptr) replace_twin(static_cast<PortIndex>(i));
         const bool up = machine_.table[static_cast<PortIndex>(i)].up.load(std::memory_order_relaxed);
         if ((changed >> i & 1) == 0) continue;
         spdlog::info("port {} is {}", config_.ports[i].name, up ? "up" : "down");

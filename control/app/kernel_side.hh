@@ -39,7 +39,7 @@ public:
     void resolve(const Notice& notice);
     /// Punted packets into twins; true when more wait.
     bool serve(unsigned budget) { return punts_.drain(budget); }
-    /// Carrier of ports to their twins. Once a second or so.
+    /// Carrier of ports to their twins; twins that are missing are tried again. Once a second or so.
     void refresh();
 
     [[nodiscard]] const RoutingBridge& routing() const noexcept { return routing_; }
@@ -47,7 +47,9 @@ public:
 
 private:
     [[nodiscard]] RoutingBridge::Hooks hooks();
-    void make_twin(PortIndex port);
+    [[nodiscard]] MaybeFailure make_twin(PortIndex port);
+    void start_twin(PortIndex port);
+    void replace_twin(PortIndex port);
     [[nodiscard]] IfIndex twin_of(std::string_view port_name) const;
     void set_routes();
     void on_link(const LinkInfo& link, bool gone);
@@ -65,6 +67,7 @@ private:
     std::vector<std::string> ingress_guards_;
     std::unique_ptr<Netlink> netlink_;
     bool resynced_ = false;
+    bool twin_complaint_ = false;  ///< said already that a twin cannot be made
 };
 
 }  // namespace sluice::app

@@ -3,9 +3,9 @@
 // - inet: what the kernel would *forward* from or to a twin is dropped, before any rule of the operator; packets of
 //   twins are not tracked (sluice tracks them; the kernel's conntrack would fill up, and defragment).
 // - bridge: the same for frames that a bridge would forward from or to a twin.
-// - netdev: a device that the workers read by AF_PACKET reaches the kernel too; guard_ingress() drops that copy.
-// (Packet
-//   sockets get theirs before the ingress hook.)
+// - netdev: what a device that the workers read by AF_PACKET receives reaches the kernel too, and so does what comes in
+//   by a queue that AF_XDP does not read; guard_ingress() drops it. (Packet sockets and XDP get theirs before the
+//   ingress hook.)
 //
 // Life cycle: set_interfaces() replaces the inet and bridge tables in one transaction each, at start before the twins
 // are up, and whenever the list changes. They *stay* when sluiced stops, because the twins stay, and a twin that is up

@@ -186,7 +186,7 @@ const std::string& Ports::kernel_interface(PortIndex port) const {
 
 bool Ports::kernel_sees_frames(PortIndex port) const {
     const Device& device = device_of(port);
-    return device.is("net_af_packet") || device.is("net_pcap");
+    return device.is("net_af_packet") || device.is("net_pcap") || device.is("net_af_xdp");
 }
 
 }  // namespace sluice

@@ -29,3 +29,16 @@ def case_another_address(lab):
     lab.box_host.run("ip", "addr", "flush", "dev", twin)
     lab.box_host.ip("addr", "add", f"{config.OUTSIDE_BOX}/24", "dev", twin)
     wait_until("traffic from the old address", lambda: ping(lab.in1, config.OUT1, 1) == 1)
+
+
+def case_deleted_twin(lab):
+    """a twin that was deleted is made anew, with its addresses"""
+    twin = lab.box.twins["wan"]
+    lab.box_host.ip("link", "del", twin)
+    wait_until("traffic by the new twin", lambda: ping(lab.in1, config.OUT1, 1) == 1)
+    assert f"{config.OUTSIDE_BOX}/24" in lab.box_host.ip("-4", "addr", "show", "dev", twin)
+    assert ping(lab.out1, config.OUTSIDE_BOX) == 3
+    assert "made anew" in lab.box.log()
+
+
+case_deleted_twin.boxes = ("sluice",)

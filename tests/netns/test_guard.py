@@ -53,6 +53,21 @@ def case_after_kill(lab):
     assert ping(lab.in1, config.OUT1) == 3
 
 
+def guarded_devices(lab):
+    tables = lab.box_host.run("nft", "list", "ruleset", "netdev", check=False)
+    return [name for name in ("l1", "w1") if f'device "{name}"' in tables]
+
+
+def case_other_queues(lab):
+    """frames of queues that AF_XDP does not read die at the device's ingress, and only while sluiced runs"""
+    assert guarded_devices(lab) == ["l1", "w1"]
+    lab.box.stop()
+    assert guarded_devices(lab) == []
+    lab.start()
+    assert guarded_devices(lab) == ["l1", "w1"]
+    assert ping(lab.in1, config.OUT1) == 3
+
+
 def case_after_stop(lab):
     """nothing passes after a clean stop"""
     lab.box.stop()
