@@ -36,10 +36,13 @@ void Egress::send(Packet& p, const NextHop& hop, Now now) noexcept {
     }
     switch (hop.kind) {
         case HopKind::neighbour:
-            if (hop.resolved)
-                finish(p, hop.mac);
-            else
+            if (!hop.resolved) {
                 hold(p, hop.address, now);
+                return;
+            }
+            // What waits for it goes first: the worker may see the new hop before it is told of it.
+            if (at_.held.count() != 0) neighbour_changed(hop.address, p.out_port, now);
+            finish(p, hop.mac);
             return;
         case HopKind::connected:
             hold(p, Ip4::from_raw(p.ip()->dst_addr), now);
