@@ -46,6 +46,8 @@ void Pipeline::receive_from_kernel(Now now, rte_mbuf** mbufs, unsigned n) noexce
 }
 
 void Pipeline::receive_handoff(Now now, rte_mbuf** mbufs, unsigned n) noexcept {
+    // Stubs and expectations that the sender took back or announced before it let go of these packets.
+    (void)orders(now);
     stages_.start();
     const Policy& policy = begin();
     for (unsigned i = 0; i < n; ++i) {
@@ -228,6 +230,8 @@ Verdict Pipeline::admit(Packet& p, const Policy& policy, Now now) noexcept {
         p.generation = p_.store.hot(p.slot).generation;
         return Verdict::next;
     }
+    // A reply that a stub brought here, and its flow has ended: it opens one where its own tuple is at home.
+    if (steer(p) == Verdict::gone) return Verdict::gone;
     return obey(p, p_.creator.create(p, policy, now), now);
 }
 
@@ -264,6 +268,14 @@ Verdict Pipeline::follow(Packet& p, const Policy& policy, Now now) noexcept {
 
 /// Where the packet leaves: cached in the flow until a route changes.
 Verdict Pipeline::forward_path(Packet& p, const Policy& policy, Now now) noexcept {
+    if (p.slot != kNoSlot && !p_.store.is(p.slot, p.generation)) {
+        // Another packet of the burst ended its flow (reopened, evicted, address gone): what has taken over the slot
+        // is not its own.
+        p.slot = kNoSlot;
+        p.fresh = false;
+        if (const Verdict v = admit(p, policy, now); v == Verdict::gone) return v;
+        if (p.slot != kNoSlot && p.fresh) p_.alg.attach(p, policy, now);
+    }
     if (p.slot == kNoSlot || p.fresh) return Verdict::next;  // policy has just routed it
     DirectionHalf& half = p_.store.hot(p.slot).dir(p.direction);
     if (half.route_epoch != p_.routes.epoch() || half.next_hop == kNoNextHop) return refresh_route(p, policy, now);
@@ -294,7 +306,10 @@ Verdict Pipeline::refresh_route(Packet& p, const Policy& policy, Now now) noexce
 }
 
 Verdict Pipeline::filter(Packet& p, const Policy& policy, Now now) noexcept {
-    if (p.slot == kNoSlot || p.fresh) return Verdict::next;
+    if (p.slot == kNoSlot) return Verdict::next;
+    // Evicted by a later packet of the burst for the second time: there is no room for it. From here on nothing ends.
+    if (!p_.store.is(p.slot, p.generation)) return p_.disposal.drop(p, DropReason::flow_table_full);
+    if (p.fresh) return Verdict::next;
     VerdictCache& cache = p_.store.hot(p.slot).dir(p.direction).verdict;
     if (served_from_cache(cache, policy, p_.worker, p, p_.counters)) return Verdict::next;
     const FlowKey tuple = filter_tuple(p_.store.cold(p.slot).key, p.direction);
