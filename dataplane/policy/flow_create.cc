@@ -164,20 +164,21 @@ Decision FlowCreator::finish(Packet& p, const Policy& policy, Now now) noexcept 
         if (!note.refused) p_.store.withdraw_stub(note.from_worker, note.reply, p.key);
         return routed;
     }
+    // Another packet of the flow was quicker: its flow stands, this packet's stub goes, if it got one.
+    if (const FlowRef ref = p_.store.table().lookup(p.key, p.hash); ref && !p_.store.is_stub(ref)) {
+        if (!note.refused && p_.store.cold(ref.slot()).key[1] != note.reply)
+            p_.store.withdraw_stub(note.from_worker, note.reply, p.key);
+        p.slot = ref.slot();
+        p.direction = ref.direction();
+        p.generation = p_.store.hot(p.slot).generation;
+        return {};
+    }
     if (note.refused) {
         Decision again = choose_source(p, policy, draft, note.attempt + 1U);
         return again.fate == Fate::go ? make(p, policy, draft, now) : again;
     }
     draft.reply = note.reply;
     draft.stub_worker = note.from_worker;
-    // Another packet of the flow was quicker: its flow stands, this packet's stub goes.
-    if (const FlowRef ref = p_.store.table().lookup(p.key, p.hash); ref && !p_.store.is_stub(ref)) {
-        if (p_.store.cold(ref.slot()).key[1] != note.reply) p_.store.withdraw_stub(note.from_worker, note.reply, p.key);
-        p.slot = ref.slot();
-        p.direction = ref.direction();
-        p.generation = p_.store.hot(p.slot).generation;
-        return {};
-    }
     const Decision made = make(p, policy, draft, now);
     if (made.fate != Fate::go) p_.store.withdraw_stub(note.from_worker, note.reply, p.key);
     return made;
