@@ -1,9 +1,11 @@
 #include "dataplane/worker/device.hh"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <filesystem>
 #include <stdexcept>
+#include <system_error>
 
 #include <rte_dev.h>
 #include <rte_errno.h>
@@ -101,6 +103,13 @@ void Ports::Device::probe() {
     if (!interface_.empty()) {
         if (!interface_exists(interface_)) fail("there is no interface " + interface_);
         if (!set_interface_up(interface_)) fail("interface " + interface_ + " cannot be set up", errno);
+        try {
+            claim_.emplace(interface_);
+        } catch (const std::system_error& error) {
+            if (error.code().value() == EADDRINUSE)
+                fail("interface " + interface_ + " is used by another port or another sluiced");
+            fail("interface " + interface_ + " cannot be claimed", error.code().value());
+        }
     }
     if (rte_eth_dev_get_port_by_name(name.c_str(), &id_) == 0) {
         id_ = RTE_MAX_ETHPORTS;  // not ours to close

@@ -4,10 +4,12 @@
 // Failure policy: std::runtime_error, one line.
 #pragma once
 
+#include <optional>
 #include <stdexcept>
 
 #include <rte_ethdev.h>
 
+#include "dataplane/worker/kernel_interface.hh"
 #include "dataplane/worker/ports.hh"
 
 namespace sluice {
@@ -57,6 +59,7 @@ private:
 
     PortConfig config_;
     std::string interface_;  // of the kernel, or empty
+    std::optional<InterfaceClaim> claim_;
     std::string driver_;
     std::uint16_t id_ = RTE_MAX_ETHPORTS;
     rte_eth_dev_info info_{};

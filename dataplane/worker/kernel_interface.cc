@@ -1,10 +1,14 @@
 #include "dataplane/worker/kernel_interface.hh"
 
 #include <algorithm>
+#include <cerrno>
+#include <cstddef>
 #include <cstring>
 #include <net/if.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/un.h>
+#include <system_error>
 #include <unistd.h>
 
 namespace sluice {
@@ -45,6 +49,23 @@ bool set_interface_up(const std::string& name) {
     if ((request.ifr_flags & IFF_UP) != 0) return true;
     request.ifr_flags = static_cast<short>(request.ifr_flags | IFF_UP);
     return ask(SIOCSIFFLAGS, name, request);
+}
+
+InterfaceClaim::InterfaceClaim(const std::string& name) : fd_(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)) {
+    if (fd_ < 0) throw std::system_error(errno, std::generic_category());
+    const std::string key = "sluice-interface-" + name.substr(0, IFNAMSIZ);
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;  // sun_path begins with a zero: abstract
+    std::memcpy(address.sun_path + 1, key.data(), key.size());
+    const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + key.size());
+    if (::bind(fd_, reinterpret_cast<const sockaddr*>(&address), length) == 0) return;
+    const int error = errno;
+    ::close(fd_);
+    throw std::system_error(error, std::generic_category());
+}
+
+InterfaceClaim::~InterfaceClaim() {
+    ::close(fd_);
 }
 
 }  // namespace sluice

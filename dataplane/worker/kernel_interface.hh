@@ -17,4 +17,19 @@ bool interface_running(const std::string& name);
 /// False when the kernel refuses (errno says why). An interface that is up already is left alone.
 bool set_interface_up(const std::string& name);
 
+/// The right to use an interface, from the constructor to the destructor or the end of the process, whatever its end.
+/// A second AF_XDP user does not merely fail: DPDK's driver then takes the program off the interface, and the first
+/// receives nothing any more. So it is asked before the driver is. The lock is an abstract UNIX socket, which lives in
+/// the network namespace, as the interface does. Throws std::system_error: EADDRINUSE when somebody has it.
+class InterfaceClaim {
+public:
+    explicit InterfaceClaim(const std::string& name);
+    ~InterfaceClaim();
+    InterfaceClaim(const InterfaceClaim&) = delete;
+    InterfaceClaim& operator=(const InterfaceClaim&) = delete;
+
+private:
+    int fd_;
+};
+
 }  // namespace sluice

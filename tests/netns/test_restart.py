@@ -36,6 +36,19 @@ def case_twice(lab):
 case_twice.boxes = ("sluice",)
 
 
+def case_twice_by_another_socket(lab):
+    """a second sluiced on the same devices, but a control socket of its own, does the first no harm"""
+    with open(lab.box.config_path) as first, open(lab.path("second.yaml"), "w") as other:
+        other.write(first.read().replace(lab.box.socket_path, lab.path("second.sock")).replace(":9140", ":9141"))
+    second = lab.spawn("second", lab.box.command(lab.box.daemon, "--config", lab.path("second.yaml")))
+    assert second.wait(20) == 1
+    assert "used by another port or another sluiced" in second.log(), second.log()
+    assert ping(lab.in1, config.OUT1) == 3
+
+
+case_twice_by_another_socket.boxes = ("sluice",)
+
+
 def case_missing_device(lab):
     """a port whose device is not there: one clear line, an exit status, nothing left behind"""
     lab.box.stop()
