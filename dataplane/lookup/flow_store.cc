@@ -1,5 +1,6 @@
 #include "dataplane/lookup/flow_store.hh"
 
+#include <algorithm>
 #include <new>
 #include <stdexcept>
 
@@ -61,6 +62,7 @@ SlotIndex FlowStore::allocate() noexcept {
     if (free_.empty()) return kNoSlot;
     const SlotIndex slot = free_.back();
     free_.pop_back();
+    used_ = std::max(used_, slot + 1);
     FlowHot& h = hot_[slot];
     // Field by field: control may still look at `lifetime` and `armed` of the slot's former flow.
     const std::uint32_t generation = h.generation;
@@ -202,11 +204,15 @@ void FlowStore::set_status(SlotIndex slot, std::uint8_t bits) noexcept {
 }
 
 SlotIndex FlowStore::eviction_victim(Now now) noexcept {
-    for (unsigned looked = 0; looked < 16 && looked < capacity_; ++looked) {
-        const SlotIndex slot = hand_;
-        hand_ = hand_ + 1 == capacity_ ? 0 : hand_ + 1;
+    // Free slots do not count as looked at, or a limit below the capacity would seldom find anyone.
+    constexpr unsigned kFlowsLooked = 16, kSlotsLooked = 256;
+    for (unsigned slots = 0, flows = 0; flows < kFlowsLooked && slots < kSlotsLooked && slots < used_; ++slots) {
+        if (hand_ >= used_) hand_ = 0;
+        const SlotIndex slot = hand_++;
         const FlowHot& h = hot_[slot];
-        if (h.alive && (!h.has(status::kAssured) || expired(slot, now))) return slot;
+        if (!h.alive) continue;
+        if (!h.has(status::kAssured) || expired(slot, now)) return slot;
+        ++flows;
     }
     return kNoSlot;
 }

@@ -105,8 +105,8 @@ public:
     void set_tcp_state(SlotIndex slot, TcpState state) noexcept;
     void set_status(SlotIndex slot, std::uint8_t bits) noexcept;
 
-    /// An un-ASSURED or expired flow near a rotating hand, or kNoSlot: at most 16 slots are looked at (Linux looks at 8
-    /// buckets). The caller kills it.
+    /// An un-ASSURED or expired flow near a rotating hand, or kNoSlot: at most 16 flows are looked at (Linux looks at 8
+    /// buckets), in at most 256 slots. The caller kills it.
     [[nodiscard]] SlotIndex eviction_victim(Now now) noexcept;
 
     /// Sends notices that found the mailbox full earlier; at most `budget`. True when none is left.
@@ -139,6 +139,7 @@ private:
     std::vector<std::uint32_t> free_stubs_;
     SlotIndex pending_head_ = kNoSlot;  // slots with notices that wait, first in, first out
     SlotIndex pending_tail_ = kNoSlot;
+    SlotIndex used_ = 0;  // no slot from here on was ever allocated
     SlotIndex hand_ = 0;
     std::uint32_t next_id_ = 1;
     DeathHook death_hook_ = nullptr;
