@@ -88,6 +88,7 @@ void Ageing::due(Watch& watch, SlotIndex slot, TimeMs now_ms) {
     if (watch.asked[slot]) {
         ++stats_.expires_repeated;
     } else {
+        ++stats_.found_dead;
         stats_.lateness_sum_ms += now_ms - deadline;
         stats_.lateness_max_ms = std::max(stats_.lateness_max_ms, now_ms - deadline);
     }

@@ -41,7 +41,8 @@ struct AgeingStats {
     std::uint64_t expires_repeated = 0;  ///< asked again: refused, or not answered yet
     std::uint64_t orders_full = 0;       ///< the worker's order ring had no room
     std::uint32_t armed = 0;
-    std::uint64_t lateness_sum_ms = 0;  ///< over all expires posted first: when found dead minus deadline
+    std::uint64_t found_dead = 0;       ///< due and past the deadline, not asked for before
+    std::uint64_t lateness_sum_ms = 0;  ///< over found_dead: when found minus deadline
     TimeMs lateness_max_ms = 0;         ///< the worst of them
     TimeMs lateness_ms = 0;             ///< how far the latest wheel is behind, now
 };

@@ -31,8 +31,7 @@ json::object worker_json(const metrics::Worker& w) {
             {"mailbox_overflows", w.mailbox_overflows},
             {"held_packets", w.held_packets},
             {"verdict_cache_hits", w.verdict_cache_hits},
-            {"verdict_cache_misses", w.verdict_cache_misses},
-            {"lateness_max_ms", w.lateness_max_ms}};
+            {"verdict_cache_misses", w.verdict_cache_misses}};
 }
 
 /// All reasons, also those that never happened: a reader can tell "zero" from "unknown".

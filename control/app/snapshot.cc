@@ -75,8 +75,14 @@ void add_rules(const SnapshotSources& from, metrics::Snapshot& out) {
         nat.text = rule.text;
         nat.comment = rule.comment;
         nat.flows_created = totals[i].packets;  // one for each flow
-        for (const NatRule& compiled : policy.snat)
-            if (compiled.rule == i && compiled.snat == SnatKind::addresses) nat.pool_addresses = compiled.pool.size;
+        nat.pool_exhausted = totals[i].exhausted;
+        for (const NatRule& compiled : policy.snat) {
+            if (compiled.rule != i) continue;
+            if (compiled.snat == SnatKind::addresses) nat.pool_addresses = compiled.pool.size;
+            if (compiled.gauge < kNatGauges)
+                nat.pool_in_use = sum(
+                    from.engine, [&](auto& c) -> auto& { return c.nat_mappings[compiled.gauge]; });
+        }
         out.nat.push_back(std::move(nat));
     }
 }
@@ -107,7 +113,7 @@ metrics::Worker worker_of(const Lcore& lcore, std::uint32_t number) {
     for (const Counter& deaths : c.flow_deaths) w.flows_died += deaths.get();
     w.flows = w.flows_born - w.flows_died;
     w.flows_evicted = c.flow_deaths[static_cast<std::size_t>(DeathCause::evicted)].get();
-    w.flows_refused = c.table_full.get();
+    w.flows_refused = c.drops[static_cast<std::size_t>(DropReason::flow_table_full)].get();
     w.expectations = c.expectations.get();
     w.busy_cycles = c.cycles_busy.get();
     w.idle_cycles = c.cycles_idle.get();
@@ -163,10 +169,10 @@ metrics::Snapshot take_snapshot(const SnapshotSources& from, const ReloadFigures
         out.workers.push_back(worker_of(*from.engine.lcores()[i], i));
         out.flow_capacity += out.workers.back().flow_capacity;
     }
-    // The wheels are turned together, so their lateness is one figure; it is the first worker's here.
     const AgeingStats ageing = from.ageing.stats();
-    out.workers.front().lateness_max_ms = ageing.lateness_ms;
-    out.workers.front().lateness_events = ageing.expires_posted;
+    out.lateness_events = ageing.found_dead;
+    out.lateness_sum_ms = ageing.lateness_sum_ms;
+    out.lateness_max_ms = ageing.lateness_max_ms;
     for (std::size_t i = 0; i < kPuntClassCount; ++i)
         out.punts.push_back(
             {std::string(i == static_cast<std::size_t>(PuntClass::new_flow) ? "new" : kPuntClassNames[i]),

@@ -15,10 +15,21 @@ void make_counters(Policy& policy, unsigned workers) {
         policy.counters.push_back(std::make_unique<RuleCounter[]>(policy.rule_count + kPadding));
 }
 
+void give_gauges(Policy& policy, NatGauges& gauges) {
+    for (NatRule& rule : policy.snat) {
+        if (const auto known = gauges.find(rule.identity); known != gauges.end()) {
+            rule.gauge = known->second;
+        } else if (gauges.size() < kNatGauges) {
+            rule.gauge = static_cast<std::uint16_t>(gauges.size());
+            gauges.emplace(rule.identity, rule.gauge);
+        }
+    }
+}
+
 }  // namespace
 
 CompiledPolicy compile_policy(const config::Config& config, const CompileTarget& target, std::uint32_t generation,
-                              LogPrefixes former) {
+                              LogPrefixes former, NatGauges gauges) {
     CompiledPolicy result{std::make_unique<Policy>(), {}};
     Policy& policy = *result.policy;
     PolicyNames& names = result.names;
@@ -36,6 +47,8 @@ CompiledPolicy compile_policy(const config::Config& config, const CompileTarget&
     compile::make_identities_unique(names.rules);
     for (auto* list : {&policy.dnat, &policy.snat})
         for (NatRule& rule : *list) rule.identity = names.rules[rule.rule].identity;
+    names.nat_gauges = std::move(gauges);
+    give_gauges(policy, names.nat_gauges);
     policy.rule_count = static_cast<std::uint32_t>(names.rules.size());
     make_counters(policy, target.workers);
     compile::set_limits(config, target, policy);

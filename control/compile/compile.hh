@@ -32,9 +32,9 @@ struct CompiledPolicy {
     PolicyNames names;
 };
 
-/// `config` comes from the loader (or is as well-formed). `former` are the log prefixes of the policy before this one:
-/// texts that both have keep their ids.
+/// `config` comes from the loader (or is as well-formed). `former` and `gauges` are of the policy before this one: log
+/// prefixes that both have keep their ids, source NAT rules their gauges.
 CompiledPolicy compile_policy(const config::Config& config, const CompileTarget& target, std::uint32_t generation,
-                              LogPrefixes former = {});
+                              LogPrefixes former = {}, NatGauges gauges = {});
 
 }  // namespace sluice

@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "control/config/schema.hh"
@@ -51,9 +52,14 @@ private:
     std::vector<Entry> entries_;
 };
 
+/// Which gauge of live mappings a source NAT rule has, by the rule's identity. A gauge is never another rule's: flows
+/// of a rule that a reload took out live on. When all are given away, later rules go without.
+using NatGauges = std::unordered_map<std::uint64_t, std::uint16_t>;
+
 struct PolicyNames {
     std::vector<RuleName> rules;  ///< by rule number, rule_count of them
     LogPrefixes log_prefixes;
+    NatGauges nat_gauges;
 };
 
 constexpr std::string_view name_of(Chain chain) noexcept {

@@ -38,7 +38,7 @@ public:
     }
 
     void summary(std::string name, std::string help) { begin(std::move(name), std::move(help), MetricType::Summary); }
-    void summary_value(std::uint64_t count, double sum, Labels labels) {
+    void summary_value(std::uint64_t count, double sum, Labels labels = {}) {
         ClientMetric metric;
         metric.label = std::move(labels);
         metric.summary.sample_count = count;
@@ -227,12 +227,9 @@ void add_workers(Builder& b, const Snapshot& s) {
     b.counter("sluice_verdict_cache_misses_total", "Packets that were judged by the rules.");
     each(&Worker::verdict_cache_misses);
     b.summary("sluice_wheel_lateness_seconds", "How long after its deadline the ageing wheel found a flow dead.");
-    for (const Worker& w : s.workers)
-        b.summary_value(w.lateness_events, static_cast<double>(w.lateness_sum_ms) / 1000.0,
-                        {{"worker", std::to_string(w.number)}});
-    b.gauge("sluice_wheel_lateness_max_seconds", "The worst lateness of the ageing wheel since the start.");
-    for (const Worker& w : s.workers)
-        b.value(static_cast<double>(w.lateness_max_ms) / 1000.0, {{"worker", std::to_string(w.number)}});
+    b.summary_value(s.lateness_events, static_cast<double>(s.lateness_sum_ms) / 1000.0);
+    b.gauge("sluice_wheel_lateness_max_seconds", "The worst lateness of the ageing wheel since the start.")
+        .value(static_cast<double>(s.lateness_max_ms) / 1000.0);
 }
 
 }  // namespace

@@ -84,9 +84,6 @@ struct Worker {
     std::uint64_t held_packets = 0;       ///< waiting for a neighbour or the second half of a command, now
     std::uint64_t verdict_cache_hits = 0;
     std::uint64_t verdict_cache_misses = 0;
-    std::uint64_t lateness_events = 0;  ///< flows that the ageing wheel found dead
-    std::uint64_t lateness_sum_ms = 0;  ///< sum over them of (found dead − deadline)
-    std::uint64_t lateness_max_ms = 0;  ///< the worst since the start
     std::array<std::uint64_t, kDropReasonCount> drops{};
 };
 
@@ -127,9 +124,12 @@ struct Snapshot {
     std::uint64_t policy_generation = 0;
     std::uint64_t reloads = 0;  ///< successful
     std::uint64_t reload_failures = 0;
-    double last_reload_s = 0;      ///< UNIX time of the last successful load, 0: none
-    std::uint64_t routes = 0;      ///< now
-    std::uint64_t neighbours = 0;  ///< now
+    double last_reload_s = 0;           ///< UNIX time of the last successful load, 0: none
+    std::uint64_t lateness_events = 0;  ///< flows that the ageing wheel found dead
+    std::uint64_t lateness_sum_ms = 0;  ///< sum over them of (found dead − deadline)
+    std::uint64_t lateness_max_ms = 0;  ///< the worst since the start
+    std::uint64_t routes = 0;           ///< now
+    std::uint64_t neighbours = 0;       ///< now
 };
 
 }  // namespace sluice::metrics

@@ -39,8 +39,9 @@ void PolicyPublisher::begin(Request request) {
     const std::uint32_t next = generation() + 1 == 0 ? 1 : generation() + 1;
     compiling_ = std::move(request);
     asio::post(helper_, [this, alive = std::weak_ptr(alive_), &io = io_, work = asio::make_work_guard(io_),
-                         config = compiling_->config, target = target_, next, former = names_.log_prefixes]() mutable {
-        auto compiled = compile(*config, target, next, std::move(former));
+                         config = compiling_->config, target = target_, next, former = names_.log_prefixes,
+                         gauges = names_.nat_gauges]() mutable {
+        auto compiled = compile(*config, target, next, std::move(former), std::move(gauges));
         asio::post(io, [this, alive = std::move(alive), compiled = std::move(compiled)]() mutable {
             if (alive.lock() != nullptr) finish(std::move(compiled));
         });
@@ -48,9 +49,10 @@ void PolicyPublisher::begin(Request request) {
 }
 
 PolicyPublisher::Compiled PolicyPublisher::compile(const config::Config& config, const CompileTarget& target,
-                                                   std::uint32_t generation, LogPrefixes former) noexcept {
+                                                   std::uint32_t generation, LogPrefixes former,
+                                                   NatGauges gauges) noexcept {
     try {
-        return {compile_policy(config, target, generation, std::move(former)), {}};
+        return {compile_policy(config, target, generation, std::move(former), std::move(gauges)), {}};
     } catch (const std::exception& error) {
         return {std::nullopt, error.what()};
     }

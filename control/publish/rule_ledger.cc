@@ -10,12 +10,13 @@ namespace {
 void add_to(RuleTotal& total, RuleTotal more) noexcept {
     total.packets += more.packets;
     total.bytes += more.bytes;
+    total.exhausted += more.exhausted;
 }
 
 RuleTotal read(const Policy& policy, std::uint32_t rule) noexcept {
     RuleTotal total;
     for (const auto& counters : policy.counters)
-        add_to(total, {counters[rule].packets.get(), counters[rule].bytes.get()});
+        add_to(total, {counters[rule].packets.get(), counters[rule].bytes.get(), counters[rule].exhausted.get()});
     return total;
 }
 

@@ -24,6 +24,7 @@ namespace sluice {
 struct RuleTotal {
     std::uint64_t packets = 0;
     std::uint64_t bytes = 0;
+    std::uint64_t exhausted = 0;
     friend bool operator==(const RuleTotal&, const RuleTotal&) = default;
 };
 

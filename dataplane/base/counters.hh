@@ -79,6 +79,11 @@ inline constexpr auto kStageNames = std::to_array<std::string_view>({
 });
 inline constexpr std::size_t kStageCount = kStageNames.size();
 
+/// Gauges for live mappings of source NAT rules. A rule keeps its gauge for as long as the process runs, over reloads
+/// that renumber rules, so that a flow which dies under a later policy is taken off the one that it was counted on.
+inline constexpr std::size_t kNatGauges = 1024;
+inline constexpr std::uint16_t kNoNatGauge = 0xffff;
+
 struct PortCounters {
     Counter rx_packets, rx_bytes, tx_packets, tx_bytes;
 };
@@ -112,6 +117,7 @@ struct alignas(64) WorkerCounters {
     Counter flows_udp, flows_icmp, flows_generic, flows_assured;
     Counter stubs;  ///< gauge: reply keys kept here for flows that another worker owns
     Counter table_full, early_drops;
+    std::array<Counter, kNatGauges> nat_mappings;  ///< gauge by NatRule::gauge
     Counter nat_port_kept, nat_port_random, nat_port_probes, nat_exhausted;
 
     Counter expectations;  ///< gauge

@@ -100,6 +100,7 @@ struct alignas(64) FlowCold {
     std::uint32_t free_next = kNoSlot;  // 84
     Ip4 masquerade_address{};           // 88: set for masqueraded flows: they die when it leaves the box
     std::uint16_t nat_zone = 0;
+    std::uint16_t nat_gauge = kNoNatGauge;  ///< the source NAT rule that it counts on
 };
 static_assert(sizeof(FlowCold) == 128);
 

@@ -108,6 +108,7 @@ bool FlowStore::publish(SlotIndex slot) noexcept {
     h.alive = true;
     ++live_;
     account(h, true);
+    if (c.nat_gauge < kNatGauges) counters_.nat_mappings[c.nat_gauge].add();
     counters_.flow_births.add();
     notify(slot, kBorn);
     return true;
@@ -120,6 +121,7 @@ void FlowStore::kill(SlotIndex slot, DeathCause cause) noexcept {
     table_.erase(c.key[0], c.hash[0]);
     if (c.stub_worker == 255) table_.erase(c.key[1], c.hash[1]);
     account(h, false);
+    if (c.nat_gauge < kNatGauges) counters_.nat_mappings[c.nat_gauge].sub();
     --live_;
     h.alive = false;
     counters_.flow_deaths[static_cast<std::size_t>(cause)].add();

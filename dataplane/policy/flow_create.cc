@@ -99,6 +99,7 @@ Decision FlowCreator::choose_source(Packet& p, const Policy& policy, Draft& draf
     }
     draft.masquerade = nat.rule != nullptr && nat.rule->snat == SnatKind::masquerade;
     draft.snat_rule = nat.rule == nullptr ? kNoRule : nat.rule->rule;
+    draft.nat_gauge = nat.rule == nullptr ? kNoNatGauge : nat.rule->gauge;
 
     for (unsigned i = attempt; i < nat.alternatives; ++i) {
         if (i != attempt)
@@ -135,6 +136,7 @@ Decision FlowCreator::choose_source(Packet& p, const Policy& policy, Draft& draf
         }
     }
     p_.counters.nat_exhausted.add();
+    if (draft.snat_rule != kNoRule) policy.counter(p_.worker, draft.snat_rule).exhausted.add();
     return Decision::drop(DropReason::nat_pool_exhausted);
 }
 
@@ -159,6 +161,8 @@ Decision FlowCreator::finish(Packet& p, const Policy& policy, Now now) noexcept 
     draft.dnat_rule = note.policy_generation == policy.generation ? note.dnat_rule : kNoRule;
     draft.snat_rule = note.policy_generation == policy.generation ? note.snat_rule : kNoRule;
     draft.masquerade = note.masquerade;
+    for (const NatRule& rule : policy.snat)
+        if (rule.rule == draft.snat_rule) draft.nat_gauge = rule.gauge;
     p.state = note.expected ? PacketState::related : PacketState::new_flow;
     if (Decision routed = route(p, draft.tuple.dst); routed.fate != Fate::go) {
         if (!note.refused) p_.store.withdraw_stub(note.from_worker, note.reply, p.key);
@@ -207,6 +211,7 @@ Decision FlowCreator::make(Packet& p, const Policy& policy, const Draft& draft, 
     c.snat_rule = draft.snat_rule;
     c.dnat_rule = draft.dnat_rule;
     c.stub_worker = draft.stub_worker;
+    c.nat_gauge = draft.nat_gauge;
     c.in_port[0] = p.in_port;
     h.kind = p.key.kind();
     h.half[0].plan = RewritePlan::between(c.key[0], invert(c.key[1]));

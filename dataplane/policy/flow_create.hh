@@ -66,6 +66,7 @@ private:
         std::uint8_t stub_worker = 255;
         std::uint32_t snat_rule = kNoRule, dnat_rule = kNoRule;
         std::uint32_t cached_rule = kNoRule;
+        std::uint16_t nat_gauge = kNoNatGauge;
     };
     [[nodiscard]] Decision choose_source(Packet& p, const Policy& policy, Draft& draft, unsigned attempt) noexcept;
     [[nodiscard]] Decision make(Packet& p, const Policy& policy, const Draft& draft, Now now) noexcept;

@@ -89,6 +89,7 @@ struct NatRule {
     std::uint32_t rule = 0;      ///< number in the whole policy
     std::uint64_t identity = 0;  ///< hash of the rule's content: the same rule in the next policy has the same one
     ExistingFlows existing = ExistingFlows::keep;
+    std::uint16_t gauge = kNoNatGauge;  ///< SNAT: of live mappings, kept over reloads; none left: not counted
     // SNAT (rules with `out`)
     SnatKind snat = SnatKind::none;
     // SNAT addresses, or DNAT targets
@@ -113,6 +114,7 @@ enum class TableFull : std::uint8_t { early_drop, refuse };  ///< profile linux,
 
 struct RuleCounter {
     Counter packets, bytes;
+    Counter exhausted;  ///< SNAT: packets for which no address and port was free
 };
 
 struct Policy {

@@ -99,3 +99,27 @@ TEST_CASE_METHOD(NatBox, "ping through masquerade") {
     CHECK(in.icmp_id == 77);
     CHECK(in.valid_checksums());
 }
+
+TEST_CASE_METHOD(NatBox, "live mappings are counted on their rule, also when a reload renumbers it") {
+    const std::string pool = "{out: wan, src: 192.168.1.0/24, snat: {to: 203.0.113.50, ports: 2000-2001}}";
+    configure(kAccept + "nat: [" + pool + "]\n");
+    const std::uint16_t gauge = policy().snat[0].gauge;
+    REQUIRE(gauge < kNatGauges);
+    const auto mappings = [&] { return sum([&](auto& c) -> auto& { return c.nat_mappings[gauge]; }); };
+    send("lan", udp(kClient, 5000, kServer, 53));
+    send("lan", udp(kClient, 5001, kServer, 53));
+    send("lan", udp(kClient, 5002, kServer, 53));  // no port left
+    CHECK(mappings() == 2);
+    CHECK(policy().counter(0, policy().snat[0].rule).exhausted.get() == 1);
+    send("wan", udp(kServer, 1, kBoxOutside, 9));  // a flow without source NAT
+    CHECK(mappings() == 2);
+
+    configure(kAccept + "nat: [{out: lan, src: 198.51.100.0/24, snat: masquerade}, " + pool + "]\n");
+    REQUIRE(policy().snat.size() == 2);
+    CHECK(policy().snat[1].gauge == gauge);
+    CHECK(policy().snat[0].gauge != gauge);
+    CHECK(mappings() == 2);
+    advance(31000);  // both die under a policy in which their rule has another number
+    CHECK(flows().empty());
+    CHECK(mappings() == 0);
+}

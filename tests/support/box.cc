@@ -201,7 +201,9 @@ void Box::configure(const std::string& yaml) {
         for (const auto& e : loaded.errors) all += to_string(e) + "\n";
         throw std::invalid_argument(all);
     }
-    auto compiled = compile_policy(*loaded.config, {options_.workers, options_.flows_per_worker, 1024}, ++generation_);
+    auto compiled = compile_policy(*loaded.config, {options_.workers, options_.flows_per_worker, 1024}, ++generation_,
+                                   {}, nat_gauges_);
+    nat_gauges_ = std::move(compiled.names.nat_gauges);
     policy_.publish(std::move(compiled.policy), grace_);
     if (lcores_.empty()) start();
 }

@@ -24,6 +24,7 @@
 #include <rte_ring.h>
 
 #include "control/ageing/ageing.hh"
+#include "control/compile/names.hh"
 #include "control/config/schema.hh"
 #include "dataplane/worker/lcore.hh"
 #include "dataplane/worker/worker.hh"
@@ -148,6 +149,7 @@ private:
     std::deque<Wire> wires_;
     std::map<std::uint32_t, std::uint32_t> hop_of_neighbour_;  // address raw → next hop id
     std::vector<Notice> logged_;
+    NatGauges nat_gauges_;
     std::uint32_t generation_ = 0;
     bool ageing_runs_ = true;
     Now now_{1000, 0};

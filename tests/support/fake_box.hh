@@ -111,9 +111,9 @@ inline metrics::Snapshot full_snapshot() {
     worker.flows_died = 4;
     worker.busy_cycles = 250;
     worker.idle_cycles = 750;
-    worker.lateness_events = 4;
-    worker.lateness_sum_ms = 40;
-    worker.lateness_max_ms = 25;
+    s.lateness_events = 4;
+    s.lateness_sum_ms = 40;
+    s.lateness_max_ms = 25;
     worker.drops[static_cast<std::size_t>(DropReason::ip_checksum)] = 2;
     worker.drops[static_cast<std::size_t>(DropReason::flow_table_full)] = 40;
     s.workers = {worker};
