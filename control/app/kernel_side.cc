@@ -51,6 +51,7 @@ KernelSide::KernelSide(boost::asio::io_context& io, Machine& machine, Engine& en
     twins_.resize(config.ports.size());
     for (std::size_t i = 0; i < config.ports.size(); ++i) {
         const auto port = static_cast<PortIndex>(i);
+        device_mtu_[port] = machine.table[port].mtu.load(std::memory_order_relaxed);
         if (!config.ports[i].is_vlan() && machine.ports.kernel_sees_frames(port)) {
             const std::string& interface = machine.ports.kernel_interface(port);
             if (interface.empty()) continue;
@@ -142,9 +143,30 @@ void KernelSide::on_link(const LinkInfo& link, bool gone) {
     if (guarded_.on_link(link, gone))
         if (const auto failure = guard_->set_interfaces(guarded_.names())) spdlog::error("{}", failure->text);
     // The kernel forgets a link's routes when it goes down.
-    const bool is_twin = std::any_of(twins_.begin(), twins_.end(),
-                                     [&](const auto& t) { return t != nullptr && t->ifindex() == link.ifindex; });
-    if (is_twin && !gone && link.up && link.carrier && resynced_) boost::asio::post(io_, [this] { set_routes(); });
+    const auto twin = std::find_if(twins_.begin(), twins_.end(),
+                                   [&](const auto& t) { return t != nullptr && t->ifindex() == link.ifindex; });
+    if (twin == twins_.end() || gone) return;
+    follow_twin(static_cast<PortIndex>(twin - twins_.begin()), link);
+    if (link.up && link.carrier && resynced_) boost::asio::post(io_, [this] { set_routes(); });
+}
+
+/// What an operator sets on the twin counts for the port, as far as the device allows.
+void KernelSide::follow_twin(PortIndex port, const LinkInfo& link) {
+    PortInfo& info = machine_.table[port];
+    const auto mtu = static_cast<std::uint16_t>(std::min<std::uint32_t>(link.mtu_bytes, device_mtu_[port]));
+    if (mtu != info.mtu.load(std::memory_order_relaxed)) {
+        info.mtu.store(mtu, std::memory_order_relaxed);
+        spdlog::info("port {} forwards with MTU {} now", config_.ports[port].name, mtu);
+    }
+    if (link.mtu_bytes > device_mtu_[port] && link.mtu_bytes != refused_mtu_[port])
+        spdlog::warn("twin {} has MTU {}, but the device of port {} takes {} at most (set the port's mtu and restart)",
+                     link.name, link.mtu_bytes, config_.ports[port].name, device_mtu_[port]);
+    refused_mtu_[port] = link.mtu_bytes;
+    if (link.mac != info.mac && link.mac != strange_mac_[port])
+        spdlog::warn(
+            "twin {} was given another MAC than its port's: frames to it are not received (set the port's mac)",
+            link.name);
+    strange_mac_[port] = link.mac;
 }
 
 IfIndex KernelSide::twin_of(std::string_view port_name) const {

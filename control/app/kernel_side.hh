@@ -7,6 +7,7 @@
 // are logged.
 #pragma once
 
+#include <array>
 #include <memory>
 #include <string_view>
 #include <vector>
@@ -53,6 +54,7 @@ private:
     [[nodiscard]] IfIndex twin_of(std::string_view port_name) const;
     void set_routes();
     void on_link(const LinkInfo& link, bool gone);
+    void follow_twin(PortIndex port, const LinkInfo& link);
 
     boost::asio::io_context& io_;
     Machine& machine_;
@@ -66,6 +68,9 @@ private:
     std::vector<std::unique_ptr<Twin>> twins_;  // by PortIndex; null: deleted behind our back
     std::vector<std::string> ingress_guards_;
     std::unique_ptr<Netlink> netlink_;
+    std::array<std::uint16_t, kMaxPorts + 1> device_mtu_{};   ///< as at the start: what the device can send
+    std::array<std::uint32_t, kMaxPorts + 1> refused_mtu_{};  ///< complained about already
+    std::array<MacAddress, kMaxPorts + 1> strange_mac_{};     ///< complained about already
     bool resynced_ = false;
     bool twin_complaint_ = false;  ///< said already that a twin cannot be made
 };

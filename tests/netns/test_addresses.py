@@ -1,4 +1,6 @@
 """Addresses set and removed with ip(8) on the twin, as administrators do."""
+import json
+
 from lab import config
 from lab.clients import ping
 from lab.machine import wait_until
@@ -42,3 +44,19 @@ def case_deleted_twin(lab):
 
 
 case_deleted_twin.boxes = ("sluice",)
+
+
+def case_mtu_of_the_twin(lab):
+    """the MTU that an administrator sets on a twin is the port's"""
+    twin = lab.box.twins["wan"]
+
+    def mtu():
+        ports = json.loads(lab.box.control("--json", "ports"))
+        ports = ports.get("ports", ports) if isinstance(ports, dict) else ports
+        return next(port["mtu"] for port in ports if port["name"] == "wan")
+
+    assert mtu() == 1500
+    lab.box_host.ip("link", "set", twin, "mtu", "1400")
+    wait_until("the port to follow", lambda: mtu() == 1400)
+    lab.box_host.ip("link", "set", twin, "mtu", "1500")
+    wait_until("the port to follow back", lambda: mtu() == 1500)
