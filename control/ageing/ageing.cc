@@ -6,7 +6,7 @@
 
 namespace sluice {
 
-Ageing::Ageing(std::vector<AgeingWorker> workers, TimeMs now_ms, Others others) : others_(std::move(others)) {
+Ageing::Ageing(const std::vector<AgeingWorker>& workers, TimeMs now_ms, Others others) : others_(std::move(others)) {
     for (const AgeingWorker& w : workers) {
         const std::uint32_t capacity = w.store->capacity();
         watches_.push_back(std::make_unique<Watch>(Watch{

@@ -53,7 +53,7 @@ public:
     using Others = std::function<void(unsigned, const Notice&)>;
 
     /// Throws std::bad_alloc. The stores and rings outlive it.
-    Ageing(std::vector<AgeingWorker> workers, TimeMs now_ms, Others others);
+    Ageing(const std::vector<AgeingWorker>& workers, TimeMs now_ms, Others others);
 
     /// Takes notices and turns the wheels, at most `budget` steps for each worker. True when more is due.
     bool poll(TimeMs now_ms, unsigned budget);

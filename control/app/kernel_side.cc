@@ -162,11 +162,11 @@ void KernelSide::follow_twin(PortIndex port, const LinkInfo& link) {
         spdlog::warn("twin {} has MTU {}, but the device of port {} takes {} at most (set the port's mtu and restart)",
                      link.name, link.mtu_bytes, config_.ports[port].name, device_mtu_[port]);
     refused_mtu_[port] = link.mtu_bytes;
-    if (link.mac != info.mac && link.mac != strange_mac_[port])
+    if (link.up && link.mac != info.mac && link.mac != strange_mac_[port])
         spdlog::warn(
             "twin {} was given another MAC than its port's: frames to it are not received (set the port's mac)",
             link.name);
-    strange_mac_[port] = link.mac;
+    if (link.up) strange_mac_[port] = link.mac;
 }
 
 IfIndex KernelSide::twin_of(std::string_view port_name) const {

@@ -53,10 +53,13 @@ def case_mtu_of_the_twin(lab):
     def mtu():
         ports = json.loads(lab.box.control("--json", "ports"))
         ports = ports.get("ports", ports) if isinstance(ports, dict) else ports
-        return next(port["mtu"] for port in ports if port["name"] == "wan")
+        return next(port["mtu_bytes"] for port in ports if port["name"] == "wan")
 
     assert mtu() == 1500
     lab.box_host.ip("link", "set", twin, "mtu", "1400")
     wait_until("the port to follow", lambda: mtu() == 1400)
     lab.box_host.ip("link", "set", twin, "mtu", "1500")
     wait_until("the port to follow back", lambda: mtu() == 1500)
+
+
+case_mtu_of_the_twin.boxes = ("sluice",)

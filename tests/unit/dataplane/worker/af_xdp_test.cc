@@ -10,6 +10,7 @@
 #include <net/if.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <thread>
@@ -179,16 +180,12 @@ TEST_CASE("an interface is taken over from a process that was killed, its progra
     }
     for (int i = 0; i < 5000 && !program_attached(); i += 50) std::this_thread::sleep_for(50ms);
     REQUIRE(program_attached());
-    // It dies while we are at it already: what it held becomes free in the kernel's own time.
-    std::thread killer([child] {
-        std::this_thread::sleep_for(300ms);
-        ::kill(child, SIGKILL);
-        ::waitpid(child, nullptr, 0);
-    });
+    // What it held becomes free in the kernel's own time: the program is still there when we begin.
+    ::kill(child, SIGKILL);
+    ::waitpid(child, nullptr, 0);
     {
         PortTable table;
         Ports ports(std::array{config()}, HomeMap(1), table, {64, 64});
-        killer.join();
         ports.start();
         exchange(pair, ports, table);
     }
@@ -204,6 +201,7 @@ TEST_CASE("holds a port until killed", "[.][hold]") {
 
 int main(int argc, char** argv) {
     const bool holds = argc > 1 && std::strcmp(argv[1], "[hold]") == 0;
+    if (holds) ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // never outlives a test that failed
     if (!holds && (::geteuid() != 0 || ::unshare(CLONE_NEWNET) != 0)) return 77;
     test::ensure_eal();
     return Catch::Session().run(argc, argv);
