@@ -5,32 +5,17 @@
 
 #include <catch2/catch.hpp>
 
-#include "tests/support/box.hh"
+#include "tests/support/two_ports.hh"
 
 using namespace sluice;
 using namespace sluice::test;
 
 namespace {
 
-constexpr Ip4 kClient = ip4(192, 168, 1, 10);
-constexpr Ip4 kClient2 = ip4(192, 168, 1, 11);
-constexpr Ip4 kServer = ip4(203, 0, 113, 10);
-constexpr Ip4 kBoxOutside = ip4(203, 0, 113, 1);
 constexpr Ip4 kPool = ip4(203, 0, 113, 50);
 
-const std::string kAccept = R"(
-filter:
-  input: {policy: accept, rules: []}
-  forward: {policy: accept, rules: []}
-  output: {policy: accept, rules: []}
-)";
-
-struct AddressBox : Box {
-    AddressBox() {
-        port("lan", PortRole::inside, "192.168.1.1/24");
-        port("wan", PortRole::outside, "203.0.113.1/24");
-        configure(kAccept + "nat: [{out: wan, src: 192.168.1.10/32, snat: masquerade}]\n");
-    }
+struct AddressBox : TwoPorts {
+    AddressBox() : TwoPorts({}, kAcceptAll + "nat: [{out: wan, src: 192.168.1.10/32, snat: masquerade}]\n") {}
     [[nodiscard]] std::uint64_t deaths(DeathCause cause) const {
         return sum([cause](const WorkerCounters& c) -> const Counter& {
             return c.flow_deaths[static_cast<std::size_t>(cause)];
@@ -111,7 +96,7 @@ TEST_CASE_METHOD(AddressBox, "several packets of the dying flow in one burst kil
 TEST_CASE_METHOD(AddressBox, "a flow with a new rule takes the place of the dying one within the burst") {
     send("lan", udp(kClient, 5000, kServer, 53));
     CHECK(one("wan").src == kBoxOutside);
-    configure(kAccept + "nat: [{out: wan, src: 192.168.1.0/24, snat: {to: 203.0.113.50}}]\n");
+    configure(kAcceptAll + "nat: [{out: wan, src: 192.168.1.0/24, snat: {to: 203.0.113.50}}]\n");
     send("lan", udp(kClient, 5000, kServer, 53));
     CHECK(one("wan").src == kBoxOutside);  // translation is decided once
     remove_address("wan");
@@ -142,7 +127,7 @@ TEST_CASE_METHOD(AddressBox, "flows that do not use the address stay") {
 }
 
 TEST_CASE_METHOD(AddressBox, "a pool's address need not be the box's") {
-    configure(kAccept + "nat: [{out: wan, src: 192.168.1.0/24, snat: {to: 203.0.113.50}}]\n");
+    configure(kAcceptAll + "nat: [{out: wan, src: 192.168.1.0/24, snat: {to: 203.0.113.50}}]\n");
     send("lan", udp(kClient, 5000, kServer, 53));
     CHECK(one("wan").src == kPool);
     remove_address("wan");

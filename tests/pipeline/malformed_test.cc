@@ -9,32 +9,17 @@
 
 #include <catch2/catch.hpp>
 
-#include "tests/support/box.hh"
+#include "tests/support/two_ports.hh"
 
 using namespace sluice;
 using namespace sluice::test;
 
 namespace {
 
-constexpr Ip4 kClient = ip4(192, 168, 1, 10);
-constexpr Ip4 kServer = ip4(203, 0, 113, 10);
-constexpr Ip4 kBoxInside = ip4(192, 168, 1, 1);
-constexpr Ip4 kBoxOutside = ip4(203, 0, 113, 1);
 constexpr Ip4 kUnspecified{};
 
-const std::string kAccept = R"(
-filter:
-  input: {policy: accept, rules: []}
-  forward: {policy: accept, rules: []}
-  output: {policy: accept, rules: []}
-)";
-
-struct MalformedBox : Box {
-    MalformedBox() {
-        port("lan", PortRole::inside, "192.168.1.1/24");
-        port("wan", PortRole::outside, "203.0.113.1/24");
-        configure(kAccept + "nat: [{out: wan, src: 192.168.1.0/24, snat: masquerade}]\n");
-    }
+struct MalformedBox : TwoPorts {
+    MalformedBox() : TwoPorts({}, kMasquerade) {}
 };
 
 struct Refused {

@@ -1,36 +1,13 @@
 // Source and destination NAT, packet by packet.
 #include <catch2/catch.hpp>
 
-#include "tests/support/box.hh"
+#include "tests/support/two_ports.hh"
 
 using namespace sluice;
 using namespace sluice::test;
 
-namespace {
-
-constexpr Ip4 kClient = ip4(192, 168, 1, 10);
-constexpr Ip4 kClient2 = ip4(192, 168, 1, 11);
-constexpr Ip4 kServer = ip4(203, 0, 113, 10);
-constexpr Ip4 kBoxOutside = ip4(203, 0, 113, 1);
-
-const std::string kAccept = R"(
-filter:
-  input: {policy: accept, rules: []}
-  forward: {policy: accept, rules: []}
-  output: {policy: accept, rules: []}
-)";
-
-struct NatBox : Box {
-    explicit NatBox(BoxOptions options = {}) : Box(options) {
-        port("lan", PortRole::inside, "192.168.1.1/24");
-        port("wan", PortRole::outside, "203.0.113.1/24");
-    }
-};
-
-}  // namespace
-
-TEST_CASE_METHOD(NatBox, "masquerade translates to the exit port's address, and replies back") {
-    configure(kAccept + "nat: [{out: wan, src: 192.168.1.0/24, snat: masquerade}]\n");
+TEST_CASE_METHOD(TwoPorts, "masquerade translates to the exit port's address, and replies back") {
+    configure(kMasquerade);
     send("lan", tcp(kClient, 40000, kServer, 80).flags(kSyn));
     Decoded out = one("wan");
     CHECK(out.text() == "203.0.113.1:40000 > 203.0.113.10:80 tcp S seq 1000 ttl 63");
@@ -43,8 +20,8 @@ TEST_CASE_METHOD(NatBox, "masquerade translates to the exit port's address, and 
     CHECK(in.valid_checksums());
 }
 
-TEST_CASE_METHOD(NatBox, "two clients with one source port towards one server get different outside ports") {
-    configure(kAccept + "nat: [{out: wan, src: 192.168.1.0/24, snat: masquerade}]\n");
+TEST_CASE_METHOD(TwoPorts, "two clients with one source port towards one server get different outside ports") {
+    configure(kMasquerade);
     send("lan", udp(kClient, 5000, kServer, 53));
     send("lan", udp(kClient2, 5000, kServer, 53));
     const auto frames = sent("wan");
@@ -57,8 +34,8 @@ TEST_CASE_METHOD(NatBox, "two clients with one source port towards one server ge
     CHECK(one("lan").dst == kClient2);
 }
 
-TEST_CASE_METHOD(NatBox, "a pool that is used up drops with its own reason") {
-    configure(kAccept + "nat: [{out: wan, src: 192.168.1.0/24, snat: {to: 203.0.113.50, ports: 2000-2004}}]\n");
+TEST_CASE_METHOD(TwoPorts, "a pool that is used up drops with its own reason") {
+    configure(kAcceptAll + "nat: [{out: wan, src: 192.168.1.0/24, snat: {to: 203.0.113.50, ports: 2000-2004}}]\n");
     for (unsigned i = 0; i < 5; ++i) send("lan", udp(kClient, 5000 + i, kServer, 53));
     CHECK(sent("wan").size() == 5);
     send("lan", udp(kClient, 6000, kServer, 53));
@@ -73,8 +50,8 @@ TEST_CASE_METHOD(NatBox, "a pool that is used up drops with its own reason") {
     CHECK(sent("wan").size() == 1);
 }
 
-TEST_CASE_METHOD(NatBox, "destination NAT forwards a port to an inside server") {
-    configure(kAccept +
+TEST_CASE_METHOD(TwoPorts, "destination NAT forwards a port to an inside server") {
+    configure(kAcceptAll +
               "nat: [{in: wan, dst: 203.0.113.1, proto: tcp, dport: 8080, dnat: {to: 192.168.1.10, port: 80}}]\n");
     send("wan", tcp(kServer, 50000, kBoxOutside, 8080).flags(kSyn));
     Decoded in = one("lan");
@@ -87,8 +64,8 @@ TEST_CASE_METHOD(NatBox, "destination NAT forwards a port to an inside server") 
     CHECK(out.valid_checksums());
 }
 
-TEST_CASE_METHOD(NatBox, "ping through masquerade") {
-    configure(kAccept + "nat: [{out: wan, src: 192.168.1.0/24, snat: masquerade}]\n");
+TEST_CASE_METHOD(TwoPorts, "ping through masquerade") {
+    configure(kMasquerade);
     send("lan", echo_request(kClient, kServer, 77));
     Decoded out = one("wan");
     CHECK(out.src == kBoxOutside);
@@ -100,9 +77,9 @@ TEST_CASE_METHOD(NatBox, "ping through masquerade") {
     CHECK(in.valid_checksums());
 }
 
-TEST_CASE_METHOD(NatBox, "live mappings are counted on their rule, also when a reload renumbers it") {
+TEST_CASE_METHOD(TwoPorts, "live mappings are counted on their rule, also when a reload renumbers it") {
     const std::string pool = "{out: wan, src: 192.168.1.0/24, snat: {to: 203.0.113.50, ports: 2000-2001}}";
-    configure(kAccept + "nat: [" + pool + "]\n");
+    configure(kAcceptAll + "nat: [" + pool + "]\n");
     const std::uint16_t gauge = policy().snat[0].gauge;
     REQUIRE(gauge < kNatGauges);
     const auto mappings = [&] { return sum([&](auto& c) -> auto& { return c.nat_mappings[gauge]; }); };
@@ -114,7 +91,7 @@ TEST_CASE_METHOD(NatBox, "live mappings are counted on their rule, also when a r
     send("wan", udp(kServer, 1, kBoxOutside, 9));  // a flow without source NAT
     CHECK(mappings() == 2);
 
-    configure(kAccept + "nat: [{out: lan, src: 198.51.100.0/24, snat: masquerade}, " + pool + "]\n");
+    configure(kAcceptAll + "nat: [{out: lan, src: 198.51.100.0/24, snat: masquerade}, " + pool + "]\n");
     REQUIRE(policy().snat.size() == 2);
     CHECK(policy().snat[1].gauge == gauge);
     CHECK(policy().snat[0].gauge != gauge);

@@ -4,31 +4,19 @@
 
 #include <catch2/catch.hpp>
 
-#include "tests/support/box.hh"
+#include "tests/support/two_ports.hh"
 
 using namespace sluice;
 using namespace sluice::test;
 
 namespace {
 
-constexpr Ip4 kClient = ip4(192, 168, 1, 10);
-constexpr Ip4 kClient2 = ip4(192, 168, 1, 11);
-constexpr Ip4 kServer = ip4(203, 0, 113, 10);
 constexpr Ip4 kServer2 = ip4(203, 0, 113, 20);
 constexpr Ip4 kGateway = ip4(203, 0, 113, 254);
 constexpr Ip4 kFar = ip4(198, 51, 100, 9);
-constexpr Ip4 kBoxInside = ip4(192, 168, 1, 1);
-constexpr Ip4 kBoxOutside = ip4(203, 0, 113, 1);
 constexpr MacAddress kServerMac = mac(0x51);
 constexpr unsigned kPerNeighbour = 64;
 constexpr unsigned kTimeoutMs = 3000;
-
-const std::string kAccept = R"(
-filter:
-  input: {policy: accept, rules: []}
-  forward: {policy: accept, rules: []}
-  output: {policy: accept, rules: []}
-)";
 
 /// The side whose neighbours answer only when the test says so.
 struct SilentBox : Box {
@@ -46,8 +34,6 @@ struct SilentBox : Box {
 struct SilentInside : SilentBox {
     SilentInside() : SilentBox(true) {}
 };
-
-const std::string kMasquerade = kAccept + "nat: [{out: wan, src: 192.168.1.0/24, snat: masquerade}]\n";
 
 /// `error` is host unreachable to `to`, and quotes a packet as `to` sent it.
 Decoded quoted_in(const Decoded& error, Ip4 to) {
@@ -136,7 +122,7 @@ TEST_CASE_METHOD(SilentBox, "an answer for one neighbour does not move what wait
 }
 
 TEST_CASE_METHOD(SilentBox, "a neighbour that fails is host unreachable to the sender") {
-    configure(kAccept);
+    configure(kAcceptAll);
     send("lan", tcp(kClient, 40000, kServer, 80).flags(kSyn).seq(77));
     neighbour("wan", kServer, std::nullopt);
     CHECK(quiet("wan"));
@@ -192,7 +178,7 @@ TEST_CASE_METHOD(SilentBox, "behind SNAT the sender's own packet is quoted, not 
 }
 
 TEST_CASE_METHOD(SilentInside, "behind DNAT the error names the address that the sender spoke to") {
-    configure(kAccept +
+    configure(kAcceptAll +
               "nat: [{in: wan, dst: 203.0.113.1, proto: tcp, dport: 8080, dnat: {to: 192.168.1.10, port: 80}}]\n");
     send("wan", tcp(kServer, 50000, kBoxOutside, 8080).flags(kSyn));
     CHECK(held() == 1);
@@ -207,7 +193,7 @@ TEST_CASE_METHOD(SilentInside, "behind DNAT the error names the address that the
 }
 
 TEST_CASE_METHOD(SilentBox, "ICMP errors that cannot be delivered are not answered") {
-    configure(kAccept);
+    configure(kAcceptAll);
     // The error needs a flow that it speaks of; what it speaks of came from outside.
     neighbour("wan", kServer, kServerMac);
     send("wan", udp(kServer, 5000, kClient, 53));
@@ -222,7 +208,7 @@ TEST_CASE_METHOD(SilentBox, "ICMP errors that cannot be delivered are not answer
 }
 
 TEST_CASE_METHOD(SilentBox, "one neighbour holds a bounded number, and others are not its victims") {
-    configure(kAccept);
+    configure(kAcceptAll);
     for (unsigned i = 0; i < kPerNeighbour + 6; ++i) send("lan", udp(kClient, 5000, kServer, 53).ip_id(i));
     CHECK(held() == kPerNeighbour);
     CHECK(drops(DropReason::neighbour_queue_full) == 6);

@@ -1,29 +1,15 @@
 // Flows without translation: the way of a packet from port to port, and what the box says when it does not go on.
 #include <catch2/catch.hpp>
 
-#include "tests/support/box.hh"
+#include "tests/support/two_ports.hh"
 
 using namespace sluice;
 using namespace sluice::test;
 
 namespace {
 
-constexpr Ip4 kClient = ip4(192, 168, 1, 10);
-constexpr Ip4 kServer = ip4(203, 0, 113, 10);
-
-const char* const kAcceptAll = R"(
-filter:
-  input: {policy: accept, rules: []}
-  forward: {policy: accept, rules: []}
-  output: {policy: accept, rules: []}
-)";
-
-struct RoutedBox : Box {
-    RoutedBox() {
-        port("lan", PortRole::inside, "192.168.1.1/24");
-        port("wan", PortRole::outside, "203.0.113.1/24");
-        configure(kAcceptAll);
-    }
+struct RoutedBox : TwoPorts {
+    RoutedBox() : TwoPorts({}, kAcceptAll) {}
 };
 
 }  // namespace

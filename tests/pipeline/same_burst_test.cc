@@ -4,34 +4,25 @@
 
 #include <catch2/catch.hpp>
 
-#include "tests/support/box.hh"
+#include "tests/support/two_ports.hh"
 
 using namespace sluice;
 using namespace sluice::test;
 
 namespace {
 
-constexpr Ip4 kClient = ip4(192, 168, 1, 10);
-constexpr Ip4 kServer = ip4(192, 168, 1, 20);  // behind the same port: both directions travel in one burst
-constexpr Ip4 kBox = ip4(192, 168, 1, 1);
+constexpr Ip4 kPeer = ip4(192, 168, 1, 20);  // behind the same port: both directions travel in one burst
 constexpr Ip4 kService = ip4(198, 51, 100, 5);
-
-const std::string kAccept = R"(
-filter:
-  input: {policy: accept, rules: []}
-  forward: {policy: accept, rules: []}
-  output: {policy: accept, rules: []}
-)";
 
 struct OneArm : Box {
     explicit OneArm(BoxOptions options = {}) : Box(options) { port("lan", PortRole::inside, "192.168.1.1/24"); }
 
     PacketBuilder client(unsigned flags) { return tcp(kClient, 40000, kService, 8080).flags(flags); }
-    PacketBuilder server(unsigned flags) { return tcp(kServer, 80, kBox, 40000).flags(flags); }
+    PacketBuilder server(unsigned flags) { return tcp(kPeer, 80, kBoxInside, 40000).flags(flags); }
 
-    /// A connection by hairpin: kClient speaks to kService, which is kServer, which sees the box.
+    /// A connection by hairpin: kClient speaks to kService, which is kPeer, which sees the box.
     void to_time_wait() {
-        configure(kAccept +
+        configure(kAcceptAll +
                   "nat: [{in: lan, dst: 198.51.100.5, proto: tcp, dport: 8080, dnat: {to: 192.168.1.20, port: 80}},\n"
                   "      {out: lan, src: 192.168.1.0/24, snat: masquerade}]\n");
         send("lan", client(kSyn));
@@ -59,8 +50,8 @@ TEST_CASE_METHOD(OneArm, "a SYN that reopens a connection amid late packets of t
     REQUIRE(frames.size() == 3);
     for (const Frame& f : frames) {
         const Decoded d = decode(f);
-        CHECK(d.src == kBox);
-        CHECK(d.dst == kServer);
+        CHECK(d.src == kBoxInside);
+        CHECK(d.dst == kPeer);
         CHECK(d.dport == 80);
         CHECK(d.valid_checksums());
     }
@@ -81,18 +72,18 @@ TEST_CASE_METHOD(OneArm, "a SYN of the other side reopens it, and packets of the
     const auto kernel = punted("lan");
     REQUIRE(kernel.size() == 1);
     CHECK(decode(kernel[0]).ip_id == 2);
-    CHECK(decode(kernel[0]).dst == kBox);
+    CHECK(decode(kernel[0]).dst == kBoxInside);
     for (const Frame& f : sent("lan")) {
         const Decoded d = decode(f);
-        CHECK(d.src == kBox);
-        CHECK(d.dst == kServer);
+        CHECK(d.src == kBoxInside);
+        CHECK(d.dst == kPeer);
         CHECK(d.valid_checksums());
     }
 }
 
 TEST_CASE("new flows that evict each other within a burst leave with their own translation") {
     OneArm box({.flows_per_worker = 64});
-    box.configure(kAccept +
+    box.configure(kAcceptAll +
                   "conntrack: {max: 64}\n"
                   "nat: [{in: lan, dst: 198.51.100.5, proto: udp, dnat: {to: 192.168.1.20}},\n"
                   "      {in: lan, dst: 198.51.100.6, proto: udp, dnat: {to: 192.168.1.30}}]\n");
@@ -102,9 +93,9 @@ TEST_CASE("new flows that evict each other within a burst leave with their own t
             box.send("lan", udp(kClient, 1000 + i, ip4(198, 51, 100, 5 + i / 16 % 2), 53));
             continue;
         }
-        box.send("lan", tcp(kClient, 1000 + i, kServer, 80).flags(kSyn));
-        box.send("lan", tcp(kServer, 80, kClient, 1000 + i).flags(kSyn | kAck));
-        box.send("lan", tcp(kClient, 1000 + i, kServer, 80).flags(kAck));
+        box.send("lan", tcp(kClient, 1000 + i, kPeer, 80).flags(kSyn));
+        box.send("lan", tcp(kPeer, 80, kClient, 1000 + i).flags(kSyn | kAck));
+        box.send("lan", tcp(kClient, 1000 + i, kPeer, 80).flags(kAck));
     }
     CHECK(box.flows().size() == 64);
     (void)box.sent("lan");
@@ -120,7 +111,7 @@ TEST_CASE("new flows that evict each other within a burst leave with their own t
             const Decoded d = decode(f);
             const bool odd = (d.ip_id - 2000 - round * 100) % 2 != 0;
             CHECK(d.sport == d.ip_id);
-            CHECK(d.dst == (odd ? ip4(192, 168, 1, 30) : kServer));
+            CHECK(d.dst == (odd ? ip4(192, 168, 1, 30) : kPeer));
             CHECK(d.valid_checksums());
         }
         CHECK(box.flows().size() == 64);

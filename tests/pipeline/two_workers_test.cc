@@ -1,71 +1,18 @@
 // Two workers: every tuple has a home, and a flow whose two ends have different homes keeps a stub where its replies
 // arrive. Who owns what follows from addresses alone, so the tests pick addresses by their home.
+#include "tests/support/two_workers.hh"
+
 #include <set>
-#include <stdexcept>
 #include <string>
 
 #include <catch2/catch.hpp>
-
-#include "tests/support/box.hh"
 
 using namespace sluice;
 using namespace sluice::test;
 
 namespace {
 
-constexpr Ip4 kBoxOutside = ip4(203, 0, 113, 1);
-constexpr Ip4 kBoxInside = ip4(192, 168, 1, 1);
 constexpr Ip4 kPool = ip4(203, 0, 113, 50);
-
-const std::string kAccept = R"(
-filter:
-  input: {policy: accept, rules: []}
-  forward: {policy: accept, rules: []}
-  output: {policy: accept, rules: []}
-)";
-const std::string kMasquerade = kAccept + "nat: [{out: wan, src: 192.168.1.0/24, snat: masquerade}]\n";
-
-struct TwoWorkers : Box {
-    TwoWorkers() : Box({.workers = 2}) {
-        port("lan", PortRole::inside, "192.168.1.1/24");
-        port("dmz", PortRole::inside, "192.168.2.1/24");
-        port("wan", PortRole::outside, "203.0.113.1/24");
-    }
-
-    /// The `nth` host of a /24 whose home is worker `home`.
-    [[nodiscard]] Ip4 host(Ip4 net, unsigned home, unsigned nth = 0) const {
-        for (unsigned last = 100; last < 250; ++last) {
-            const Ip4 a = Ip4::from_host((net.host() & ~0xffU) | last);
-            if (home_of(a) == home && nth-- == 0) return a;
-        }
-        throw std::logic_error("no such host");
-    }
-    [[nodiscard]] Ip4 lan(unsigned home, unsigned nth = 0) const { return host(ip4(192, 168, 1, 0), home, nth); }
-    [[nodiscard]] Ip4 dmz(unsigned home, unsigned nth = 0) const { return host(ip4(192, 168, 2, 0), home, nth); }
-    [[nodiscard]] Ip4 wan(unsigned home, unsigned nth = 0) const { return host(ip4(203, 0, 113, 0), home, nth); }
-
-    [[nodiscard]] std::uint64_t stubs() const {
-        return sum([](const WorkerCounters& c) -> const Counter& { return c.stubs; });
-    }
-    [[nodiscard]] std::uint64_t stubs_at(unsigned worker) { return lcore(worker).counters.stubs.get(); }
-    [[nodiscard]] std::uint64_t stub_requests() const {
-        return sum([](const WorkerCounters& c) -> const Counter& { return c.stub_requests; });
-    }
-    [[nodiscard]] std::uint64_t stub_hits() const {
-        return sum([](const WorkerCounters& c) -> const Counter& { return c.stub_hits; });
-    }
-    [[nodiscard]] std::uint64_t handed_over() const {
-        return sum([](const WorkerCounters& c) -> const Counter& { return c.balance.handed_out; });
-    }
-    [[nodiscard]] std::uint64_t births(unsigned worker) { return lcore(worker).counters.flow_births.get(); }
-
-    /// Frames that left by `name` carry IP ids 0, 1, 2, …
-    void check_order(const std::string& name, unsigned count) {
-        const auto frames = sent(name);
-        REQUIRE(frames.size() == count);
-        for (unsigned i = 0; i < count; ++i) CHECK(decode(frames[i]).ip_id == i);
-    }
-};
 
 }  // namespace
 
@@ -110,7 +57,7 @@ TEST_CASE_METHOD(TwoWorkers, "a first packet at the other queue makes its flow a
 TEST_CASE_METHOD(TwoWorkers, "destination NAT from outside needs no stub either") {
     const unsigned home = GENERATE(0U, 1U);
     const Ip4 server = dmz(GENERATE(0U, 1U)), client = wan(home);
-    configure(kAccept + "nat: [{in: wan, dst: 203.0.113.1, proto: tcp, dport: 8080, dnat: {to: " + to_text(server) +
+    configure(kAcceptAll + "nat: [{in: wan, dst: 203.0.113.1, proto: tcp, dport: 8080, dnat: {to: " + to_text(server) +
               ", port: 80}}]\n");
     send("wan", tcp(client, 50000, kBoxOutside, 8080).flags(kSyn), home);
     const Decoded in = one("dmz");
@@ -130,7 +77,7 @@ TEST_CASE_METHOD(TwoWorkers, "destination NAT from outside needs no stub either"
 }
 
 TEST_CASE_METHOD(TwoWorkers, "between two inside networks the reply's home keeps a stub") {
-    configure(kAccept);
+    configure(kAcceptAll);
     const unsigned home = GENERATE(0U, 1U);
     const Ip4 client = lan(1 - home), server = dmz(home);
     send("lan", tcp(client, 40000, server, 80).flags(kSyn), GENERATE(0U, 1U));
@@ -155,7 +102,7 @@ TEST_CASE_METHOD(TwoWorkers, "between two inside networks the reply's home keeps
 }
 
 TEST_CASE_METHOD(TwoWorkers, "between two inside hosts of one home there is no stub") {
-    configure(kAccept);
+    configure(kAcceptAll);
     const unsigned home = GENERATE(0U, 1U);
     send("lan", udp(lan(home), 5000, dmz(home), 53), home);
     CHECK(one("dmz").sport == 5000);
@@ -167,7 +114,7 @@ TEST_CASE_METHOD(TwoWorkers, "between two inside hosts of one home there is no s
 }
 
 TEST_CASE_METHOD(TwoWorkers, "a flow's end takes its stub with it") {
-    configure(kAccept);
+    configure(kAcceptAll);
     const Ip4 client = lan(1), server = dmz(0);
     SECTION("by its timeout") {
         send("lan", udp(client, 5000, server, 53));
@@ -189,7 +136,7 @@ TEST_CASE_METHOD(TwoWorkers, "a flow's end takes its stub with it") {
 }
 
 TEST_CASE_METHOD(TwoWorkers, "connections to the box itself, and from it, meet their replies") {
-    configure(kAccept);
+    configure(kAcceptAll);
     const unsigned far = 1 - home_of(kBoxInside);
     const Ip4 client = lan(far);
     SECTION("to the box") {
@@ -223,7 +170,8 @@ TEST_CASE_METHOD(TwoWorkers, "outbound traffic whose destination is translated t
     const std::string dnat = "{in: lan, dst: " + to_text(asked) +
                              ", proto: udp, dport: 53, dnat: {to: " + to_text(answers) + ", port: 5353}}";
     const bool twice = GENERATE(false, true);
-    configure(kAccept + "nat: [" + dnat + (twice ? ", {out: wan, src: 192.168.1.0/24, snat: masquerade}" : "") + "]\n");
+    configure(kAcceptAll + "nat: [" + dnat + (twice ? ", {out: wan, src: 192.168.1.0/24, snat: masquerade}" : "") +
+              "]\n");
     const Ip4 seen_as = twice ? kBoxOutside : client;
 
     send("lan", udp(client, 5000, asked, 53).payload("q"));
@@ -257,7 +205,7 @@ TEST_CASE_METHOD(TwoWorkers, "outbound traffic whose destination is translated t
 
 TEST_CASE_METHOD(TwoWorkers, "one source port that two flows want is given once, across workers too") {
     const Ip4 asked = wan(0), answers = wan(1);
-    configure(kAccept + "nat: [{in: lan, dst: " + to_text(asked) + ", proto: udp, dport: 53, dnat: {to: " +
+    configure(kAcceptAll + "nat: [{in: lan, dst: " + to_text(asked) + ", proto: udp, dport: 53, dnat: {to: " +
               to_text(answers) + "}}, {out: wan, src: 192.168.1.0/24, snat: masquerade}]\n");
     send("lan", udp(lan(0), 5000, answers, 53));  // owned by the home of `answers`
     CHECK(one("wan").sport == 5000);
@@ -273,7 +221,7 @@ TEST_CASE_METHOD(TwoWorkers, "one source port that two flows want is given once,
 
 TEST_CASE_METHOD(TwoWorkers, "a pool that is used up at the peer is said to be so") {
     const Ip4 asked = wan(0), answers = wan(1);
-    configure(kAccept + "nat: [{in: lan, dst: " + to_text(asked) + ", proto: udp, dport: 53, dnat: {to: " +
+    configure(kAcceptAll + "nat: [{in: lan, dst: " + to_text(asked) + ", proto: udp, dport: 53, dnat: {to: " +
               to_text(answers) + "}}, {out: wan, src: 192.168.1.0/24, snat: {to: 203.0.113.50, ports: 2000-2004}}]\n");
     for (unsigned i = 0; i < 5; ++i) send("lan", udp(lan(0), 5000 + i, asked, 53));
     CHECK(sent("wan").size() == 5);
@@ -294,7 +242,7 @@ TEST_CASE_METHOD(TwoWorkers, "a pool that is used up at the peer is said to be s
 }
 
 TEST_CASE_METHOD(TwoWorkers, "first packets in flight at once make one flow and keep their order") {
-    configure(kAccept);
+    configure(kAcceptAll);
     const Ip4 client = lan(1), server = dmz(0);
     const unsigned count = GENERATE(5U, 32U);  // as many as travel together
     SECTION("UDP") {
@@ -315,7 +263,7 @@ TEST_CASE_METHOD(TwoWorkers, "first packets in flight at once make one flow and 
 
 TEST_CASE_METHOD(TwoWorkers, "first packets in flight at once share the one port that the pool has left") {
     const Ip4 asked = wan(0), answers = wan(1);
-    configure(kAccept + "nat: [{in: lan, dst: " + to_text(asked) + ", proto: udp, dport: 53, dnat: {to: " +
+    configure(kAcceptAll + "nat: [{in: lan, dst: " + to_text(asked) + ", proto: udp, dport: 53, dnat: {to: " +
               to_text(answers) + "}}, {out: wan, src: 192.168.1.0/24, snat: {to: 203.0.113.50, ports: 2000-2000}}]\n");
     for (unsigned i = 0; i < 5; ++i) queue("lan", udp(lan(0), 5000, asked, 53).ip_id(i));
     settle();
@@ -326,7 +274,7 @@ TEST_CASE_METHOD(TwoWorkers, "first packets in flight at once share the one port
 
 TEST_CASE_METHOD(TwoWorkers, "first packets of several bursts make one flow, and each arrives once") {
     // A packet that finds the flow made does not wait for those that are still on their way back.
-    configure(kAccept);
+    configure(kAcceptAll);
     for (unsigned i = 0; i < 100; ++i) queue("lan", udp(lan(1), 5000, dmz(0), 53).ip_id(i));
     settle();
     std::set<unsigned> arrived;
@@ -343,7 +291,7 @@ TEST_CASE_METHOD(TwoWorkers, "first packets of several bursts make one flow, and
 }
 
 TEST_CASE_METHOD(TwoWorkers, "order is kept over hand-offs in both directions") {
-    configure(kAccept);
+    configure(kAcceptAll);
     const Ip4 client = lan(1), server = dmz(0);
     send("lan", udp(client, 5000, server, 53));
     CHECK(one("dmz").sport == 5000);
@@ -359,7 +307,7 @@ TEST_CASE_METHOD(TwoWorkers, "order is kept over hand-offs in both directions") 
 }
 
 TEST_CASE_METHOD(TwoWorkers, "two ends that speak first in the same instant leave one flow") {
-    configure(kAccept);
+    configure(kAcceptAll);
     const Ip4 a = lan(1), b = dmz(0);
     queue("lan", udp(a, 5000, b, 5000));
     queue("dmz", udp(b, 5000, a, 5000), 1);
@@ -377,7 +325,7 @@ TEST_CASE_METHOD(TwoWorkers, "two ends that speak first in the same instant leav
 }
 
 TEST_CASE_METHOD(TwoWorkers, "a connection that is opened again keeps its port while its old stub goes") {
-    configure(kAccept);
+    configure(kAcceptAll);
     const Ip4 client = lan(1), server = dmz(0);
     const auto from_client = [&](unsigned flags) { send("lan", tcp(client, 40000, server, 80).flags(flags)); };
     const auto from_server = [&](unsigned flags) { send("dmz", tcp(server, 80, client, 40000).flags(flags)); };
@@ -402,7 +350,7 @@ TEST_CASE_METHOD(TwoWorkers, "a connection that is opened again keeps its port w
 }
 
 TEST_CASE_METHOD(TwoWorkers, "a reply to a flow past its deadline opens one at its own home") {
-    configure(kAccept);
+    configure(kAcceptAll);
     const Ip4 client = lan(1), server = dmz(0);
     send("lan", udp(client, 5000, server, 53));
     CHECK(one("dmz").sport == 5000);

@@ -1,0 +1,34 @@
+// The box of most pipeline tests: clients at "lan", servers at "wan", a filter that accepts everything, and the
+// configurations that go with it.
+#pragma once
+
+#include <string>
+
+#include "tests/support/box.hh"
+
+namespace sluice::test {
+
+inline constexpr Ip4 kClient = ip4(192, 168, 1, 10);
+inline constexpr Ip4 kClient2 = ip4(192, 168, 1, 11);
+inline constexpr Ip4 kServer = ip4(203, 0, 113, 10);
+inline constexpr Ip4 kBoxInside = ip4(192, 168, 1, 1);
+inline constexpr Ip4 kBoxOutside = ip4(203, 0, 113, 1);
+
+inline const std::string kAcceptAll = R"(
+filter:
+  input: {policy: accept, rules: []}
+  forward: {policy: accept, rules: []}
+  output: {policy: accept, rules: []}
+)";
+inline const std::string kMasquerade = kAcceptAll + "nat: [{out: wan, src: 192.168.1.0/24, snat: masquerade}]\n";
+
+struct TwoPorts : Box {
+    /// Without `yaml` the test configures the box itself.
+    explicit TwoPorts(BoxOptions options = {}, const std::string& yaml = {}) : Box(options) {
+        port("lan", PortRole::inside, "192.168.1.1/24");
+        port("wan", PortRole::outside, "203.0.113.1/24");
+        if (!yaml.empty()) configure(yaml);
+    }
+};
+
+}  // namespace sluice::test
