@@ -1,24 +1,20 @@
 #include "dataplane/pipeline.hh"
 
-#include <bit>
-
 #include "dataplane/ingress/parse.hh"
 #include "dataplane/policy/verdict.hh"
-#include "dataplane/track/track.hh"
 #include "dataplane/translate/rewrite.hh"
 #include "dataplane/transmit/limits.hh"
 
 namespace sluice {
 
-namespace {
-
-constexpr bool knows_its_tuple(const Packet& p) noexcept {
-    return p.trackable && !p.icmp_error;
-}
-
-}  // namespace
-
-Pipeline::Pipeline(PipelineParts parts) noexcept : p_(std::move(parts)) {
+Pipeline::Pipeline(PipelineParts parts) noexcept
+    : p_(std::move(parts)),
+      steering_(p_.worker, p_.homes, p_.ports, p_.handoff),
+      newcomers_({p_.store, p_.creator, steering_, p_.counters}),
+      conntrack_(p_.store, p_.creator, newcomers_),
+      exits_(p_.routes, p_.store, newcomers_),
+      enforcer_({p_.ports, p_.handoff, p_.egress, p_.disposal, p_.to_control}),
+      control_traffic_({p_.worker, enforcer_, p_.punts, p_.tx, p_.disposal, p_.counters}) {
     p_.store.on_helper_death([](void* alg, SlotIndex slot) noexcept { static_cast<Alg*>(alg)->release(slot); },
                              &p_.alg);
 }
@@ -26,7 +22,6 @@ Pipeline::Pipeline(PipelineParts parts) noexcept : p_(std::move(parts)) {
 // --- where packets come from
 
 void Pipeline::receive(Now now, std::uint16_t device, rte_mbuf** mbufs, unsigned n) noexcept {
-    stages_.start();
     const Policy& policy = begin();
     p_.counters.balance.received.add(n);
     for (unsigned i = 0; i < n; ++i) {
@@ -38,7 +33,6 @@ void Pipeline::receive(Now now, std::uint16_t device, rte_mbuf** mbufs, unsigned
 }
 
 void Pipeline::receive_from_kernel(Now now, rte_mbuf** mbufs, unsigned n) noexcept {
-    stages_.start();
     const Policy& policy = begin();
     p_.counters.balance.from_twins.add(n);
     for (unsigned i = 0; i < n; ++i) arrive(mbufs[i], policy, note_of(mbufs[i]).out_port, now);
@@ -48,50 +42,12 @@ void Pipeline::receive_from_kernel(Now now, rte_mbuf** mbufs, unsigned n) noexce
 void Pipeline::receive_handoff(Now now, rte_mbuf** mbufs, unsigned n) noexcept {
     // Stubs and expectations that the sender took back or announced before it let go of these packets.
     (void)orders(now);
-    stages_.start();
     const Policy& policy = begin();
     for (unsigned i = 0; i < n; ++i) {
-        const HandoffNote note = note_of(mbufs[i]);
-        if (note.kind == HandoffKind::transmit) {
-            p_.tx.send_complete(note.out_port, mbufs[i]);
-            continue;
-        }
-        Packet& p = burst_.push();
-        p.mbuf = mbufs[i];
-        p.in_port = note.in_port;
-        p.out_port = note.out_port;
-        p.local_out = note.local_out;
-        // Parsed and found sound by the sender; here again only to set up `p`.
-        if (parse(p, p_.ports, p_.disposal) != Arrival::forward) {
-            --burst_.count;
-            continue;
-        }
-        p.hash = p_.store.table().hash(p.key);
-        switch (note.kind) {
-            case HandoffKind::stub_request:
-                p_.creator.answer_stub_request(note_of(p.mbuf), p.key);
-                p_.handoff.send(note.from_worker, p.mbuf);
-                --burst_.count;
-                break;
-            case HandoffKind::stub_answer:
-                finish_stub(p, policy, now);
-                break;
-            case HandoffKind::stub_hit:
-                // The sender's table answered for the reply key; here the flow is found by its original one.
-                if (const FlowRef ref = p_.store.table().lookup(note.reply, p_.store.table().hash(note.reply));
-                    ref && !p_.store.is_stub(ref) && p_.store.cold(ref.slot()).key[1] == p.key) {
-                    p.slot = ref.slot();
-                    p.generation = p_.store.hot(p.slot).generation;
-                    p.direction = Direction::reply;
-                } else {
-                    p_.store.withdraw_stub(note.from_worker, p.key, note.reply);
-                    (void)p_.disposal.drop(p, DropReason::flow_stale);
-                    --burst_.count;
-                }
-                break;
-            case HandoffKind::arrived:
-            case HandoffKind::transmit:
-                break;
+        if (note_of(mbufs[i]).kind == HandoffKind::transmit) {
+            p_.tx.send_complete(note_of(mbufs[i]).out_port, mbufs[i]);
+        } else {
+            arrive_from_peer(mbufs[i], policy, now);
         }
     }
     run(policy, now);
@@ -110,216 +66,84 @@ void Pipeline::arrive(rte_mbuf* m, const Policy& policy, PortIndex twin, Now now
         c.rx_packets.add();
         c.rx_bytes.add(bytes);
     }
-    if (arrival == Arrival::forward) {
-        if (steer(p) == Verdict::next) return;
-    } else if (arrival == Arrival::punt) {
-        punt_control(p, policy, now);
+    if (arrival == Arrival::forward && steering_.to_home(p) == Verdict::next) {
+        p.hash = p_.store.table().hash(p.key);
+        return;
     }
-    --burst_.count;
+    if (arrival == Arrival::punt) control_traffic_.pass(p, policy, now);
+    burst_.pop();
 }
 
-/// Every tuple has a home, computed from the frame alone (design: who owns a flow).
-Verdict Pipeline::steer(Packet& p) noexcept {
-    p.hash = p_.store.table().hash(p.key);
-    if (p_.homes.workers() == 1) return Verdict::next;
-    const bool by_source = !p.local_out && p_.ports[p.in_port].role == PortRole::outside;
-    const std::uint8_t home = p_.homes.of(Ip4::from_raw(by_source ? p.ip()->src_addr : p.ip()->dst_addr));
-    if (home == p_.worker) return Verdict::next;
-    HandoffNote& note = note_of(p.mbuf);
-    note = HandoffNote{};
-    note.kind = HandoffKind::arrived;
-    note.from_worker = p_.worker;
-    note.in_port = p.in_port;
-    note.out_port = p.out_port;
-    note.local_out = p.local_out;
-    p_.handoff.send(home, p.mbuf);
-    return Verdict::gone;
+void Pipeline::arrive_from_peer(rte_mbuf* m, const Policy& policy, Now now) noexcept {
+    const HandoffNote note = note_of(m);
+    Packet& p = burst_.push();
+    p.mbuf = m;
+    p.in_port = note.in_port;
+    p.out_port = note.out_port;
+    p.local_out = note.local_out;
+    // Parsed and found sound by the sender; here again only to set up `p`.
+    bool stays = parse(p, p_.ports, p_.disposal) == Arrival::forward;
+    if (stays) {
+        p.hash = p_.store.table().hash(p.key);
+        switch (note.kind) {
+            case HandoffKind::stub_request:
+                p_.creator.answer_stub_request(note_of(m), p.key);
+                p_.handoff.send(note.from_worker, m);
+                stays = false;
+                break;
+            case HandoffKind::stub_answer:
+                stays = enforcer_.obey(p, p_.creator.finish(p, policy, now), now) == Verdict::next;
+                break;
+            case HandoffKind::stub_hit:
+                stays = newcomers_.find_by_original(p, note);
+                if (!stays) (void)p_.disposal.drop(p, DropReason::flow_stale);
+                break;
+            case HandoffKind::arrived:
+            case HandoffKind::transmit:
+                break;
+        }
+    }
+    if (!stays) burst_.pop();
 }
 
-// --- the stages
+// --- the stages, in the order of a packet's way
 
 void Pipeline::run(const Policy& policy, Now now) noexcept {
+    const auto obey = [&](Packet& p, const Decision& d) noexcept { return enforcer_.obey(p, d, now); };
     stages_.end(Stage::parse);
     if (burst_.count == 0) return;
-    look_up();
+    look_up(burst_, p_.store, p_.counters);
     stages_.end(Stage::lookup);
-    burst_.keep([&](Packet& p) noexcept { return admit(p, policy, now); });
+    burst_.keep([&](Packet& p) noexcept { return obey(p, newcomers_.admit(p, policy, now)); });
     stages_.end(Stage::policy);
-    burst_.keep([&](Packet& p) noexcept { return follow(p, policy, now); });
+    burst_.keep([&](Packet& p) noexcept { return obey(p, conntrack_.follow(p, policy, now)); });
     stages_.end(Stage::track);
-    burst_.keep([&](Packet& p) noexcept { return forward_path(p, policy, now); });
+    burst_.keep([&](Packet& p) noexcept { return obey(p, exits_.choose(p, policy, now)); });
     stages_.end(Stage::route);
-    burst_.keep([&](Packet& p) noexcept { return filter(p, policy, now); });
+    burst_.keep([&](Packet& p) noexcept { return obey(p, filter(p, policy, now)); });
     stages_.end(Stage::filter);
-    burst_.keep([&](Packet& p) noexcept { return within_limits(p, now); });
+    // Before translation, so that an ICMP error quotes what the sender sent.
+    burst_.keep([&](Packet& p) noexcept { return obey(p, check_limits(p, p_.ports.mtu(p.out_port))); });
     stages_.end(Stage::limits);
     burst_.keep([&](Packet& p) noexcept { return translate(p, policy, now); });
     stages_.end(Stage::translate);
-    for (Packet* p : burst_.packets()) transmit(*p, now);
+    for (Packet* p : burst_.packets()) p_.egress.leave(*p, now);
     stages_.end(Stage::transmit);
     burst_.clear();
-    for (unsigned i = 0; i < to_kill_count_; ++i)
-        if (p_.store.is(to_kill_[i], to_kill_generation_[i])) p_.store.kill(to_kill_[i], DeathCause::closed);
-    to_kill_count_ = 0;
+    conntrack_.end_burst();
 }
 
-/// One bulk lookup for the burst; then the lines of all flows found are on their way before the first is read.
-void Pipeline::look_up() noexcept {
-    std::array<const FlowKey*, kBurst> keys;
-    std::array<std::uint32_t, kBurst> hashes;
-    std::array<FlowRef, kBurst> found;
-    std::array<Packet*, kBurst> asked;
-    unsigned n = 0;
-    for (Packet* p : burst_.packets()) {
-        if (p->slot != kNoSlot || !knows_its_tuple(*p)) continue;  // found by a stub, or has no tuple of its own
-        keys[n] = &p->key;
-        hashes[n] = p->hash;
-        asked[n++] = p;
-    }
-    if (n == 0) return;
-    p_.counters.lookups.add(n);
-    const std::uint64_t hits = p_.store.table().lookup_bulk(std::span(keys.data(), n), hashes.data(), found.data());
-    p_.counters.lookup_hits.add(static_cast<unsigned>(std::popcount(hits)));
-    for (unsigned i = 0; i < n; ++i)
-        if (((hits >> i) & 1) != 0 && !p_.store.is_stub(found[i]))
-            p_.store.prefetch(found[i].slot(), found[i].direction());
-    for (unsigned i = 0; i < n; ++i) {
-        if (((hits >> i) & 1) == 0) continue;
-        Packet& p = *asked[i];
-        if (p_.store.is_stub(found[i])) {
-            p.stub = found[i];
-            continue;
-        }
-        p.slot = found[i].slot();
-        p.direction = found[i].direction();
-        p.generation = p_.store.hot(p.slot).generation;
-    }
-}
-
-/// Packets without a flow: policy decides whether they get one.
-Verdict Pipeline::admit(Packet& p, const Policy& policy, Now now) noexcept {
-    if (p.stub) {
-        const Stub stub = p_.store.stub(p.stub);
-        HandoffNote& note = note_of(p.mbuf);
-        note = HandoffNote{};
-        note.kind = HandoffKind::stub_hit;
-        note.from_worker = p_.worker;
-        note.in_port = p.in_port;
-        note.out_port = p.out_port;
-        note.local_out = p.local_out;
-        note.reply = stub.original;
-        p_.handoff.send(stub.owner, p.mbuf);
-        p_.counters.stub_hits.add();
-        return Verdict::gone;
-    }
-    // Past its deadline a flow is a miss, however late the wheel is; its owner erases it on the spot.
-    if (p.slot != kNoSlot && p_.store.is(p.slot, p.generation) && p_.store.expired(p.slot, now)) {
-        p_.store.kill(p.slot, DeathCause::timeout);
-        p_.counters.expire_late.add();
-    }
-    if (p.slot != kNoSlot && !p_.store.is(p.slot, p.generation)) p.slot = kNoSlot;
-    if (p.slot != kNoSlot) return Verdict::next;
-    if (!knows_its_tuple(p)) {
-        p.state = PacketState::invalid;
-        return obey(p, p_.creator.pass_invalid(p, policy), now);
-    }
-    // An earlier packet of this burst may have made the flow.
-    if (const FlowRef ref = p_.store.table().lookup(p.key, p.hash); ref && !p_.store.is_stub(ref)) {
-        p.slot = ref.slot();
-        p.direction = ref.direction();
-        p.generation = p_.store.hot(p.slot).generation;
-        return Verdict::next;
-    }
-    // A reply that a stub brought here, and its flow has ended: it opens one where its own tuple is at home.
-    if (steer(p) == Verdict::gone) return Verdict::gone;
-    return obey(p, p_.creator.create(p, policy, now), now);
-}
-
-/// Conntrack. The packet that made its flow was tracked by making it.
-Verdict Pipeline::follow(Packet& p, const Policy& policy, Now now) noexcept {
-    if (p.slot == kNoSlot) return Verdict::next;  // INVALID, judged already
-    if (!p_.store.is(p.slot, p.generation)) {     // evicted by a later packet of the burst: begin again
-        p.slot = kNoSlot;
-        p.fresh = false;
-        if (const Verdict v = admit(p, policy, now); v == Verdict::gone || p.slot == kNoSlot) return v;
-    }
-    if (p.fresh) {
+/// From here on no flow ends while the burst is under way: those made in it stand, and helpers may attach to them.
+Decision Pipeline::filter(Packet& p, const Policy& policy, Now now) noexcept {
+    if (p.slot == kNoSlot) return {};  // INVALID, judged already
+    // Evicted by a later packet of the burst for the second time: there is no room for it.
+    if (!stands(p, p_.store)) return Decision::drop(DropReason::flow_table_full);
+    if (p.fresh) {  // judged when it made its flow
         p_.alg.attach(p, policy, now);
-    } else {
-        switch (track(p_.store, p, policy.timeouts, now)) {
-            case TrackResult::accept:
-                break;
-            case TrackResult::invalid:
-                return obey(p, p_.creator.pass_invalid(p, policy), now);
-            case TrackResult::reopen:
-                p_.store.kill(p.slot, DeathCause::replaced);
-                p.slot = kNoSlot;
-                if (const Verdict v = obey(p, p_.creator.create(p, policy, now), now); v == Verdict::gone) return v;
-                if (p.slot != kNoSlot && p.fresh) p_.alg.attach(p, policy, now);
-                break;
-            case TrackResult::kill:
-                to_kill_[to_kill_count_] = p.slot;
-                to_kill_generation_[to_kill_count_++] = p.generation;
-                break;
-        }
+        return {};
     }
-    return Verdict::next;
-}
-
-/// Where the packet leaves: cached in the flow until a route changes.
-Verdict Pipeline::forward_path(Packet& p, const Policy& policy, Now now) noexcept {
-    if (p.slot != kNoSlot && !p_.store.is(p.slot, p.generation)) {
-        // Another packet of the burst ended its flow (reopened, evicted, address gone): what has taken over the slot
-        // is not its own.
-        p.slot = kNoSlot;
-        p.fresh = false;
-        if (const Verdict v = admit(p, policy, now); v == Verdict::gone) return v;
-        if (p.slot != kNoSlot && p.fresh) p_.alg.attach(p, policy, now);
-    }
-    if (p.slot == kNoSlot || p.fresh) return Verdict::next;  // policy has just routed it
-    DirectionHalf& half = p_.store.hot(p.slot).dir(p.direction);
-    if (half.route_epoch != p_.routes.epoch() || half.next_hop == kNoNextHop) return refresh_route(p, policy, now);
-    const NextHop* hop = p_.routes.hop(half.next_hop);
-    if (hop == nullptr) return refresh_route(p, policy, now);
-    p.next_hop = half.next_hop;
-    if (!p.local_out) p.out_port = hop->kind == HopKind::local ? kKernelPort : hop->out_port;
-    return Verdict::next;
-}
-
-Verdict Pipeline::refresh_route(Packet& p, const Policy& policy, Now now) noexcept {
-    FlowCold& cold = p_.store.cold(p.slot);
-    if (cold.masquerade_address != Ip4{} && !p_.routes.addresses().is_own(cold.masquerade_address)) {
-        // Its translated address has left the box: the flow dies at its next packet, as in Linux.
-        p_.store.kill(p.slot, DeathCause::address_gone);
-        p.slot = kNoSlot;
-        const Verdict v = obey(p, p_.creator.create(p, policy, now), now);
-        if (v == Verdict::next && p.slot != kNoSlot && p.fresh) p_.alg.attach(p, policy, now);
-        return v;
-    }
-    DirectionHalf& half = p_.store.hot(p.slot).dir(p.direction);
-    const std::uint32_t epoch = p_.routes.epoch();
-    if (const Decision d = p_.creator.route(p, half.plan.active != 0 ? half.plan.dst : p.key.dst); d.fate != Fate::go)
-        return obey(p, d, now);
-    half.next_hop = p.next_hop;
-    half.route_epoch = epoch;
-    return Verdict::next;
-}
-
-Verdict Pipeline::filter(Packet& p, const Policy& policy, Now now) noexcept {
-    if (p.slot == kNoSlot) return Verdict::next;
-    // Evicted by a later packet of the burst for the second time: there is no room for it. From here on nothing ends.
-    if (!p_.store.is(p.slot, p.generation)) return p_.disposal.drop(p, DropReason::flow_table_full);
-    if (p.fresh) return Verdict::next;
-    VerdictCache& cache = p_.store.hot(p.slot).dir(p.direction).verdict;
-    if (served_from_cache(cache, policy, p_.worker, p, p_.counters)) return Verdict::next;
-    const FlowKey tuple = filter_tuple(p_.store.cold(p.slot).key, p.direction);
-    return obey(p, judge_packet(policy, p_.worker, p, tuple, &cache, p_.counters), now);
-}
-
-/// Before translation, so that an ICMP error quotes what the sender sent.
-Verdict Pipeline::within_limits(Packet& p, Now now) noexcept {
-    if (p.out_port == kKernelPort) return Verdict::next;
-    return obey(p, check_limits(p, mtu_of(p)), now);
+    return judge_of_flow(policy, p_.worker, p, p_.store.cold(p.slot).key, p_.store.hot(p.slot).dir(p.direction).verdict,
+                         p_.counters);
 }
 
 /// Helpers run last, on packets that are about to leave, as in Linux: what is dropped announces nothing.
@@ -328,29 +152,14 @@ Verdict Pipeline::translate(Packet& p, const Policy& policy, Now now) noexcept {
     FlowHot& h = p_.store.hot(p.slot);
     const RewritePlan& plan = h.dir(p.direction).plan;
     if (plan.active != 0) rewrite(p, plan);
-    if (h.has(status::kHelper)) return p_.mangle.apply(p, policy, mtu_of(p), now);
+    if (h.has(status::kHelper)) return p_.mangle.apply(p, policy, p_.ports.mtu(p.out_port), now);
     return Verdict::next;
 }
 
-void Pipeline::transmit(Packet& p, Now now) noexcept {
-    if (p.out_port != kKernelPort) {
-        static constexpr NextHop kChosenByKernel{};
-        if (const NextHop* hop = p.local_out ? &kChosenByKernel : p_.routes.hop(p.next_hop)) {
-            p_.egress.send(p, *hop, now);
-        } else {
-            (void)p_.disposal.drop(p, DropReason::no_route);
-        }
-        return;
-    }
-    const PuntClass c = p.slot == kNoSlot                  ? PuntClass::exception
-                        : p.state == PacketState::new_flow ? PuntClass::new_flow
-                                                           : PuntClass::established;
-    p_.punts.punt(p.mbuf, p.in_port, c, p_.disposal, now);
-}
-
-// --- parts of stages
+// --- the frame around a burst
 
 const Policy& Pipeline::begin() noexcept {
+    stages_.start();
     burst_.clear();
     const Policy& policy = *p_.policy.load();
     if (policy.generation != configured_generation_) {
@@ -361,69 +170,11 @@ const Policy& Pipeline::begin() noexcept {
     return policy;
 }
 
-std::uint16_t Pipeline::mtu_of(const Packet& p) const noexcept {
-    return p.out_port <= kMaxPorts ? p_.ports[p.out_port].mtu.load(std::memory_order_relaxed) : 0;
-}
-
-/// Carries out what policy decided.
-Verdict Pipeline::obey(Packet& p, const Decision& d, Now now) noexcept {
-    if (d.log >= 0) log(p, d.log);
-    switch (d.fate) {
-        case Fate::go:
-            return Verdict::next;
-        case Fate::hand_over:
-            p_.handoff.send(d.to_worker, p.mbuf);
-            return Verdict::gone;
-        case Fate::drop:
-            break;
-    }
-    if (d.answer != Answer::none) p_.egress.answer(p, d.answer, mtu_of(p), now);
-    if (d.reason == DropReason::flow_table_full) log(p, LogEvent::table_full);
-    if (d.reason == DropReason::nat_pool_exhausted) log(p, LogEvent::pool_exhausted);
-    return p_.disposal.drop(p, d.reason);
-}
-
-void Pipeline::finish_stub(Packet& p, const Policy& policy, Now now) noexcept {
-    if (obey(p, p_.creator.finish(p, policy, now), now) == Verdict::gone) --burst_.count;
-}
-
-/// ARP, ND and control traffic. What is IPv4 passes the filter's input chain first.
-void Pipeline::punt_control(Packet& p, const Policy& policy, Now now) noexcept {
-    if (p.local_out) {
-        p_.tx.send(p.out_port, p.mbuf);
-        return;
-    }
-    const PortIndex port = p.in_port;
-    if (p.punt_class != PuntClass::arp_nd) {
-        p.state = PacketState::new_flow;
-        p.out_port = kKernelPort;
-        const Decision d = judge_packet(policy, p_.worker, p, header_tuple(p), nullptr, p_.counters);
-        if (d.log >= 0) log(p, d.log);
-        if (d.fate != Fate::go) {
-            (void)p_.disposal.drop(p, d.reason);
-            return;
-        }
-    }
-    p_.punts.punt(p.mbuf, port, p.punt_class, p_.disposal, now);
-}
-
-/// A log line may be lost; the drop is counted all the same.
-void Pipeline::log(const Packet& p, LogEvent event) noexcept {
-    Notice n;
-    n.kind = NoticeKind::log;
-    n.detail = static_cast<std::uint32_t>(event);
-    n.key = p.key;
-    (void)p_.to_control.post(n);
-}
-
-void Pipeline::log(const Packet& p, std::int32_t prefix) noexcept {
-    Notice n;
-    n.kind = NoticeKind::log;
-    n.detail = static_cast<std::uint32_t>(LogEvent::rule) | static_cast<std::uint32_t>(prefix & 0xff) << 8 |
-               std::uint32_t{p.in_port} << 16 | std::uint32_t{p.out_port} << 24;
-    n.deadline_ms = p.l3_bytes;
-    n.key = p.key;
-    (void)p_.to_control.post(n);
+void Pipeline::end_of_burst(Now) noexcept {
+    stages_.start();
+    p_.tx.flush();
+    p_.disposal.flush();
+    stages_.end(Stage::flush);
 }
 
 }  // namespace sluice

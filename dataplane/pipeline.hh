@@ -8,7 +8,6 @@
 // Everything here belongs to one worker, or is a publication that is read once per burst.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -22,13 +21,19 @@
 #include "dataplane/ingress/handoff.hh"
 #include "dataplane/ingress/home.hh"
 #include "dataplane/ingress/port_table.hh"
+#include "dataplane/ingress/steer.hh"
 #include "dataplane/lookup/flow_store.hh"
+#include "dataplane/policy/exits.hh"
 #include "dataplane/policy/expect_table.hh"
 #include "dataplane/policy/flow_create.hh"
+#include "dataplane/policy/newcomers.hh"
 #include "dataplane/policy/policy.hh"
 #include "dataplane/policy/routes.hh"
 #include "dataplane/track/alg/alg.hh"
+#include "dataplane/track/conntrack.hh"
 #include "dataplane/translate/alg_mangle.hh"
+#include "dataplane/transmit/control_traffic.hh"
+#include "dataplane/transmit/enforce.hh"
 #include "dataplane/transmit/nexthop.hh"
 #include "dataplane/transmit/punt.hh"
 #include "dataplane/transmit/reject.hh"
@@ -82,45 +87,35 @@ public:
     void measure_stages(bool on) noexcept { stages_.enable(on); }
 
 private:
-    // --- stages, in order (pipeline.cc)
-    void run(const Policy& policy, Now now) noexcept;
+    // --- in order (pipeline.cc)
+    const Policy& begin() noexcept;
     /// `twin`: the port whose twin sent it, or kNoPort for a frame from a device.
     void arrive(rte_mbuf* m, const Policy& policy, PortIndex twin, Now now) noexcept;
-    Verdict steer(Packet& p) noexcept;
-    void look_up() noexcept;
-    Verdict admit(Packet& p, const Policy& policy, Now now) noexcept;
-    Verdict follow(Packet& p, const Policy& policy, Now now) noexcept;
-    Verdict forward_path(Packet& p, const Policy& policy, Now now) noexcept;
-    Verdict filter(Packet& p, const Policy& policy, Now now) noexcept;
-    Verdict within_limits(Packet& p, Now now) noexcept;
+    void arrive_from_peer(rte_mbuf* m, const Policy& policy, Now now) noexcept;
+    void run(const Policy& policy, Now now) noexcept;
+    [[nodiscard]] Decision filter(Packet& p, const Policy& policy, Now now) noexcept;
     Verdict translate(Packet& p, const Policy& policy, Now now) noexcept;
-    void transmit(Packet& p, Now now) noexcept;
 
-    // --- parts of stages
-    Verdict obey(Packet& p, const Decision& decision, Now now) noexcept;
-    Verdict refresh_route(Packet& p, const Policy& policy, Now now) noexcept;
-    void punt_control(Packet& p, const Policy& policy, Now now) noexcept;
-    [[nodiscard]] std::uint16_t mtu_of(const Packet& p) const noexcept;
-    void log(const Packet& p, LogEvent event) noexcept;
-    void log(const Packet& p, std::int32_t prefix) noexcept;
-    void finish_stub(Packet& p, const Policy& policy, Now now) noexcept;
+    // --- besides packets (pipeline_duties.cc)
+    void obey_order(const Order& order, Now now) noexcept;
+    void hear_peer(const PeerMessage& message, Now now) noexcept;
     void list(ListSlice& slice) noexcept;
     void list_flows(ListSlice& slice) noexcept;
     void flush_slice() noexcept;
     void erase(EraseBatch& batch) noexcept;
-    void obey_order(const Order& order, Now now) noexcept;
-    void hear_peer(const PeerMessage& message, Now now) noexcept;
-    const Policy& begin() noexcept;
 
     PipelineParts p_;
+    Steering steering_;
+    Newcomers newcomers_;
+    Conntrack conntrack_;
+    Exits exits_;
+    Enforcer enforcer_;
+    ControlTraffic control_traffic_;
     StageClock stages_{p_.counters.stage_cycles};
     Burst burst_;
     std::uint32_t configured_generation_ = 0;
     SlotIndex flush_from_ = kNoSlot;  ///< a flush goes through the slots from here; kNoSlot: none under way
     FlushTicket* flush_ticket_ = nullptr;
-    std::array<SlotIndex, kBurst> to_kill_{};  ///< flows that end with this burst (RST to a SYN nobody answered)
-    std::array<std::uint32_t, kBurst> to_kill_generation_{};
-    unsigned to_kill_count_ = 0;
 };
 
 }  // namespace sluice

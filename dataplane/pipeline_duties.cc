@@ -110,13 +110,6 @@ void Pipeline::housekeeping(Now now) noexcept {
     (void)p_.store.pump(kNoticesPerCall);
 }
 
-void Pipeline::end_of_burst(Now) noexcept {
-    stages_.start();
-    p_.tx.flush();
-    p_.disposal.flush();
-    stages_.end(Stage::flush);
-}
-
 void Pipeline::flush_slice() noexcept {
     const SlotIndex end = std::min<SlotIndex>(flush_from_ + kFlushedPerLoop, p_.store.capacity());
     for (SlotIndex slot = flush_from_; slot < end; ++slot) {

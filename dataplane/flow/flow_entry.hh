@@ -45,7 +45,6 @@ struct alignas(64) DirectionHalf {
     VerdictCache verdict;                 // 28
     std::uint64_t packets = 0;            // 40
     std::uint64_t bytes = 0;              // 48: IP bytes, as Linux accounts
-    std::uint64_t unused = 0;             // 56
 };
 static_assert(sizeof(DirectionHalf) == 64);
 static_assert(offsetof(DirectionHalf, packets) == 40);
@@ -66,8 +65,7 @@ struct FlowHot {
     std::uint8_t tcp_last_direction = 0;  // TCP: direction and flag class of the last packet (ignored-SYN recovery)
     std::uint8_t tcp_last_class = 0;
     std::uint8_t tcp_flags_seen[2]{};  // TCP: per direction, see track/tcp_fsm
-    std::uint32_t created_s = 0;       // seconds since start: UDP's two-second rule is in ms below
-    TimeMs created_ms = 0;
+    TimeMs created_ms = 0;             // when its first packet came: UDP's two-second rule, listings
 
     DirectionHalf& dir(Direction d) noexcept { return half[index_of(d)]; }
     [[nodiscard]] bool has(std::uint8_t bits) const noexcept { return (status & bits) != 0; }
@@ -91,16 +89,11 @@ struct alignas(64) FlowCold {
     std::uint32_t helper_state = kNoSlot;  // 56: index in the worker's helper pool
     std::uint32_t mark = 0;                // 60
     // --- line 1
-    std::uint32_t id = 0;                    // 64: as conntrack -o id prints
-    std::uint32_t stub_generation = 0;       // 68
-    std::uint8_t stub_worker = 255;          // 72: worker that keeps a stub for the reply key; 255: none
-    PortIndex in_port[2]{kNoPort, kNoPort};  // 73: where each direction last arrived
-    std::uint8_t unused = 0;
-    PendingNotice notice;               // 76
-    std::uint32_t free_next = kNoSlot;  // 84
-    Ip4 masquerade_address{};           // 88: set for masqueraded flows: they die when it leaves the box
-    std::uint16_t nat_zone = 0;
-    std::uint16_t nat_gauge = kNoNatGauge;  ///< the source NAT rule that it counts on
+    std::uint32_t id = 0;                   // 64: as conntrack -o id prints
+    PendingNotice notice;                   // 68
+    Ip4 masquerade_address{};               // 76: set for masqueraded flows: they die when it leaves the box
+    std::uint16_t nat_gauge = kNoNatGauge;  // 80: the source NAT rule that it counts on
+    std::uint8_t stub_worker = 255;         // 82: worker that keeps a stub for the reply key; 255: none
 };
 static_assert(sizeof(FlowCold) == 128);
 

@@ -11,6 +11,7 @@
 #include "dataplane/base/verdict.hh"
 #include "dataplane/flow/flow_entry.hh"
 #include "dataplane/flow/flow_key.hh"
+#include "dataplane/flow/packet.hh"
 
 namespace sluice {
 
@@ -51,6 +52,18 @@ inline constexpr std::uint16_t kMbufPrivateBytes = 64;
 
 inline HandoffNote& note_of(rte_mbuf* m) noexcept {
     return *static_cast<HandoffNote*>(rte_mbuf_to_priv(m));
+}
+
+/// A new note for `p`: who sends it, and the ports that the receiver cannot find out. The rest is the caller's.
+inline HandoffNote& begin_note(const Packet& p, HandoffKind kind, std::uint8_t from_worker) noexcept {
+    HandoffNote& note = note_of(p.mbuf);
+    note = HandoffNote{};
+    note.kind = kind;
+    note.from_worker = from_worker;
+    note.in_port = p.in_port;
+    note.out_port = p.out_port;
+    note.local_out = p.local_out;
+    return note;
 }
 
 }  // namespace sluice

@@ -89,6 +89,8 @@ struct Burst {
         at[count++] = p;
         return *p;
     }
+    /// The last one is not of the burst after all.
+    void pop() noexcept { --count; }
     void clear() noexcept { count = 0; }
     [[nodiscard]] std::span<Packet* const> packets() const noexcept { return {at.data(), count}; }
 

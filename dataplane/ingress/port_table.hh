@@ -28,6 +28,10 @@ class PortTable {
 public:
     PortInfo& operator[](PortIndex i) noexcept { return ports_[i]; }
     const PortInfo& operator[](PortIndex i) const noexcept { return ports_[i]; }
+    /// IP bytes that may leave by `i`; 0 when that is no port.
+    [[nodiscard]] std::uint16_t mtu(PortIndex i) const noexcept {
+        return i <= kMaxPorts ? ports_[i].mtu.load(std::memory_order_relaxed) : std::uint16_t{0};
+    }
 
     /// Control thread, before workers start. The untagged port of a device has vlan kNoVlan.
     void bind(PortIndex index) noexcept {

@@ -32,6 +32,10 @@ struct Decision {
     static Decision drop(DropReason reason, Answer answer = Answer::none) noexcept {
         return {Fate::drop, reason, answer, 0, -1};
     }
+    static Decision hand_over(std::uint8_t to_worker) noexcept {
+        return {Fate::hand_over, {}, Answer::none, to_worker, -1};
+    }
+    [[nodiscard]] bool is_silent_go() const noexcept { return fate == Fate::go && log < 0; }
 };
 
 [[nodiscard]] constexpr Answer answer_for(RejectWith with) noexcept {

@@ -1,6 +1,9 @@
 #include "dataplane/policy/flow_create.hh"
 
 #include "dataplane/flow/admission.hh"
+#include "dataplane/ingress/steer.hh"
+#include "dataplane/lookup/find_flow.hh"
+#include "dataplane/policy/find_exit.hh"
 #include "dataplane/policy/verdict.hh"
 
 namespace sluice {
@@ -26,7 +29,7 @@ Decision FlowCreator::create(Packet& p, const Policy& policy, Now now) noexcept 
         draft.dnat = nat.rule;
     }
 
-    if (Decision routed = route(p, draft.tuple.dst); routed.fate != Fate::go) return routed;
+    if (Decision routed = find_exit(p, draft.tuple.dst, p_.routes); routed.fate != Fate::go) return routed;
     VerdictCache judged;
     Decision verdict = judge_packet(policy, p_.worker, p, draft.tuple, &judged, p_.counters);
     if (verdict.fate != Fate::go) return verdict;
@@ -41,37 +44,9 @@ Decision FlowCreator::create(Packet& p, const Policy& policy, Now now) noexcept 
 Decision FlowCreator::pass_invalid(Packet& p, const Policy& policy) noexcept {
     p_.counters.invalid_packets.add();
     p.slot = kNoSlot;
-    if (Decision routed = route(p, Ip4::from_raw(p.ip()->dst_addr)); routed.fate != Fate::go)
+    if (Decision routed = find_exit(p, Ip4::from_raw(p.ip()->dst_addr), p_.routes); routed.fate != Fate::go)
         return Decision::drop(routed.reason);
     return judge_packet(policy, p_.worker, p, header_tuple(p), nullptr, p_.counters);
-}
-
-Decision FlowCreator::route(Packet& p, Ip4 destination) noexcept {
-    // The kernel has routed what the box sends (its rules, its bound sockets) and written the Ethernet header.
-    if (p.local_out) {
-        p.next_hop = kNoNextHop;
-        return {};
-    }
-    const RouteView view = p_.routes.lookup(destination, p.hash);
-    if (view.hop == nullptr) return Decision::drop(DropReason::no_route, Answer::net_unreachable);
-    p.next_hop = view.id;
-    switch (view.hop->kind) {
-        case HopKind::local:
-            p.out_port = kKernelPort;
-            return {};
-        case HopKind::blackhole:
-            return Decision::drop(DropReason::route_unreachable);
-        case HopKind::unreachable:
-            return Decision::drop(DropReason::route_unreachable, Answer::host_unreachable);
-        case HopKind::prohibit:
-            return Decision::drop(DropReason::route_unreachable, Answer::admin_prohibited);
-        case HopKind::connected:
-        case HopKind::neighbour:
-        case HopKind::multipath:
-            p.out_port = view.hop->out_port;
-            return {};
-    }
-    return {};
 }
 
 /// For masquerade: a packet of the box itself has no hop here, its destination stands for the gateway.
@@ -79,11 +54,6 @@ const NextHop& FlowCreator::hop_of(const Packet& p) const noexcept {
     static constexpr NextHop kNone{};
     const NextHop* hop = p.next_hop == kNoNextHop ? nullptr : p_.routes.hop(p.next_hop);
     return hop == nullptr ? kNone : *hop;
-}
-
-std::uint8_t FlowCreator::reply_home(PortIndex out_port, const FlowKey& reply) const noexcept {
-    const bool by_source = out_port != kKernelPort && p_.ports[out_port].role == PortRole::outside;
-    return p_.homes.of(by_source ? reply.src : reply.dst);
 }
 
 Decision FlowCreator::choose_source(Packet& p, const Policy& policy, Draft& draft, unsigned attempt) noexcept {
@@ -105,15 +75,9 @@ Decision FlowCreator::choose_source(Packet& p, const Policy& policy, Draft& draf
         if (i != attempt)
             nat = decide_snat(policy, draft.tuple, p.in_port, p.out_port, hop_of(p), p_.routes.addresses(), i);
         wanted.dst = nat.address;
-        const std::uint8_t home = reply_home(p.out_port, wanted);
+        const std::uint8_t home = home_of(p_.homes, p_.ports, p.out_port, wanted.src, wanted.dst);
         if (home != p_.worker) {
-            HandoffNote& note = note_of(p.mbuf);
-            note = HandoffNote{};
-            note.kind = HandoffKind::stub_request;
-            note.from_worker = p_.worker;
-            note.in_port = p.in_port;
-            note.out_port = p.out_port;
-            note.local_out = p.local_out;
+            HandoffNote& note = begin_note(p, HandoffKind::stub_request, p_.worker);
             note.expected = draft.expected;
             note.attempt = static_cast<std::uint8_t>(i);
             note.ports = nat.ports.ports;
@@ -125,10 +89,7 @@ Decision FlowCreator::choose_source(Packet& p, const Policy& policy, Draft& draf
             note.master = draft.expectation.master;
             note.master_generation = draft.expectation.master_generation;
             p_.counters.stub_requests.add();
-            Decision d;
-            d.fate = Fate::hand_over;
-            d.to_worker = home;
-            return d;
+            return Decision::hand_over(home);
         }
         if (const auto reply = chooser_.choose(wanted, nat.ports)) {
             draft.reply = *reply;
@@ -164,7 +125,7 @@ Decision FlowCreator::finish(Packet& p, const Policy& policy, Now now) noexcept 
     for (const NatRule& rule : policy.snat)
         if (rule.rule == draft.snat_rule) draft.nat_gauge = rule.gauge;
     p.state = note.expected ? PacketState::related : PacketState::new_flow;
-    if (Decision routed = route(p, draft.tuple.dst); routed.fate != Fate::go) {
+    if (Decision routed = find_exit(p, draft.tuple.dst, p_.routes); routed.fate != Fate::go) {
         if (!note.refused) p_.store.withdraw_stub(note.from_worker, note.reply, p.key);
         return routed;
     }
@@ -172,9 +133,7 @@ Decision FlowCreator::finish(Packet& p, const Policy& policy, Now now) noexcept 
     if (const FlowRef ref = p_.store.table().lookup(p.key, p.hash); ref && !p_.store.is_stub(ref)) {
         if (!note.refused && p_.store.cold(ref.slot()).key[1] != note.reply)
             p_.store.withdraw_stub(note.from_worker, note.reply, p.key);
-        p.slot = ref.slot();
-        p.direction = ref.direction();
-        p.generation = p_.store.hot(p.slot).generation;
+        join(p, ref, p_.store);
         return {};
     }
     if (note.refused) {
@@ -212,7 +171,6 @@ Decision FlowCreator::make(Packet& p, const Policy& policy, const Draft& draft, 
     c.dnat_rule = draft.dnat_rule;
     c.stub_worker = draft.stub_worker;
     c.nat_gauge = draft.nat_gauge;
-    c.in_port[0] = p.in_port;
     h.kind = p.key.kind();
     h.half[0].plan = RewritePlan::between(c.key[0], invert(c.key[1]));
     h.half[1].plan = RewritePlan::between(c.key[1], invert(c.key[0]));

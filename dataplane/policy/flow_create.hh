@@ -46,9 +46,6 @@ public:
     /// A packet that conntrack calls INVALID: judged as such between its ports, never translated.
     [[nodiscard]] Decision pass_invalid(Packet& p, const Policy& policy) noexcept;
 
-    /// Sets p.next_hop and p.out_port for a packet that goes to `destination`, or says why it cannot.
-    [[nodiscard]] Decision route(Packet& p, Ip4 destination) noexcept;
-
     /// On the worker that is the reply tuple's home: chooses and keeps a stub; the note becomes the answer.
     void answer_stub_request(HandoffNote& note, const FlowKey& original) noexcept;
 
@@ -72,7 +69,6 @@ private:
     [[nodiscard]] Decision make(Packet& p, const Policy& policy, const Draft& draft, Now now) noexcept;
     [[nodiscard]] const NextHop& hop_of(const Packet& p) const noexcept;
     [[nodiscard]] bool make_room(const Policy& policy, Now now) noexcept;
-    [[nodiscard]] std::uint8_t reply_home(PortIndex out_port, const FlowKey& reply) const noexcept;
     static void count(const Policy& policy, unsigned worker, std::uint32_t rule, const Packet& p) noexcept;
 
     Parts p_;

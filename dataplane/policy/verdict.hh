@@ -52,4 +52,12 @@ namespace sluice {
     return tuple;
 }
 
+/// The filter's answer for a packet of the flow with tuples `keys`, from `cache` or judged now.
+[[nodiscard]] inline Decision judge_of_flow(const Policy& policy, unsigned worker, const Packet& p,
+                                            const FlowKey keys[2], VerdictCache& cache,
+                                            WorkerCounters& counters) noexcept {
+    if (served_from_cache(cache, policy, worker, p, counters)) return {};
+    return judge_packet(policy, worker, p, filter_tuple(keys, p.direction), &cache, counters);
+}
+
 }  // namespace sluice

@@ -10,9 +10,10 @@
 namespace sluice {
 
 /// `mtu` is the exit port's, in IP bytes. What may be fragmented (DF clear) passes: Egress cuts it. The box's own
-/// packets are not hops: their TTL is the kernel's business.
+/// packets are not hops: their TTL is the kernel's business. So is what goes to the box.
 [[nodiscard]] inline Decision check_limits(const Packet& p, std::uint16_t mtu) noexcept {
     constexpr unsigned kDontFragment = 0x4000;
+    if (p.out_port == kKernelPort) return {};
     if (!p.local_out && p.ip()->time_to_live <= 1)
         return Decision::drop(DropReason::ttl_exceeded, Answer::ttl_exceeded);
     if (p.l3_bytes > mtu && (Be16::from_raw(p.ip()->fragment_offset).host() & kDontFragment) != 0)

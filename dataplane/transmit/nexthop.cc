@@ -58,6 +58,13 @@ void Egress::send(Packet& p, const NextHop& hop, Now now) noexcept {
     static_cast<void>(at_.disposal.drop(p, DropReason::route_unreachable));
 }
 
+void Egress::to_box(Packet& p, Now now) noexcept {
+    const PuntClass c = p.slot == kNoSlot                  ? PuntClass::exception
+                        : p.state == PacketState::new_flow ? PuntClass::new_flow
+                                                           : PuntClass::established;
+    at_.punts.punt(p.mbuf, p.in_port, c, at_.disposal, now);
+}
+
 void Egress::finish(Packet& p, const MacAddress& to) noexcept {
     const PortInfo& port = at_.ports[p.out_port];
     if (!p.local_out) {

@@ -35,6 +35,19 @@ public:
     };
     explicit Egress(const Parts& parts) noexcept : at_(parts) {}
 
+    /// Where policy or the flow said: by `p.next_hop`, or to the box itself. `p` is gone afterwards.
+    void leave(Packet& p, Now now) noexcept {
+        if (p.out_port == kKernelPort) {
+            to_box(p, now);
+            return;
+        }
+        static constexpr NextHop kChosenByKernel{};
+        if (const NextHop* hop = p.local_out ? &kChosenByKernel : at_.routes.hop(p.next_hop)) {
+            send(p, *hop, now);
+        } else {
+            static_cast<void>(at_.disposal.drop(p, DropReason::no_route));
+        }
+    }
     /// Sends a forwarded or box-local packet by `hop` (p.out_port is the exit port). Transmitted, held or dropped: `p`
     /// is gone afterwards. Frames of the box itself have their destination MAC from the kernel already.
     void send(Packet& p, const NextHop& hop, Now now) noexcept;
@@ -50,6 +63,7 @@ public:
     void shutdown() noexcept;
 
 private:
+    void to_box(Packet& p, Now now) noexcept;
     void finish(Packet& p, const MacAddress& to) noexcept;
     void hold(Packet& p, Ip4 address, Now now) noexcept;
     void give_up(rte_mbuf* m, Now now) noexcept;

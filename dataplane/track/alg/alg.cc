@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "dataplane/ingress/steer.hh"
+
 namespace sluice {
 
 Alg::Alg(const Parts& parts, std::uint32_t states) : p_(parts), states_(states) {
@@ -79,7 +81,7 @@ Announcement Alg::announce(const Packet& p, const Policy& policy, FtpState& stat
 bool Alg::promise(const Packet& p, const Policy& policy, FtpState& state, Expectation& e, bool may_move,
                   Now now) noexcept {
     // The connection arrives where this packet leaves.
-    if (const std::uint8_t home = home_of(p.out_port, e.tuple); home != p_.worker) {
+    if (const auto home = home_of(p_.homes, p_.ports, p.out_port, e.tuple.src, e.tuple.dst); home != p_.worker) {
         PeerMessage message;
         message.kind = PeerKind::expect;
         message.from_worker = p_.worker;
@@ -117,12 +119,6 @@ bool Alg::is_taken(const Expectation& e, Be16 likely_source, Now now) noexcept {
     // An earlier data connection of the same control connection gives way by itself: its next SYN reopens it.
     const FlowCold& holder = p_.store.cold(ref.slot());
     return holder.master != e.master || holder.master_generation != e.master_generation;
-}
-
-std::uint8_t Alg::home_of(PortIndex from_port, const FlowKey& tuple) const noexcept {
-    if (p_.homes.workers() == 1) return p_.worker;
-    const bool by_source = from_port < kKernelPort && p_.ports[from_port].role == PortRole::outside;
-    return p_.homes.of(by_source ? tuple.src : tuple.dst);
 }
 
 void Alg::release(SlotIndex slot) noexcept {

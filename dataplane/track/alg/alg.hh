@@ -85,7 +85,6 @@ public:
 private:
     static constexpr unsigned kPortTries = 128;  // as nf_nat_helper.c
 
-    [[nodiscard]] std::uint8_t home_of(PortIndex from_port, const FlowKey& tuple) const noexcept;
     [[nodiscard]] bool promise(const Packet& p, const Policy& policy, FtpState& state, Expectation& e, bool may_move,
                                Now now) noexcept;
     [[nodiscard]] bool is_taken(const Expectation& e, Be16 likely_source, Now now) noexcept;

@@ -1,0 +1,47 @@
+#include "dataplane/policy/newcomers.hh"
+
+namespace sluice {
+
+Decision Newcomers::admit_without_flow(Packet& p, const Policy& policy, Now now) noexcept {
+    // Past its deadline a flow is a miss, however late the wheel is; its owner erases it on the spot.
+    if (stands(p, p_.store) && p_.store.expired(p.slot, now)) {
+        p_.store.kill(p.slot, DeathCause::timeout);
+        p_.counters.expire_late.add();
+    }
+    p.slot = kNoSlot;
+    if (!knows_its_tuple(p)) {
+        p.state = PacketState::invalid;
+        return p_.creator.pass_invalid(p, policy);
+    }
+    // An earlier packet of this burst may have made the flow.
+    if (const FlowRef ref = p.stub ? p.stub : p_.store.table().lookup(p.key, p.hash)) {
+        if (p_.store.is_stub(ref)) return to_owner(p, p_.store.stub(ref));
+        join(p, ref, p_.store);
+        return {};
+    }
+    // A reply that a stub brought here, and its flow has ended: it opens one where its own tuple is at home.
+    if (const std::uint8_t home = p_.steering.home(p); home != p_.steering.me()) {
+        begin_note(p, HandoffKind::arrived, p_.steering.me());
+        return Decision::hand_over(home);
+    }
+    return p_.creator.create(p, policy, now);
+}
+
+Decision Newcomers::to_owner(Packet& p, const Stub& stub) noexcept {
+    begin_note(p, HandoffKind::stub_hit, p_.steering.me()).reply = stub.original;
+    p_.counters.stub_hits.add();
+    return Decision::hand_over(stub.owner);
+}
+
+bool Newcomers::find_by_original(Packet& p, const HandoffNote& note) noexcept {
+    // The sender's table answered for the reply key; here the flow is found by its original one.
+    const FlowRef ref = p_.store.table().lookup(note.reply, p_.store.table().hash(note.reply));
+    if (ref && !p_.store.is_stub(ref) && p_.store.cold(ref.slot()).key[1] == p.key) {
+        join(p, FlowRef(ref.slot(), Direction::reply), p_.store);
+        return true;
+    }
+    p_.store.withdraw_stub(note.from_worker, p.key, note.reply);
+    return false;
+}
+
+}  // namespace sluice

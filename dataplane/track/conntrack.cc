@@ -1,0 +1,33 @@
+#include "dataplane/track/conntrack.hh"
+
+namespace sluice {
+
+Decision Conntrack::follow(Packet& p, const Policy& policy, Now now) noexcept {
+    if (p.slot == kNoSlot) return {};  // INVALID, judged already
+    if (!stands(p, store_)) {          // evicted by a later packet of the burst
+        const Decision d = newcomers_.begin_again(p, policy, now);
+        if (d.fate != Fate::go || p.slot == kNoSlot || p.fresh) return d;
+    }
+    if (p.fresh) return {};
+    switch (track(store_, p, policy.timeouts, now)) {
+        case TrackResult::accept:
+            break;
+        case TrackResult::invalid:
+            return creator_.pass_invalid(p, policy);
+        case TrackResult::reopen:
+            store_.kill(p.slot, DeathCause::replaced);
+            return newcomers_.begin_again(p, policy, now);
+        case TrackResult::kill:
+            ended_[ended_count_++] = {p.slot, p.generation};
+            break;
+    }
+    return {};
+}
+
+void Conntrack::end_burst() noexcept {
+    for (unsigned i = 0; i < ended_count_; ++i)
+        if (store_.is(ended_[i].slot, ended_[i].generation)) store_.kill(ended_[i].slot, DeathCause::closed);
+    ended_count_ = 0;
+}
+
+}  // namespace sluice
