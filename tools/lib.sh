@@ -3,6 +3,7 @@
 #
 # Everything that is changed on the machine is written down in `undo_list` and taken back by `undo_all`, which the
 # caller runs from its EXIT trap. A function here fails with one clear line; it never leaves a half-done step silently.
+# Several clones may run their demos and tests at the same time on one machine.
 
 root_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 undo_list=()
@@ -17,22 +18,30 @@ good() { printf '%s%s%s\n' "$green" "$*" "$plain"; }
 
 need_root() { [ "$(id -u)" = 0 ] || die "$1 needs root (network namespaces, packages, hugepages): sudo $1"; }
 
-# Remembers a command that takes a change back; the last change is taken back first.
+# Remembers a command or function that takes a change back; the last change is taken back first.
 remember_undo() { undo_list=("$*" "${undo_list[@]}"); }
 undo_all() {
     local command
-    for command in "${undo_list[@]}"; do bash -c "$command" || true; done
+    stop_quiet
+    for command in "${undo_list[@]}"; do (eval "$command") || true; done
     undo_list=()
 }
 
 # quietly TEXT LOG COMMAND…: runs a long command with a line of progress every 15 s; its output goes to LOG, of which
-# the tail is shown when it fails.
+# the tail is shown when it fails. The command hears Ctrl-C (a shell keeps that from what it puts into the background),
+# and is ended by `undo_all`.
+quiet_child=''
+stop_quiet() {
+    if [ -n "$quiet_child" ] && kill -TERM "$quiet_child" 2>/dev/null; then wait "$quiet_child" || true; fi
+    quiet_child=''
+}
 quietly() {
     local text=$1 log=$2 started=$SECONDS pid status=0 shown
     shift 2
     say "$text"
-    "$@" >"$log" 2>&1 </dev/null &
+    env --default-signal=INT,QUIT "$@" >"$log" 2>&1 </dev/null &
     pid=$!
+    quiet_child=$pid
     shown=$SECONDS
     while kill -0 "$pid" 2>/dev/null; do
         sleep 0.2
@@ -42,6 +51,7 @@ quietly() {
         fi
     done
     wait "$pid" || status=$?
+    quiet_child=''
     if [ "$status" != 0 ]; then
         tail -n 60 "$log" >&2
         printf '%sfailed%s (exit %d): %s; whole output: %s\n' "$red" "$plain" "$status" "$text" "$log" >&2
@@ -59,45 +69,82 @@ packages_of() {
 
 # install_packages GROUP…: installs what is missing, and touches apt only then. Daemons that come with packages
 # (vsftpd, nginx, prometheus) are kept from starting: the tests start their own, in namespaces.
-install_packages() {
+# A subshell, so that what it changes for the time of the installation is taken back however it ends.
+install_packages() (
     local missing=() name installed policy=/usr/sbin/policy-rc.d log status=0
     installed=" $(dpkg-query -W -f '${db:Status-Abbrev} ${Package}\n' | awk '$1 == "ii" {print $2}' | tr '\n' ' ') "
     for name in $(packages_of "$@"); do
         [[ "$installed" == *" $name "* ]] || missing+=("$name")
     done
     [ ${#missing[@]} -gt 0 ] || return 0
+    undo_list=()
+    trap undo_all EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
     log=$(mktemp /tmp/sluice-apt.XXXXXX)
     export DEBIAN_FRONTEND=noninteractive
     quietly "reading package lists" "$log" apt-get update || return 1
-    local kept=''
-    if [ -e "$policy" ]; then kept=$(mktemp /tmp/sluice-policy.XXXXXX); cp -p "$policy" "$kept"; fi
+    if [ -e "$policy" ]; then
+        mv "$policy" "$policy.before-sluice"
+        remember_undo mv "$policy.before-sluice" "$policy"
+    else
+        remember_undo rm -f "$policy"
+    fi
     printf '#!/bin/sh\nexit 101\n' >"$policy"
     chmod 755 "$policy"
     quietly "installing ${#missing[@]} packages: ${missing[*]}" "$log" \
         apt-get install -y --no-install-recommends "${missing[@]}" || status=$?
-    if [ -n "$kept" ]; then mv "$kept" "$policy"; else rm -f "$policy"; fi
-    rm -f "$log"
+    [ "$status" != 0 ] || rm -f "$log"
     return "$status"
-}
+)
 
-# prepare_hugepages [PAGES]: reserves 2 MB pages and mounts hugetlbfs. Never fails: without them DPDK runs on ordinary
-# memory (`memory: {hugepages: auto}`), slower but right.
+# prepare_hugepages [PAGES]: sees to it that so many 2 MB pages are free. Never fails: without them DPDK runs on
+# ordinary memory (`memory: {hugepages: auto}`), slower but right. No hugetlbfs is mounted: sluiced takes its pages
+# anonymously, and so they come back however it ends.
+#
+# The pages are everybody's. Each user holds a shared lock on `hugepages_users` (the processes that it starts inherit
+# it); whoever adds pages writes there how many there were and are, and the last user sets that back, unless an
+# administrator has changed it since. That also mends what a run has left that was killed.
+hugepages_users=/run/lock/sluice-hugepages
+hugepages_total=/proc/sys/vm/nr_hugepages
+free_hugepages() {
+    awk '/^HugePages_Free/ {free = $2} /^HugePages_Rsvd/ {free -= $2} END {print free + 0}' /proc/meminfo
+}
 prepare_hugepages() {
-    local wanted=${1:-512} file=/proc/sys/vm/nr_hugepages before got
-    before=$(cat "$file" 2>/dev/null || echo 0)
-    if [ "$before" -lt "$wanted" ]; then
-        if echo "$wanted" 2>/dev/null >"$file"; then remember_undo "echo $before >$file"; fi
-        got=$(cat "$file" 2>/dev/null || echo 0)
-        if [ "$got" -lt "$wanted" ]; then
-            warn "only $got of $wanted hugepages could be reserved; sluiced falls back to ordinary memory when they do not do"
-        fi
+    local wanted=${1:-512} total free before after=''
+    mkdir -p "${hugepages_users%/*}" 2>/dev/null || true
+    if ! { exec {hugepages_fd}>>"$hugepages_users"; } 2>/dev/null; then
+        warn "$hugepages_users cannot be written: hugepages are left as they are"
+        return 0
     fi
-    if [ "$(cat "$file" 2>/dev/null || echo 0)" -gt 0 ] && ! mountpoint -q /dev/hugepages; then
-        if mkdir -p /dev/hugepages && mount -t hugetlbfs nodev /dev/hugepages; then
-            remember_undo "umount /dev/hugepages"
-        else
-            warn "hugetlbfs could not be mounted; sluiced falls back to ordinary memory"
+    exec {hugepages_turn}>>"$hugepages_users.turn"
+    flock "$hugepages_turn"
+    flock -s "$hugepages_fd"
+    remember_undo release_hugepages
+    free=$(free_hugepages)
+    if [ "$free" -lt "$wanted" ]; then
+        read -r total 2>/dev/null <"$hugepages_total" || total=0
+        read -r before after <"$hugepages_users" || before=$total
+        [ "$total" = "${after:-$total}" ] || before=$total
+        if echo $((total + wanted - free)) 2>/dev/null >"$hugepages_total"; then
+            read -r after <"$hugepages_total"
+            echo "$before $after" >"$hugepages_users"
         fi
+        free=$(free_hugepages)
+    fi
+    exec {hugepages_turn}>&-
+    if [ "$free" -lt "$wanted" ]; then
+        warn "only $free of $wanted hugepages are free; where they do not do, sluiced runs on ordinary memory"
+    fi
+}
+release_hugepages() {
+    local total before after
+    exec {hugepages_turn}>>"$hugepages_users.turn"
+    flock "$hugepages_turn"
+    # With other users left this fails, and the last of them does it.
+    if flock -n -x "$hugepages_fd" && read -r before after <"$hugepages_users"; then
+        read -r total <"$hugepages_total"
+        if [ "$total" != "$after" ] || echo "$before" 2>/dev/null >"$hugepages_total"; then : >"$hugepages_users"; fi
     fi
 }
 

@@ -146,7 +146,7 @@ def perform(lab, show):
     show.block(lab.box.rules(), 30)
     if lab.box.kind == "sluice":
         show.title("packets dropped, by reason")
-        show.block(lab.box.control("stats"), 20)
+        show.block(lab.box.control("stats"), 60)
         show.title("some of the metrics")
         text = [line for line in lab.box.metrics().splitlines()
                 if not line.startswith("#") and any(word in line for word in METRICS) and not line.endswith(" 0")]
@@ -166,6 +166,10 @@ def play(lab):
 
 
 def interrupted(*_):
+    # The terminal's Ctrl-C is followed by the SIGTERM of tools/demo, which got it too; neither that nor an impatient
+    # second one may break off the cleaning.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
@@ -197,7 +201,7 @@ def main():
         print(f"\n{paint('31', 'error:')} {error}")
         show.failed += 1
     finally:
-        # From here on a second Ctrl-C must not break off the cleaning.
+        # From here on a Ctrl-C must not break off the cleaning.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         if lab is not None:

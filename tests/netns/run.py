@@ -17,7 +17,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
 from lab.lab import Lab  # noqa: E402  (the path must be set first)
-from lab.machine import LabError  # noqa: E402
+from lab.machine import LabError, sweep  # noqa: E402
 
 
 class Skip(Exception):
@@ -83,6 +83,13 @@ def run_scenario(name, options):
     return counts["ok"], counts["FAIL"], counts["skip"]
 
 
+def interrupted(number, _):
+    """Ends with an exception, so that `finally` runs, and lets nothing break that off."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(128 + number)
+
+
 def main():
     everything = sorted(path.stem[5:] for path in HERE.glob("test_*.py"))
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0], epilog=f"scenarios: {' '.join(everything)}")
@@ -90,13 +97,18 @@ def main():
     parser.add_argument("--build", default=str(HERE.parent.parent / "build"), help="build directory with sluiced")
     parser.add_argument("--case", help="only cases with this in their name")
     parser.add_argument("--stop", action="store_true", help="stop at the first failure, with everything still up")
-    parser.add_argument("--keep-files", action="store_true", help="leave logs and configurations in /tmp")
+    parser.add_argument("--keep-files", action="store_true", help="leave logs and configurations in /tmp/sluice-kept-*")
+    parser.add_argument("--sweep", action="store_true", help="only remove what killed runs have left")
     parser.add_argument("scenario", nargs="*", choices=everything + [[]], metavar="SCENARIO")
     options = parser.parse_args()
     if os.geteuid() != 0:
         print("namespaces need root: skipped")
         return 77
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))     # so that `finally` runs
+    if options.sweep:
+        sweep()
+        return 0
+    signal.signal(signal.SIGINT, interrupted)
+    signal.signal(signal.SIGTERM, interrupted)
     total = [0, 0, 0]
     for name in options.scenario or everything:
         total = [a + b for a, b in zip(total, run_scenario(name, options))]
@@ -107,7 +119,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit(130)
+    sys.exit(main())

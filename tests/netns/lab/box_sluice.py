@@ -1,8 +1,9 @@
 """sluiced in the middle, on AF_XDP (copy mode on veth), in the box's namespace.
 
-What AF_XDP needs here: a mount of bpffs at /sys/fs/bpf (libxdp keeps its programs there), RLIMIT_MEMLOCK lifted, offloads off on the other end of the veth, and queue 0 only,
-for a veth pair has one. The bpffs is one mount for the life of the laboratory, bound into every sluiced, so that what
-a killed one has pinned is there for the next, as on a real machine.
+What AF_XDP needs here: a mount of bpffs at /sys/fs/bpf (libxdp keeps its programs there), RLIMIT_MEMLOCK lifted,
+offloads off on the other end of the veth, and queue 0 only, for a veth pair has one. The bpffs is one mount for the
+life of the laboratory, bound into every sluiced, so that what a killed one has pinned is there for the next, as on a
+real machine.
 """
 import json
 import os
@@ -36,8 +37,7 @@ class SluiceBox:
         self.propagation = "private" if self.host.succeeds("unshare", "--mount", "true") else "unchanged"
         self.bpf = lab.path("bpf")
         os.mkdir(self.bpf)
-        sh("mount", "-t", "bpf", "bpf", self.bpf)
-        lab.closers.append(lambda: sh("umount", "-l", self.bpf))
+        sh("mount", "-t", "bpf", "bpf", self.bpf)      # unmounted with the directory
 
     def write(self, config):
         self.config = config

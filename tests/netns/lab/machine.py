@@ -1,9 +1,11 @@
 """Namespaces, veth pairs and processes; all of it is gone when the `Machine` is closed, also after an exception.
 
-Namespaces carry the process id of their maker in their name, so several laboratories run side by side, and what a
-killed one has left is swept up by the next. Processes die with this one (PR_SET_PDEATHSIG) and are ended by pid.
+Namespaces and directories carry the process id of their maker in their name, so several laboratories run side by side,
+and what a killed one has left is swept up by the next. Processes die with this one (PR_SET_PDEATHSIG) and are ended by
+pid. Devices are made inside the namespaces; none is ever seen in the machine's own.
 """
 import ctypes
+import glob
 import os
 import re
 import resource
@@ -18,6 +20,7 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 PR_SET_PDEATHSIG = 1
 CLONE_NEWNET = 0x40000000
 NAME = re.compile(r"^slc(\d+)-\w+$")
+DIRECTORY = "/tmp/sluice-lab-"
 
 
 class LabError(Exception):
@@ -155,8 +158,8 @@ class Machine:
 
     def __init__(self):
         sweep()
-        self.hosts, self.processes, self.closers, self.serial = {}, [], [], 0
-        self.directory = tempfile.mkdtemp(prefix="sluice-lab-")
+        self.hosts, self.processes, self.serial = {}, [], 0
+        self.directory = tempfile.mkdtemp(prefix=f"{os.path.basename(DIRECTORY)}{os.getpid()}-", dir="/tmp")
         os.chmod(self.directory, 0o755)     # the FTP and web servers run under other users
 
     def path(self, name):
@@ -182,34 +185,55 @@ class Machine:
             end.ip("link", "set", device, "up")
 
     def close(self, keep_files=False):
-        for close in reversed(self.closers):
-            try:
-                close()
-            except Exception as error:      # the rest must still be cleaned up
-                print(f"# at the end: {error}")
         for process in reversed(self.processes):
             process.stop(timeout=3)
-        for host in self.hosts.values():
-            remove_namespace(host.name)
-        if not keep_files:
-            shutil.rmtree(self.directory, ignore_errors=True)
+        # By name and not from self.hosts: an interrupt may have come between the making of one and its entry there.
+        remove_namespaces(lambda pid: pid == os.getpid())
+        if keep_files:      # under a name that the sweep of the next one passes over
+            kept = self.directory.replace("sluice-lab-", "sluice-kept-")
+            os.rename(self.directory, kept)
+            self.directory = kept
+        else:
+            remove_directory(self.directory)
+
+
+def remove_namespaces(chosen):
+    """Those of our names whose maker's pid is `chosen`."""
+    for line in sh("ip", "netns", "list", check=False).splitlines():
+        match = NAME.match(line.split()[0]) if line.split() else None
+        if match and chosen(int(match.group(1))):
+            remove_namespace(match.group(0))
 
 
 def remove_namespace(name):
     """Ends what still runs in a namespace of ours (children of servers), by pid, and deletes it."""
-    listed = sh("ip", "netns", "pids", name, check=False).split()
-    for pid in listed:
-        if pid.isdigit():
+    for _ in range(10):     # again, for what one of them has started meanwhile
+        listed = [int(pid) for pid in sh("ip", "netns", "pids", name, check=False).split() if pid.isdigit()]
+        if not listed:
+            break
+        for pid in listed:
             try:
-                os.kill(int(pid), signal.SIGKILL)
+                os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass
+        time.sleep(0.01)
     sh("ip", "netns", "del", name, check=False)
 
 
+def remove_directory(path):
+    """With the bpffs that may still be mounted in it."""
+    if os.path.ismount(os.path.join(path, "bpf")):
+        sh("umount", "-l", os.path.join(path, "bpf"), check=False)
+    shutil.rmtree(path, ignore_errors=True)
+
+
 def sweep():
-    """Removes namespaces of laboratories whose process is gone (killed with -9)."""
-    for line in sh("ip", "netns", "list", check=False).splitlines():
-        match = NAME.match(line.split()[0]) if line.split() else None
-        if match and not os.path.exists(f"/proc/{match.group(1)}"):
-            remove_namespace(match.group(0))
+    """Removes what laboratories have left whose process is gone (killed with -9), or had the number that is ours now."""
+    def gone(pid):
+        return pid == os.getpid() or not os.path.exists(f"/proc/{pid}")
+
+    remove_namespaces(gone)
+    for path in glob.glob(f"{DIRECTORY}*-*"):
+        pid = os.path.basename(path)[len("sluice-lab-"):].split("-")[0]
+        if pid.isdigit() and gone(int(pid)):
+            remove_directory(path)

@@ -59,6 +59,8 @@ class FtpServer:
                 "anon_upload_enable=YES", "anon_umask=022", f"anon_root={self.root}", "no_anon_password=YES",
                 "pasv_enable=YES", "pasv_min_port=40000", "pasv_max_port=40999", "port_enable=YES",
                 "pasv_promiscuous=NO", "port_promiscuous=NO", "connect_from_port_20=YES",
+                # Its session processes stay in our namespace, where they are found when the laboratory is taken down.
+                "isolate_network=NO",
                 f"secure_chroot_dir={empty}", "xferlog_enable=YES", "xferlog_std_format=NO", "log_ftp_protocol=YES",
                 f"vsftpd_log_file={self.protocol_log}", "use_localtime=NO", ""]))
         self.process = host.spawn("vsftpd", "vsftpd", config)

@@ -113,11 +113,12 @@ TEST_CASE("messages that were lost: dumped again, and what vanished meanwhile is
     Box box;
     const auto wan = box.twin("wan0", 1, {{ip4(203, 0, 113, 1), 24}});
     const auto batch = [](const char* verb, int first, int last) {
-        std::ofstream file("/tmp/sluice-routes.batch");
+        const std::string name = "/tmp/sluice-routes-" + std::to_string(getpid());
+        std::ofstream file(name);
         for (int i = first; i < last; ++i)
             file << "route " << verb << " 10." << i / 256 << '.' << i % 256 << ".0/24 via 203.0.113.254\n";
         file.close();
-        sh("ip -batch /tmp/sluice-routes.batch && rm /tmp/sluice-routes.batch");
+        sh("ip -batch " + name + " && rm " + name);
     };
     batch("add", 0, 1500);  // more than one slice of a sweep
     sh("ip neigh add 203.0.113.7 lladdr 02:00:00:00:00:07 dev wan0");
