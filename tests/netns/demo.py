@@ -118,10 +118,15 @@ def iperf_step(lab, show):
         return f"{rate / 1e6:.0f} Mbit/s"
 
     def udp(*words):
-        end = clients.iperf(lab.in1, config.OUT1, "-u", "-b", "20M", "-l", "1200", *words)
-        total = end.get("sum_received") or end["sum"]
-        expect(total["packets"] > 1000 and total["lost_percent"] < 5, f"{total['lost_percent']:.1f} % lost")
-        return f"{total['packets']} datagrams, {total['lost_percent']:.2f} % lost"
+        for tries in (1, 2, 3):     # a machine that is busy with other things starves sender, box and receiver alike
+            end = clients.iperf(lab.in1, config.OUT1, "-u", "-b", "20M", "-l", "1200", *words)
+            total = end.get("sum_received") or end["sum"]
+            good = total["packets"] > 1000 and total["lost_percent"] < 5
+            if good or tries == 3:
+                break
+        expect(good, f"{total['lost_percent']:.1f} % lost, the machine is too busy or the box too slow")
+        again = f", at try {tries}: this machine is busy" if tries > 1 else ""
+        return f"{total['packets']} datagrams, {total['lost_percent']:.2f} % lost{again}"
 
     show.check("TCP, inside to outside", tcp)
     show.check("TCP, outside to inside", lambda: tcp("-R"))

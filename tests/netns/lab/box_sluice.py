@@ -33,8 +33,6 @@ class SluiceBox:
         self.config_path = lab.path("sluice.yaml")
         self.socket_path = lab.path("control.sock")
         self.process = self.last = None
-        # In a chroot / is no mount point, and unshare cannot make it private.
-        self.propagation = "private" if self.host.succeeds("unshare", "--mount", "true") else "unchanged"
         self.bpf = lab.path("bpf")
         os.mkdir(self.bpf)
         sh("mount", "-t", "bpf", "bpf", self.bpf)      # unmounted with the directory
@@ -46,7 +44,7 @@ class SluiceBox:
             handle.write(config_module.yaml(full))
 
     def command(self, *words):
-        return self.host.command("unshare", "--mount", "--propagation", self.propagation, "sh", "-c", MOUNT, "sh",
+        return self.host.command("unshare", "--mount", "--propagation", self.lab.propagation, "sh", "-c", MOUNT, "sh",
                                  self.bpf, *words)
 
     def start(self, config=None, wait=True):

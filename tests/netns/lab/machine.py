@@ -21,6 +21,7 @@ PR_SET_PDEATHSIG = 1
 CLONE_NEWNET = 0x40000000
 NAME = re.compile(r"^slc(\d+)-\w+$")
 DIRECTORY = "/tmp/sluice-lab-"
+PROC = 'mount --make-rprivate /proc 2>/dev/null; mount -t proc proc /proc && exec "$@"'
 
 
 class LabError(Exception):
@@ -130,7 +131,9 @@ class Host:
         return self.machine.spawn(f"{self.short}-{name}", self.command(*words), stdin=stdin)
 
     def sysctl(self, key, value):
-        self.run("sysctl", "-qw", f"{key}={value}")
+        words = ("sysctl", "-qw", f"{key}={value}")
+        if not self.succeeds(*words):       # /proc/sys may be read-only (containers); a proc of our own is not
+            self.run("unshare", "--mount", "--propagation", self.machine.propagation, "sh", "-c", PROC, "sh", *words)
 
     def inside(self, function):
         """Calls `function` in a thread that has entered this namespace, and returns what it returns."""
@@ -159,6 +162,9 @@ class Machine:
     def __init__(self):
         sweep()
         self.hosts, self.processes, self.serial = {}, [], 0
+        # In a chroot / is no mount point, and unshare cannot make it private.
+        able = subprocess.run(["unshare", "--mount", "true"], stderr=subprocess.DEVNULL).returncode == 0
+        self.propagation = "private" if able else "unchanged"
         self.directory = tempfile.mkdtemp(prefix=f"{os.path.basename(DIRECTORY)}{os.getpid()}-", dir="/tmp")
         os.chmod(self.directory, 0o755)     # the FTP and web servers run under other users
 
