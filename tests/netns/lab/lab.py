@@ -67,7 +67,7 @@ class Lab(Machine):
         return self.serve("WebServer", host)
 
     def iperf(self, host):
-        return self.serve("IperfServer", host)
+        return self.serve("IperfServer", host).ready()
 
     def echo(self, host):
         return self.serve("EchoServer", host)

@@ -109,10 +109,22 @@ http {{
 
 
 class IperfServer:
+    """Serves one client at a time, and resets who comes before it is done with the one before: see ready()."""
+
     def __init__(self, lab, host, port=5201):
         del lab
-        self.process = host.spawn("iperf3", "iperf3", "-s", "-p", str(port))
+        self.process = host.spawn("iperf3", "iperf3", "-s", "-p", str(port), "--forceflush")
         wait_until(f"iperf3 on {host.short}", lambda: self.process.alive() and listens(host, port))
+
+    def ready(self):
+        """Waits until it would take a client."""
+        def idle():
+            with open(self.process.log_path, errors="replace") as log:
+                text = log.read()
+            return text.count("Server listening") > text.count("Accepted connection")
+
+        wait_until("iperf3 being done with its last client", idle)
+        return self
 
 
 class EchoServer:
