@@ -142,7 +142,7 @@ struct Daemon::State {
     boost::asio::steady_timer slow_timer{io};
 };
 
-Daemon::Daemon(config::Config config, std::filesystem::path config_file, std::string version)
+Daemon::Daemon(const config::Config& config, std::filesystem::path config_file, std::string version)
     : state_(std::make_unique<State>(config, std::move(config_file), std::move(version))) {}
 
 Daemon::~Daemon() = default;

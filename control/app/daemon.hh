@@ -17,7 +17,7 @@ namespace sluice::app {
 
 class Daemon {
 public:
-    Daemon(config::Config config, std::filesystem::path config_file, std::string version);
+    Daemon(const config::Config& config, std::filesystem::path config_file, std::string version);
     ~Daemon();
     Daemon(const Daemon&) = delete;
     Daemon& operator=(const Daemon&) = delete;

@@ -139,7 +139,7 @@ void FlowLister::poll() {
     });
 }
 
-void FlowLister::ask_slice(unsigned worker, std::shared_ptr<ListSlice> slice, std::function<void()> then) {
+void FlowLister::ask_slice(unsigned worker, const std::shared_ptr<ListSlice>& slice, std::function<void()> then) {
     Ring<Order>* orders = orders_[worker];
     ask({[orders, slice] {
              return orders->post({OrderKind::list, 0, 0, 0, reinterpret_cast<std::uint64_t>(slice.get())});
@@ -196,18 +196,20 @@ void FlowLister::flush(std::function<void(std::uint64_t)> handler) {
     struct Answer {
         std::uint64_t erased = 0;
         std::size_t open = 0;
+        std::function<void(std::uint64_t)> handler;
     };
     auto answer = std::make_shared<Answer>();
     answer->open = orders_.size();
+    answer->handler = std::move(handler);
     for (Ring<Order>* orders : orders_) {
         auto ticket = std::make_shared<FlushTicket>();
         ask({[orders, ticket] {
                  return orders->post({OrderKind::flush, 0, 0, 0, reinterpret_cast<std::uint64_t>(ticket.get())});
              },
              [ticket] { return ticket->done.load(std::memory_order_acquire); },
-             [answer, ticket, handler] {
+             [answer, ticket] {
                  answer->erased += ticket->erased;
-                 if (--answer->open == 0) handler(answer->erased);
+                 if (--answer->open == 0) answer->handler(answer->erased);
              }});
     }
 }

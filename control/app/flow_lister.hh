@@ -52,7 +52,7 @@ private:
     };
     void ask(Task task);
     void poll();
-    void ask_slice(unsigned worker, std::shared_ptr<ListSlice> slice, std::function<void()> then);
+    void ask_slice(unsigned worker, const std::shared_ptr<ListSlice>& slice, std::function<void()> then);
 
     boost::asio::steady_timer timer_;
     Orders orders_;

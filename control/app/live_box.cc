@@ -14,12 +14,14 @@ namespace {
 
 std::vector<api::ConfigIssue> issues_of(const std::vector<config::ConfigError>& errors) {
     std::vector<api::ConfigIssue> issues;
+    issues.reserve(errors.size());
     for (const auto& e : errors) issues.push_back({e.file, e.line, e.column, e.path, e.message});
     return issues;
 }
 
 std::vector<api::ConfigIssue> issues_of(const std::string& file, const std::vector<std::string>& messages) {
     std::vector<api::ConfigIssue> issues;
+    issues.reserve(messages.size());
     for (const auto& message : messages) issues.push_back({file, 0, 0, "", message});
     return issues;
 }

@@ -58,7 +58,7 @@ int run_sluiced(int argc, const char* const* argv, const std::string& version) {
     (void)logging::set_level(options.log_level.empty() ? level_name(loaded.config->log.level)
                                                        : std::string_view(options.log_level));
     try {
-        Daemon daemon(std::move(*loaded.config), options.config_file, version);
+        Daemon daemon(*loaded.config, options.config_file, version);
         daemon.run();
     } catch (const std::exception& error) {
         spdlog::critical("{}", error.what());

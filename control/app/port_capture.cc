@@ -39,6 +39,7 @@ struct Tap {
     rte_mempool* pool = nullptr;
     std::uint32_t snaplen = 0;
     bool transmit = false;
+    std::uint16_t queue = 0;  // of the direction
     Counter lost;
     const rte_eth_rxtx_callback* callback = nullptr;
 
@@ -91,6 +92,7 @@ public:
                 tap->pool = all.pool_;
                 tap->snaplen = snaplen;
                 tap->transmit = q >= point.rx_queues;
+                tap->queue = static_cast<std::uint16_t>(tap->transmit ? q - point.rx_queues : q);
                 taps_.push_back(std::move(tap));
             }
         } catch (const std::exception&) {
@@ -100,27 +102,21 @@ public:
         ++all_.running_;
         base_tsc_ = rte_rdtsc();
         base_time_ = std::chrono::system_clock::now();
-        for (std::uint16_t q = 0; q < taps_.size(); ++q) {
-            Tap* tap = taps_[q].get();
-            tap->callback = tap->transmit
-                                ? rte_eth_add_tx_callback(point.device, static_cast<std::uint16_t>(q - point.rx_queues),
-                                                          on_transmit, tap)
-                                : rte_eth_add_rx_callback(point.device, q, on_receive, tap);
-        }
+        for (const auto& tap : taps_)
+            tap->callback = tap->transmit ? rte_eth_add_tx_callback(point.device, tap->queue, on_transmit, tap.get())
+                                          : rte_eth_add_rx_callback(point.device, tap->queue, on_receive, tap.get());
         drain();
     }
 
     ~Running() override {
         if (taps_.empty()) return;
         --all_.running_;
-        for (std::uint16_t q = 0; q < taps_.size(); ++q) {
-            if (taps_[q]->callback == nullptr) continue;
-            if (taps_[q]->transmit) {
-                rte_eth_remove_tx_callback(point_.device, static_cast<std::uint16_t>(q - point_.rx_queues),
-                                           taps_[q]->callback);
-            } else {
-                rte_eth_remove_rx_callback(point_.device, q, taps_[q]->callback);
-            }
+        for (const auto& tap : taps_) {
+            if (tap->callback == nullptr) continue;
+            if (tap->transmit)
+                rte_eth_remove_tx_callback(point_.device, tap->queue, tap->callback);
+            else
+                rte_eth_remove_rx_callback(point_.device, tap->queue, tap->callback);
         }
         // A worker may be inside a callback now; after the grace period none is.
         all_.grace_.retire([taps = std::move(taps_)]() mutable {

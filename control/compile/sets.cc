@@ -36,6 +36,7 @@ SetMatch intern(Index& index, Sets& sets, const Match& match, const Flatten& fla
     if (unseen) {
         auto set = flatten(match.items);
         std::vector<std::pair<std::uint32_t, std::uint32_t>> bounds;
+        bounds.reserve(set.size());
         for (const auto& range : set) bounds.emplace_back(number(range.first), number(range.last));
         const auto [by_bounds, fresh] = index.by_bounds.try_emplace(std::move(bounds), static_cast<SetId>(sets.size()));
         if (fresh) {

@@ -63,11 +63,11 @@ ConfigResult load_guarded(std::string_view text, const std::string& source_name,
 
 }  // namespace
 
-ConfigResult load_config_text(std::string_view text, std::string source_name) {
+ConfigResult load_config_text(std::string_view text, const std::string& source_name) {
     return load_guarded(text, source_name, nullptr);
 }
 
-ConfigResult load_config_text(std::string_view text, std::string source_name, KeyCoverage& coverage) {
+ConfigResult load_config_text(std::string_view text, const std::string& source_name, KeyCoverage& coverage) {
     return load_guarded(text, source_name, &coverage);
 }
 

@@ -29,8 +29,8 @@ using KeyCoverage = std::map<std::string, bool>;
 ConfigResult load_config_file(const std::filesystem::path& file);
 
 /// `source_name` is what errors call the text.
-ConfigResult load_config_text(std::string_view text, std::string source_name);
+ConfigResult load_config_text(std::string_view text, const std::string& source_name);
 /// Adds to `coverage`.
-ConfigResult load_config_text(std::string_view text, std::string source_name, KeyCoverage& coverage);
+ConfigResult load_config_text(std::string_view text, const std::string& source_name, KeyCoverage& coverage);
 
 }  // namespace sluice::config

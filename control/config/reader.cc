@@ -41,7 +41,7 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
     return last[b.size()];
 }
 
-std::string join(const std::vector<std::string_view>& words) {
+std::string join(std::span<const std::string_view> words) {
     std::string text;
     for (const std::string_view word : words) {
         if (!text.empty()) text += ", ";
@@ -133,7 +133,7 @@ bool MapChecker::take(const YamlNode& entry) {
     return true;
 }
 
-void MapChecker::unknown(const YamlNode& entry, const std::vector<std::string_view>& known) const {
+void MapChecker::unknown(const YamlNode& entry, std::span<const std::string_view> known) const {
     const Value value = map_.child(entry);
     std::string message = "unknown key " + in_quotes(entry.key);
     // A file of nothing but wrong keys costs no search beyond those that are shown.
@@ -166,13 +166,13 @@ void read_text(const Value& value, std::string& out, std::size_t longest) {
     out = *text;
 }
 
-void report_unknown_word(const Value& value, std::string_view word, const std::vector<std::string_view>& words) {
+void report_unknown_word(const Value& value, std::string_view word, std::span<const std::string_view> words) {
     const std::string_view near = nearest_word(word, words);
     value.error("unknown word " + in_quotes(word) + (near.empty() ? "" : ": did you mean " + in_quotes(near) + "?") +
                 " (one of " + join(words) + ")");
 }
 
-std::string_view nearest_word(std::string_view word, const std::vector<std::string_view>& words) {
+std::string_view nearest_word(std::string_view word, std::span<const std::string_view> words) {
     if (word.size() > 64) return {};
     std::string_view best;
     std::size_t best_distance = std::max<std::size_t>(word.size() / 3, 1) + 1;

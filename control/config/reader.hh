@@ -5,6 +5,7 @@
 // A Value lives on the stack of the function that walks the tree and points to its parent's Value there.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <map>
@@ -120,7 +121,7 @@ public:
     [[nodiscard]] bool is_map() const noexcept { return is_map_; }
     /// Complains about a duplicate and about a value that is missing; false: leave the entry alone.
     bool take(const YamlNode& entry);
-    void unknown(const YamlNode& entry, const std::vector<std::string_view>& known) const;
+    void unknown(const YamlNode& entry, std::span<const std::string_view> known) const;
     void note(std::string_view key) const;
     void missing(std::string_view key) const;
 
@@ -142,8 +143,8 @@ void read_map(const Value& map, const std::array<Field<T>, N>& fields, T& out) {
             if (field.key == entry.key) found = &field;
         }
         if (found == nullptr) {
-            std::vector<std::string_view> known;
-            for (const Field<T>& field : fields) known.push_back(field.key);
+            std::array<std::string_view, N> known;
+            std::ranges::transform(fields, known.begin(), &Field<T>::key);
             checker.unknown(entry, known);
         } else if (checker.take(entry)) {
             found->read(map.child(entry), out);
@@ -203,7 +204,7 @@ inline void read_duration(const Value& value, seconds& out) {
 void read_text(const Value& value, std::string& out, std::size_t longest);
 
 /// Says what words there are.
-void report_unknown_word(const Value& value, std::string_view word, const std::vector<std::string_view>& words);
+void report_unknown_word(const Value& value, std::string_view word, std::span<const std::string_view> words);
 
 template <class E, std::size_t N>
 void read_enum(const Value& value, const std::array<EnumName<E>, N>& names, E& out) {
@@ -221,6 +222,6 @@ void read_enum(const Value& value, const std::array<EnumName<E>, N>& names, E& o
 }
 
 /// The word of the list that was probably meant; empty when none is near.
-std::string_view nearest_word(std::string_view word, const std::vector<std::string_view>& words);
+std::string_view nearest_word(std::string_view word, std::span<const std::string_view> words);
 
 }  // namespace sluice::config

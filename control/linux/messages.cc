@@ -15,9 +15,8 @@
 namespace sluice {
 namespace {
 
-#ifndef IFF_LOWER_UP
-constexpr unsigned IFF_LOWER_UP = 1U << 16;  // <net/if.h> lacks it, <linux/if.h> clashes with <net/if.h>
-#endif
+/// IFF_LOWER_UP, which <net/if.h> lacks; <linux/if.h>, which has it, clashes with <net/if.h>.
+constexpr unsigned kLowerUp = 1U << 16;
 
 template <int kMax>
 using Attributes = std::array<nlattr*, static_cast<std::size_t>(kMax) + 1>;
@@ -150,7 +149,7 @@ Parsed<LinkInfo> parse_link(const nlmsghdr& message) {
                   .mac = mac_of(a[IFLA_ADDRESS]),
                   .mtu_bytes = a[IFLA_MTU] != nullptr ? nla_get_u32(a[IFLA_MTU]) : 0,
                   .up = (header.ifi_flags & IFF_UP) != 0,
-                  .carrier = (header.ifi_flags & IFF_LOWER_UP) != 0};
+                  .carrier = (header.ifi_flags & kLowerUp) != 0};
     // With a namespace id the number means a link somewhere else (the far end of a veth).
     if (a[IFLA_LINK] != nullptr && a[IFLA_LINK_NETNSID] == nullptr)
         link.parent_ifindex = static_cast<IfIndex>(nla_get_u32(a[IFLA_LINK]));

@@ -136,7 +136,7 @@ void Alg::release(SlotIndex slot) noexcept {
 }
 
 bool Alg::forget_elsewhere(FtpState& state) noexcept {
-    for (std::uint8_t worker = 0; worker < peers_.size(); ++worker) {
+    for (std::size_t worker = 0; worker < peers_.size(); ++worker) {
         std::uint64_t& word = state.told_workers[worker / 64];
         const std::uint64_t bit = std::uint64_t{1} << (worker % 64);
         if ((word & bit) == 0) continue;
