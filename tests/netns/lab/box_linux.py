@@ -2,23 +2,37 @@
 from . import config as config_module
 from .machine import LabError
 
-TIMEOUTS = {"tcp_established": "nf_conntrack_tcp_timeout_established", "udp": "nf_conntrack_udp_timeout",
-            "udp_stream": "nf_conntrack_udp_timeout_stream", "icmp": "nf_conntrack_icmp_timeout",
-            "generic": "nf_conntrack_generic_timeout"}
+TIMEOUTS = {"generic": "nf_conntrack_generic_timeout", "icmp": "nf_conntrack_icmp_timeout",
+            "udp": "nf_conntrack_udp_timeout", "udp_stream": "nf_conntrack_udp_timeout_stream"}
+TIMEOUTS |= {f"tcp_{state}": f"nf_conntrack_tcp_timeout_{state}" for state in (
+    "syn_sent", "syn_recv", "established", "fin_wait", "close_wait", "last_ack", "time_wait", "close", "max_retrans",
+    "unacknowledged")}
+# Keys of conntrack that are sysctls of the same name.
+SWITCHES = {"tcp_loose": 1, "tcp_be_liberal": 0, "tcp_ignore_invalid_rst": 0, "tcp_max_retrans": 3}
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+REJECTS = {"port-unreachable": "reject with icmp port-unreachable",
+           "admin-prohibited": "reject with icmp admin-prohibited", "tcp-reset": "reject with tcp reset"}
 
 
 def seconds(text):
     return int(text[:-1]) * UNITS[text[-1]] if isinstance(text, str) else int(text)
 
 
+def items(value):
+    return value if isinstance(value, list) else [value]
+
+
 def set_of(value, groups):
-    """An nft set of a YAML value: a single thing, a list, or the name of a group."""
-    if isinstance(value, str) and value in groups:
-        value = groups[value]
-    if isinstance(value, list):
-        return "{ " + ", ".join(str(item) for item in value) + " }"
-    return str(value)
+    """An nft set of a YAML value: a single thing, a list, or the name of a group; with != in front for all but these."""
+    unequal = ""
+    if isinstance(value, dict):
+        value, unequal = value["not"], "!= "
+    elif isinstance(value, str) and value.startswith("!"):
+        value, unequal = value[1:], "!= "
+    members = []
+    for item in items(value):
+        members += items(groups[item]) if isinstance(item, str) and item in groups else [item]
+    return unequal + (str(members[0]) if len(members) == 1 else "{ " + ", ".join(map(str, members)) + " }")
 
 
 class Rules:
@@ -32,46 +46,68 @@ class Rules:
 
     def match(self, rule):
         words = []
-        if "in" in rule:
-            words.append(f'iifname "{self.devices[rule["in"]]}"')
-        if "out" in rule:
-            words.append(f'oifname "{self.devices[rule["out"]]}"')
+        for key, field in (("in", "iifname"), ("out", "oifname")):
+            if key in rule:
+                words.append(f"{field} " + set_of([f'"{self.devices[name]}"' for name in items(rule[key])], {}))
         for key, field in (("src", "saddr"), ("dst", "daddr")):
             if key in rule:
                 words.append(f"ip {field} {set_of(rule[key], self.addresses)}")
-        if "proto" in rule:
+        if rule.get("proto", "any") != "any":
             words.append(f"meta l4proto {rule['proto']}")
         for key in ("sport", "dport"):
             if key in rule:
                 words.append(f"{rule['proto']} {key} {set_of(rule[key], self.ports)}")
+        if "icmp_type" in rule:
+            words.append(f"icmp type {rule['icmp_type']}")
         if "state" in rule:
             words.append(f"ct state {set_of(rule['state'], {})}")
         return " ".join(words)
 
+    def action(self, rule):
+        if rule["action"] == "reject":
+            return REJECTS[rule.get("reject_with", "port-unreachable")]
+        return rule["action"]
+
     def chain(self, name):
-        chain = self.config.get("filter", {}).get(name, {"policy": "accept"})
-        lines = [f"type filter hook {name} priority 0; policy {chain['policy']};"]
+        chain = self.config.get("filter", {}).get(name, {})
+        lines = [f"type filter hook {name} priority 0; policy {chain.get('policy', 'accept')};"]
         for rule in chain.get("rules", []):
             comment = f' comment "{rule["comment"]}"' if "comment" in rule else ""
-            lines.append(f"{self.match(rule)} counter {rule['action']}{comment}")
+            lines.append(f"{self.match(rule)} counter {self.action(rule)}{comment}")
         return f"chain {name} {{\n" + "\n".join(lines) + "\n}"
+
+    def source(self, to):
+        if to == "masquerade":
+            return "masquerade"
+        ports = f":{to['ports']}" if "ports" in to else ""
+        if to["to"] == "masquerade":
+            return "masquerade" + (f" to {ports}" if ports else "")
+        pool = [member for item in items(to["to"]) for member in items(self.addresses.get(item, item))]
+        if len(pool) > 1:       # consecutive addresses: nft knows no other pool
+            pool = [f"{pool[0]}-{pool[-1]}"]
+        return f"snat to {pool[0]}{ports}"
+
+    def target(self, to):
+        port = f":{to['port']}" if "port" in to else ""
+        hosts = [member for item in items(to["to"]) for member in items(self.addresses.get(item, item))]
+        if len(hosts) == 1:
+            return f"dnat to {hosts[0]}{port}"
+        turns = ", ".join(f"{i} : {host}" for i, host in enumerate(hosts))
+        return f"dnat to numgen inc mod {len(hosts)} map {{ {turns} }}{port}"
 
     def nat(self):
         source = ["type nat hook postrouting priority 100;"]
         target = ["type nat hook prerouting priority -100;"]
         for rule in self.config.get("nat", []):
-            match = self.match(rule)
             if "snat" in rule:
-                to = "masquerade" if rule["snat"] == "masquerade" else f"snat to {rule['snat']['to']}"
-                source.append(f"{match} counter {to}")
+                source.append(f"{self.match(rule)} counter {self.source(rule['snat'])}")
             else:
-                to = rule["dnat"]
-                port = f":{to['port']}" if "port" in to else ""
-                target.append(f"{match} counter dnat to {to['to']}{port}")
+                target.append(f"{self.match(rule)} counter {self.target(rule['dnat'])}")
         return ("chain postrouting {\n" + "\n".join(source) + "\n}\nchain prerouting {\n" + "\n".join(target) + "\n}")
 
     def script(self):
-        ports = self.config.get("helpers", {}).get("ftp", {}).get("ports", [])
+        ftp = self.config.get("helpers", {}).get("ftp", {})
+        ports = ftp.get("ports", []) if ftp.get("enabled", True) else []
         helper = ""
         if ports:
             helper = ('ct helper ftp { type "ftp" protocol tcp; }\n'
@@ -103,8 +139,11 @@ class LinuxBox:
     def reload(self, config):
         self.config = config
         conntrack = config.get("conntrack", {})
-        for name, value in conntrack.get("timeouts", {}).items():
-            self.host.sysctl(f"net.netfilter.{TIMEOUTS[name]}", seconds(value))
+        values = [f"net.netfilter.{TIMEOUTS[name]}={seconds(value)}"
+                  for name, value in conntrack.get("timeouts", {}).items() if name in TIMEOUTS]
+        values += [f"net.netfilter.nf_conntrack_{name}={int(conntrack.get(name, default))}"
+                   for name, default in SWITCHES.items()]
+        self.host.run("sysctl", "-qw", *values)
         self.host.run("nft", "-f", "-", stdin=Rules(config).script())
 
     def stop(self):

@@ -1,0 +1,253 @@
+"""The boxes in the middle, all with the same face:
+
+    start(config)           once
+    reload(config)          new rules and timeouts; BoxRefused when the box cannot have them
+    flush()                 no flow, no expectation
+    play(sent, to_box)      packets in, [(port, IP packet)] → packets out, {port: [frame]}
+    flows()                 what it tracks, listing.Flow; read the quick way
+    listing()               the lines of the program for people: conntrack(8), sluicectl conntrack -L
+    expectations()          what it expects, texts that can be compared
+    counters()              {chain: [packets of each filter rule]}
+    passes(seconds)         this much time goes by (for boxes whose clock is not the wall's)
+    stop()
+
+Linux and sluiced sit in namespaces of their own between two veth pairs; what is outside is in wires.py.
+"""
+import http.client
+import json
+import socket
+import struct
+import time
+import types
+
+from lab.box_linux import LinuxBox
+from lab.box_sluice import SluiceBox
+from lab.machine import LabError, sh
+
+from . import listing
+from . import wires as wires_module
+from .language import HOSTS
+from .wires import Wires, host_mac, mac_text
+
+ROUTER = "203.0.113.254"
+SENTINEL_RULES = [{"src": wires_module.INSIDE, "action": "accept", "comment": "sentinel"},
+                  {"src": wires_module.OUTSIDE, "action": "accept", "comment": "sentinel"}]
+INPUT_RULES = [{"src": wires_module.INSIDE, "action": "accept", "comment": "sentinel"}]
+OUTPUT_RULES = [{"dst": wires_module.INSIDE, "action": "accept", "comment": "sentinel"}]
+QUIET = {"net.ipv6.conf.all.disable_ipv6": 1, "net.ipv6.conf.default.disable_ipv6": 1,
+         "net.ipv4.conf.all.rp_filter": 0, "net.ipv4.conf.default.rp_filter": 0,
+         "net.ipv4.conf.all.send_redirects": 0, "net.ipv4.conf.default.send_redirects": 0,
+         "net.ipv4.icmp_ratelimit": 0, "net.ipv4.icmp_echo_ignore_broadcasts": 1}
+
+
+class BoxRefused(Exception):
+    """The box cannot have this configuration."""
+
+
+def with_sentinels(config):
+    """The configuration with rules in front that let the sentinels through."""
+    result = json.loads(json.dumps(config))
+    chains = result.setdefault("filter", {})
+    for name, rules in (("forward", SENTINEL_RULES), ("input", INPUT_RULES), ("output", OUTPUT_RULES)):
+        chain = chains.setdefault(name, {"policy": "accept", "rules": []})
+        chain["rules"] = rules + chain.get("rules", [])
+    return result
+
+
+class Wired:
+    """A box in a namespace, and the far ends of its wires in another."""
+
+    def __init__(self, machine, short):
+        self.machine = machine
+        self.host = machine.host("box" + short)
+        self.outside = machine.host("wire" + short)
+        for host in (self.host, self.outside):
+            for key, value in QUIET.items():
+                host.sysctl(key, value)
+        for device, port in (("l1", "lan"), ("w1", "wan")):
+            machine.wire(self.host, device, self.outside, port, mac_text(wires_module.MACS[port]))
+        self.wires = Wires(self.outside)
+        self.lab = types.SimpleNamespace(box_host=self.host, path=machine.path, spawn=machine.spawn,
+                                         closers=machine.closers)
+
+    def start(self, config):
+        self.box.start(with_sentinels(config))
+        lines = []
+        for address in [*HOSTS.values(), wires_module.INSIDE, wires_module.OUTSIDE, ROUTER]:
+            port = "lan" if address.startswith("192.168.1.") else "wan"
+            if address.startswith(("192.168.1.", "203.0.113.")) and address not in (HOSTS["lan"], HOSTS["wan"]):
+                lines.append(f"neigh replace {address} lladdr {mac_text(host_mac(address))} "
+                             f"dev {self.box.twins[port]} nud permanent")
+        self.host.run("ip", "-batch", "-", stdin="\n".join(lines) + "\n")
+        self.warm_up()
+
+    def warm_up(self):
+        """Until sentinels pass, both ways and to the box."""
+        patience, wires_module.PATIENCE = wires_module.PATIENCE, 0.2
+        end = time.monotonic() + 15
+        try:
+            while True:
+                try:
+                    self.play([], to_box=True)
+                    return
+                except LabError:
+                    self.box.check_alive()
+                    if time.monotonic() > end:
+                        raise
+        finally:
+            wires_module.PATIENCE = patience
+
+    def reload(self, config):
+        try:
+            self.box.reload(with_sentinels(config))
+        except LabError as error:
+            raise BoxRefused(str(error)) from None
+
+    def play(self, sent, to_box=False):
+        try:
+            return self.wires.play(sent, to_box)
+        except LabError:
+            self.box.check_alive()
+            raise
+
+    def passes(self, seconds):
+        pass
+
+    def check_alive(self):
+        self.box.check_alive()
+
+    def stop(self):
+        self.wires.close()
+        self.box.stop()
+
+
+class LinuxInTheMiddle(Wired):
+    name = "linux"
+
+    def __init__(self, machine):
+        super().__init__(machine, "linux")
+        self.box = LinuxBox(self.lab)
+        self.host.sysctl("net.netfilter.nf_conntrack_acct", 1)
+        self.kernel = self.host.inside(Kernel)
+
+    def start(self, config):
+        super().start(config)
+        for route in config.get("routes", []):
+            self.host.ip("route", "replace", route["to"], "via", route["via"])
+
+    def flush(self):
+        self.kernel.flush()
+
+    def flows(self):
+        return listing.flows(self.kernel.table("nf_conntrack"))
+
+    def listing(self):
+        return self.box.conntrack()
+
+    def expectations(self):
+        return listing.expectations(self.kernel.table("nf_conntrack_expect"))
+
+    def counters(self):
+        listed = json.loads(self.host.run("nft", "-j", "list", "table", "ip", "box"))["nftables"]
+        counts = {}
+        for item in listed:
+            rule = item.get("rule")
+            if rule and rule["chain"] in ("input", "forward", "output") and rule.get("comment") != "sentinel":
+                packets = [e["counter"]["packets"] for e in rule["expr"] if "counter" in e]
+                counts.setdefault(rule["chain"], []).extend(packets)
+        return counts
+
+    def stop(self):
+        self.kernel.close()
+        super().stop()
+
+
+class Kernel:
+    """The connection table of the namespace in which it was made, without a program for every look."""
+
+    NFNL, FLOWS, EXPECTATIONS, DELETE = 12, 1, 2, 2
+
+    def __init__(self):
+        self.netlink = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, self.NFNL)
+        self.files = {name: open(f"/proc/thread-self/net/{name}") for name in ("nf_conntrack", "nf_conntrack_expect")}
+
+    def table(self, name):
+        self.files[name].seek(0)
+        return self.files[name].read().splitlines()
+
+    def flush(self):
+        for subsystem in (self.EXPECTATIONS, self.FLOWS):
+            kind = subsystem << 8 | self.DELETE
+            request_and_ack = 1 | 4
+            self.netlink.send(struct.pack("=IHHII", 20, kind, request_and_ack, 1, 0) +
+                              struct.pack("=BBH", socket.AF_INET, 0, 0))
+            error = struct.unpack("=i", self.netlink.recv(4096)[16:20])[0]
+            if error:
+                raise LabError(f"the kernel does not flush its table: error {-error}")
+
+    def close(self):
+        self.netlink.close()
+        for file in self.files.values():
+            file.close()
+
+
+class UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path):
+        super().__init__("localhost", timeout=20)
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.path)
+
+
+class SluicedInTheMiddle(Wired):
+    name = "sluice"
+
+    def __init__(self, machine, build):
+        super().__init__(machine, "sluice")
+        self.box = SluiceBox(self.lab, build)
+        self.api = UnixConnection(self.box.socket_path)
+
+    def ask(self, method, path):
+        try:
+            self.api.request(method, path)
+            answer = self.api.getresponse()
+        except (OSError, http.client.HTTPException):      # it closes what was idle for long
+            self.api.close()
+            self.api.request(method, path)
+            answer = self.api.getresponse()
+        text = answer.read().decode()
+        if answer.status != 200:
+            raise BoxRefused(text)
+        return json.loads(text)
+
+    def reload(self, config):
+        self.box.write(with_sentinels(config))
+        self.ask("POST", "/v1/reload")
+
+    def flush(self):
+        self.ask("DELETE", "/v1/flows")
+
+    def flows(self):
+        return listing.from_json(self.ask("GET", "/v1/flows"))
+
+    def listing(self):
+        out = sh(self.box.ctl, "--socket", self.box.socket_path, "conntrack", "-L")
+        return [line for line in out.splitlines() if " src=" in line]
+
+    def expectations(self):
+        return listing.expectations_from_json(self.ask("GET", "/v1/expectations"))
+
+    def counters(self):
+        counts = {}
+        for rule in self.ask("GET", "/v1/rules"):
+            # Number 0 is the policy of the chain, which nft does not count.
+            if rule["chain"] in ("input", "forward", "output") and rule["number"] and rule["comment"] != "sentinel":
+                counts.setdefault(rule["chain"], []).append(rule["packets"])
+        return counts
+
+    def stop(self):
+        self.api.close()
+        super().stop()

@@ -1,0 +1,65 @@
+"""The laboratory of the judge: Linux and sluice side by side, each between two wires of its own."""
+import os
+import json
+
+from lab import config as machine_config
+from lab.machine import Machine
+
+from .boxes import LinuxInTheMiddle, SluicedInTheMiddle
+from .scenario import rules_of
+
+
+class Pair:
+    """Use it with `with`. `load(scenario)` gives both boxes a scenario's rules and empty tables."""
+
+    def __init__(self, build, sluice="daemon"):
+        self.machine, self.loaded = Machine(), None
+        self.boxes = []
+        try:
+            self.linux = LinuxInTheMiddle(self.machine)
+            if sluice == "daemon":
+                self.sluice = SluicedInTheMiddle(self.machine, build)
+            else:
+                from .in_process import SluiceInProcess
+                self.sluice = SluiceInProcess(build)
+            first = self.complete(rules_of("routed"))
+            self.workers = first["workers"]
+            for box in (self.linux, self.sluice):
+                box.start(first)
+                self.boxes.append(box)
+        except BaseException:
+            self.close()
+            raise
+        # One CPU for who injects: softirqs then take the frames in the order in which they were sent.
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+
+    @staticmethod
+    def complete(config):
+        main, workers = machine_config.cores()
+        return dict(config, workers={"cores": workers, "main": main, "idle": "sleep"})
+
+    def load(self, scenario):
+        wanted = json.dumps(scenario.config)
+        fresh, self.loaded = wanted != self.loaded, None
+        for box in (self.linux, self.sluice):
+            if fresh:
+                box.reload(dict(scenario.config, workers=self.workers))
+            box.flush()
+        self.loaded = wanted
+
+    def check_alive(self):
+        for box in (self.linux, self.sluice):
+            box.check_alive()
+
+    def close(self):
+        try:
+            for box in self.boxes:
+                box.stop()
+        finally:
+            self.machine.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
