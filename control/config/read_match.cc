@@ -10,7 +10,7 @@ constexpr std::string_view kPortWanted = "a port, range or group";
 struct Addresses {
     using Item = AddressItem;
     using Match = AddressMatch;
-    static constexpr auto parse = parse_address_item;
+    static Parsed<Item> parse(std::string_view text) { return parse_address_item(text); }
     static constexpr std::string_view kWanted = kAddressWanted;
     static constexpr Reference::Kind kGroup = Reference::Kind::address_group;
 };
@@ -18,7 +18,7 @@ struct Addresses {
 struct Ports {
     using Item = PortItem;
     using Match = PortMatch;
-    static constexpr auto parse = parse_port_item;
+    static Parsed<Item> parse(std::string_view text) { return parse_port_item(text); }
     static constexpr std::string_view kWanted = kPortWanted;
     static constexpr Reference::Kind kGroup = Reference::Kind::port_group;
 };
