@@ -14,8 +14,11 @@ namespace sluice::ctl {
 
 namespace http = boost::beast::http;
 
-/// Exit codes of sluicectl.
-enum ExitCode : int { kOk = 0, kFailure = 1, kUsage = 2, kUnreachable = 3 };
+using ExitCode = int;  ///< of sluicectl
+constexpr ExitCode kOk = 0;
+constexpr ExitCode kFailure = 1;      ///< refused, or nothing matched
+constexpr ExitCode kUsage = 2;        ///< what was asked for cannot be
+constexpr ExitCode kUnreachable = 3;  ///< no daemon answers
 
 /// A message for stderr and the exit code that goes with it.
 struct Failure : std::runtime_error {
