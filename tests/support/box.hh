@@ -74,6 +74,7 @@ public:
     void send_frame(const std::string& port, const Frame& frame, unsigned queue = 0);
     /// Puts frames on the wire without running anything: one burst.
     void queue(const std::string& port, const PacketBuilder& packet, unsigned queue = 0);
+    void queue_frame(const std::string& port, const Frame& frame, unsigned queue = 0);
     /// The kernel sends a frame out of the twin of `port`.
     void send_from_kernel(const std::string& port, const PacketBuilder& packet);
     /// What left by `port` since the last call, oldest first.
@@ -91,6 +92,8 @@ public:
     /// What workers posted to be logged since the last call.
     std::vector<Notice> logged() { return std::exchange(logged_, {}); }
     [[nodiscard]] std::vector<FlowCopy> flows();
+    /// Erases every flow.
+    void flush();
     /// The only live flow; fails the test otherwise.
     [[nodiscard]] FlowCopy flow();
     [[nodiscard]] std::uint64_t drops(DropReason reason) const;

@@ -59,10 +59,14 @@ void Box::send(const std::string& port, const PacketBuilder& packet, unsigned on
     settle();
 }
 
-void Box::send_frame(const std::string& port, const Frame& frame, unsigned on_queue) {
+void Box::queue_frame(const std::string& port, const Frame& frame, unsigned on_queue) {
     Wire& w = wire(port);
     if (rte_ring_enqueue(w.to_box[on_queue], make_mbuf(pool_, frame, w.device)) != 0)
         throw std::runtime_error("wire is full");
+}
+
+void Box::send_frame(const std::string& port, const Frame& frame, unsigned on_queue) {
+    queue_frame(port, frame, on_queue);
     settle();
 }
 

@@ -23,6 +23,16 @@ std::vector<FlowCopy> Box::flows() {
     return all;
 }
 
+void Box::flush() {
+    for (auto& l : lcores_) {
+        FlushTicket ticket;
+        if (!l->orders.post({OrderKind::flush, 0, 0, 0, reinterpret_cast<std::uint64_t>(&ticket)}))
+            throw std::runtime_error("full");
+        while (!ticket.done) step();
+    }
+    settle();
+}
+
 FlowCopy Box::flow() {
     const auto all = flows();
     REQUIRE(all.size() == 1);

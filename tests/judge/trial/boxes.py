@@ -62,13 +62,11 @@ class Wired:
         self.host = machine.host("box" + short)
         self.outside = machine.host("wire" + short)
         for host in (self.host, self.outside):
-            for key, value in QUIET.items():
-                host.sysctl(key, value)
+            host.sysctls(QUIET)
         for device, port in (("l1", "lan"), ("w1", "wan")):
             machine.wire(self.host, device, self.outside, port, mac_text(wires_module.MACS[port]))
         self.wires = Wires(self.outside)
-        self.lab = types.SimpleNamespace(box_host=self.host, path=machine.path, spawn=machine.spawn,
-                                         closers=machine.closers)
+        self.lab = types.SimpleNamespace(box_host=self.host, path=machine.path, spawn=machine.spawn)
 
     def start(self, config):
         self.box.start(with_sentinels(config))

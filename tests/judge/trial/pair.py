@@ -39,11 +39,14 @@ class Pair:
         return dict(config, workers={"cores": workers, "main": main, "idle": "sleep"})
 
     def load(self, scenario):
-        wanted = json.dumps(scenario.config)
+        self.load_config(scenario.config)
+
+    def load_config(self, config):
+        wanted = json.dumps(config)
         fresh, self.loaded = wanted != self.loaded, None
         for box in (self.linux, self.sluice):
             if fresh:
-                box.reload(dict(scenario.config, workers=self.workers))
+                box.reload(dict(config, workers=self.workers))
             box.flush()
         self.loaded = wanted
 

@@ -139,11 +139,10 @@ class LinuxBox:
     def reload(self, config):
         self.config = config
         conntrack = config.get("conntrack", {})
-        values = [f"net.netfilter.{TIMEOUTS[name]}={seconds(value)}"
-                  for name, value in conntrack.get("timeouts", {}).items() if name in TIMEOUTS]
-        values += [f"net.netfilter.nf_conntrack_{name}={int(conntrack.get(name, default))}"
-                   for name, default in SWITCHES.items()]
-        self.host.run("sysctl", "-qw", *values)
+        values = {TIMEOUTS[name]: seconds(value) for name, value in conntrack.get("timeouts", {}).items()
+                  if name in TIMEOUTS}
+        values |= {f"nf_conntrack_{name}": int(conntrack.get(name, default)) for name, default in SWITCHES.items()}
+        self.host.sysctls({f"net.netfilter.{name}": value for name, value in values.items()})
         self.host.run("nft", "-f", "-", stdin=Rules(config).script())
 
     def stop(self):

@@ -131,7 +131,10 @@ class Host:
         return self.machine.spawn(f"{self.short}-{name}", self.command(*words), stdin=stdin)
 
     def sysctl(self, key, value):
-        words = ("sysctl", "-qw", f"{key}={value}")
+        self.sysctls({key: value})
+
+    def sysctls(self, values):
+        words = ("sysctl", "-qw", *(f"{key}={value}" for key, value in values.items()))
         if not self.succeeds(*words):       # /proc/sys may be read-only (containers); a proc of our own is not
             self.run("unshare", "--mount", "--propagation", self.machine.propagation, "sh", "-c", PROC, "sh", *words)
 

@@ -1,0 +1,43 @@
+"""A conversation that differs, made short: packets are taken away as long as a difference remains, and the rest is
+written as a scenario."""
+import copy
+
+from .contest import FIRST_PORT
+
+
+def without(conversation, numbers):
+    shorter = copy.copy(conversation)
+    shorter.said = [packet for number, packet in enumerate(conversation.said) if number not in numbers]
+    return shorter
+
+
+def minimise(contest, difference):
+    """The shortest conversation found that still differs; None when it does not differ when it is alone."""
+    best = copy.copy(difference.conversation)
+    best.said = best.said[:difference.at + 1]
+    if not contest.differs(best):
+        return None
+    again = True
+    while again and len(best.said) > 1:
+        again = False
+        for number in range(len(best.said) - 1, -1, -1):
+            shorter = without(best, {number})
+            if shorter.said and contest.differs(shorter):
+                best, again = shorter, True
+                break
+    return best
+
+
+def scenario_text(conversation, rules):
+    """The scenario without what comes out: `run.py --record` fills that in."""
+    lines = [f"shows: conversation {conversation.number} of seed {conversation.seed}, what is left of it",
+             f"rules: {rules}"]
+    if conversation.flow:
+        lines.append(f"flow: {conversation.flow.format(FIRST_PORT)}")
+    lines.append("steps:")
+    for packet in conversation.said:
+        text = conversation.text(packet, FIRST_PORT)
+        if rules == "masquerade" and conversation.kind == "icmp":
+            text = text.replace("out1 > in1", "out1 > wan")
+        lines.append(f'  - send: "{text}"')
+    return "\n".join(lines) + "\n"
