@@ -18,7 +18,6 @@ import json
 import socket
 import struct
 import time
-import types
 
 from lab.box_linux import LinuxBox
 from lab.box_sluice import SluiceBox
@@ -54,6 +53,16 @@ def with_sentinels(config):
     return result
 
 
+class Place:
+    """What a box of tests/netns/lab takes for its laboratory: the machine, with this host in the middle."""
+
+    def __init__(self, machine, host):
+        self.machine, self.box_host = machine, host
+
+    def __getattr__(self, name):
+        return getattr(self.machine, name)
+
+
 class Wired:
     """A box in a namespace, and the far ends of its wires in another."""
 
@@ -66,7 +75,7 @@ class Wired:
         for device, port in (("l1", "lan"), ("w1", "wan")):
             machine.wire(self.host, device, self.outside, port, mac_text(wires_module.MACS[port]))
         self.wires = Wires(self.outside)
-        self.lab = types.SimpleNamespace(box_host=self.host, path=machine.path, spawn=machine.spawn)
+        self.lab = Place(machine, self.host)
 
     def start(self, config):
         self.box.start(with_sentinels(config))
