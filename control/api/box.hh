@@ -12,6 +12,7 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -57,6 +58,11 @@ struct CapturedPacket {
 };
 using CaptureHandler = std::function<void(const CapturedPacket&)>;
 
+/// Why there is no capture to be had: one sentence for people.
+struct CaptureRefused : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
 /// A capture in progress.
 struct Capture {
     virtual ~Capture() = default;  ///< stops the capture; the handler is not called any more
@@ -89,7 +95,7 @@ struct Box {
     virtual void check(std::string yaml, std::function<void(std::vector<ConfigIssue>)> handler) = 0;
 
     /// Copies every packet of a port (a name that `snapshot().ports` has), cut to `snaplen_bytes`, to the handler until
-    /// the Capture is destroyed. Null when the box has no capture to spare.
+    /// the Capture is destroyed. Throws CaptureRefused when the box has none to spare.
     [[nodiscard]] virtual std::unique_ptr<Capture> start_capture(const std::string& port, std::uint32_t snaplen_bytes,
                                                                  CaptureHandler handler) = 0;
 };

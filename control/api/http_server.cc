@@ -10,6 +10,8 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <utility>
+#include <vector>
 
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
@@ -62,16 +64,58 @@ struct HttpServer::State : std::enable_shared_from_this<HttpServer::State> {
     }
 
     void admit(HttpSession::Socket socket) {
-        // Those over the limit are few too: each is told so and may not linger.
-        if (sessions.size() >= 2 * limits.connections) return;
-        const bool refused = sessions.size() >= limits.connections;
+        ++counts.accepted;
+        const bool refused = !make_room(false);
+        if (refused) {
+            ++counts.refused;
+            if (!make_room(true)) return;
+        }
         const auto session = std::make_shared<HttpSession>(std::move(socket), router, limits,
                                                            [weak = weak_from_this()](HttpSession* closed) {
-                                                               if (const auto self = weak.lock())
-                                                                   self->sessions.erase(closed);
+                                                               if (const auto self = weak.lock()) self->forget(closed);
                                                            });
         sessions.insert(session.get());
         refused ? session->refuse() : session->start();
+    }
+
+    /// True when there is a free place among the served or the refused, if need be because somebody had to go.
+    bool make_room(bool among_refused) {
+        HttpSession* victim = nullptr;
+        std::size_t taken = 0;
+        const auto stalled_before = HttpSession::Clock::now() - limits.stalled;
+        for (HttpSession* session : sessions) {
+            if (session->refused() != among_refused) continue;
+            ++taken;
+            if (session->waiting() == Waiting::no) continue;
+            if (session->waiting() == Waiting::reader && session->waiting_since() > stalled_before) continue;
+            const auto rank = [](const HttpSession& s) { return std::pair{s.waiting(), s.waiting_since()}; };
+            if (victim == nullptr || rank(*session) < rank(*victim)) victim = session;
+        }
+        if (taken < limits.connections) return true;
+        if (victim == nullptr) return false;
+        if (!among_refused) ++counts.evicted;
+        victim->close();
+        return true;
+    }
+
+    void forget(HttpSession* session) {
+        if (session->timed_out()) ++counts.timed_out;
+        sessions.erase(session);
+    }
+
+    void make_directories(const std::filesystem::path& directory) {
+        std::vector<std::filesystem::path> missing;  // the innermost first
+        std::error_code error;
+        for (auto at = directory; !at.empty() && !std::filesystem::exists(at, error); at = at.parent_path())
+            missing.push_back(at);
+        if (!directory.empty()) std::filesystem::create_directories(directory, error);
+        if (error) throw ServerError("control socket: cannot make " + directory.string() + ": " + error.message());
+        made_directories = std::move(missing);
+    }
+
+    /// Those that are not empty belong to somebody else by now.
+    void remove_directories() {
+        for (const auto& directory : std::exchange(made_directories, {})) ::rmdir(directory.c_str());
     }
 
     asio::io_context& io;
@@ -81,7 +125,9 @@ struct HttpServer::State : std::enable_shared_from_this<HttpServer::State> {
     std::optional<Local::acceptor> local;
     std::optional<Tcp::acceptor> tcp;
     std::set<HttpSession*> sessions;  ///< each removes itself when it closes
+    HttpCounts counts;
     std::string socket_path;
+    std::vector<std::filesystem::path> made_directories;  ///< for the socket, the innermost first
     struct stat socket_identity {};
 };
 
@@ -95,11 +141,7 @@ HttpServer::~HttpServer() {
 void HttpServer::listen_unix(const std::string& path) {
     if (path.empty() || path.size() >= sizeof(sockaddr_un::sun_path))
         throw ServerError("control socket: path '" + path + "' is empty or too long");
-    std::error_code directory_error;
-    const auto directory = std::filesystem::path(path).parent_path();
-    if (!directory.empty()) std::filesystem::create_directories(directory, directory_error);
-    if (directory_error)
-        throw ServerError("control socket: cannot make " + directory.string() + ": " + directory_error.message());
+    state_->make_directories(std::filesystem::path(path).parent_path());
 
     struct stat found {};
     if (::lstat(path.c_str(), &found) == 0) {
@@ -157,19 +199,23 @@ std::size_t HttpServer::connections() const {
     return state_->sessions.size();
 }
 
+const HttpCounts& HttpServer::counts() const {
+    return state_->counts;
+}
+
 void HttpServer::stop() {
     error_code ignored;
     state_->retry.cancel();
     if (state_->local) state_->local->close(ignored);
     if (state_->tcp) state_->tcp->close(ignored);
     while (!state_->sessions.empty()) (*state_->sessions.begin())->close();
-    if (state_->socket_path.empty()) return;
     // Another daemon may have replaced the file after ours was removed by hand.
     struct stat now {};
-    if (::lstat(state_->socket_path.c_str(), &now) == 0 && now.st_ino == state_->socket_identity.st_ino &&
-        now.st_dev == state_->socket_identity.st_dev)
+    if (!state_->socket_path.empty() && ::lstat(state_->socket_path.c_str(), &now) == 0 &&
+        now.st_ino == state_->socket_identity.st_ino && now.st_dev == state_->socket_identity.st_dev)
         ::unlink(state_->socket_path.c_str());
     state_->socket_path.clear();
+    state_->remove_directories();
 }
 
 }  // namespace sluice::api

@@ -2,12 +2,18 @@
 // io_context thread. A request is read whole (small bodies only), given to the Router, and answered once or as a
 // chunked stream whose producer waits until each chunk is written: a slow reader costs one chunk of memory.
 //
-// Limits: body 1 MB, header 16 KB, 64 connections (further ones get 503), 30 s for a request to arrive or a chunk to be
+// Limits: body 1 MB, header 16 KB; 10 s for the head of a request to arrive, 30 s for its body or for a chunk to be
 // taken. What breaks a limit gets a 4xx and the connection closes.
+//
+// A server has 64 connections. When all are taken, a newcomer gets the place of the client that keeps the box waiting
+// the longest: first of those whose request has not come, then of those whose body has not, then of those that have not
+// taken an answer (or a chunk of it) for a while. Only when every connection is being served is the newcomer refused:
+// 503. So clients that connect and say nothing keep nobody out.
 #pragma once
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -27,8 +33,17 @@ struct ServerError : std::runtime_error {
 struct HttpLimits {
     std::size_t body_bytes = 1 << 20;
     std::uint32_t header_bytes = 16 << 10;
-    std::size_t connections = 64;
-    std::chrono::milliseconds timeout{30'000};  ///< for reading a request and for writing a chunk
+    std::size_t connections = 64;                    ///< and as many again that are being told 503
+    std::chrono::milliseconds head_timeout{10'000};  ///< for the head of the first request
+    std::chrono::milliseconds timeout{30'000};       ///< for the next request, for a body, for a chunk that is written
+    std::chrono::milliseconds stalled{2'000};        ///< a reader that took nothing for so long makes room for others
+};
+
+struct HttpCounts {
+    std::uint64_t accepted = 0;
+    std::uint64_t evicted = 0;    ///< closed to make room
+    std::uint64_t refused = 0;    ///< answered with 503
+    std::uint64_t timed_out = 0;  ///< the client was too slow
 };
 
 class HttpServer {
@@ -48,8 +63,10 @@ public:
     /// The TCP port that listen_tcp got.
     [[nodiscard]] std::uint16_t tcp_port() const;
     [[nodiscard]] std::size_t connections() const;
+    [[nodiscard]] const HttpCounts& counts() const;
 
-    /// Closes listeners and connections and removes the socket file if it is still ours.
+    /// Closes listeners and connections and removes the socket file if it is still ours, and the directories that were
+    /// made for it.
     void stop();
 
 private:

@@ -109,22 +109,53 @@ void HttpSession::close() {
     closed_(this);
 }
 
+void HttpSession::wait_for(Waiting what) {
+    waiting_ = what;
+    waiting_since_ = Clock::now();
+}
+
+void HttpSession::fail(beast::error_code error) {
+    timed_out_ = error == beast::error::timeout;
+    close();
+}
+
 void HttpSession::read() {
     parser_.emplace();
     parser_->header_limit(limits_.header_bytes);
     parser_->body_limit(limits_.body_bytes);
+    wait_for(Waiting::head);
+    // Between requests a connection may rest (a scraper comes back); a new one is there to ask.
+    stream_.expires_after(first_request_ ? limits_.head_timeout : limits_.timeout);
+    http::async_read_header(
+        stream_, buffer_, *parser_,
+        [self = shared_from_this()](beast::error_code error, std::size_t) { self->on_head(error); });
+}
+
+void HttpSession::on_head(beast::error_code error) {
+    if (!open_) return;
+    if (error == beast::error::timeout && !first_request_ && !parser_->got_some()) return close();
+    if (error) return on_read_error(error);
+    first_request_ = false;
+    if (refuse_) return on_read({});
+    wait_for(Waiting::body);
     stream_.expires_after(limits_.timeout);
-    http::async_read(stream_, buffer_, *parser_,
-                     [self = shared_from_this()](beast::error_code error, std::size_t) { self->on_read(error); });
+    http::async_read(
+        stream_, buffer_, *parser_,
+        [self = shared_from_this()](beast::error_code error_of_body, std::size_t) { self->on_read(error_of_body); });
+}
+
+void HttpSession::on_read_error(beast::error_code error) {
+    stream_.expires_never();
+    const bool from_parser = error.category() == http::make_error_code(http::error::end_of_stream).category();
+    if (!from_parser || error == http::error::end_of_stream) return fail(error);
+    on_bad_request(error);
 }
 
 void HttpSession::on_read(beast::error_code error) {
     if (!open_) return;
+    if (error) return on_read_error(error);
     stream_.expires_never();
-    if (error == http::error::end_of_stream || error == beast::error::timeout) return close();
-    if (error && error.category() == http::make_error_code(http::error::end_of_stream).category())
-        return on_bad_request(error);
-    if (error) return close();
+    wait_for(Waiting::no);
     keep_alive_ = parser_->get().keep_alive() && !refuse_;
     chunked_ = parser_->get().version() >= 11;
     handle();
@@ -170,6 +201,7 @@ void HttpSession::send(http::status status, std::string_view content_type, std::
     response_->keep_alive(keep_alive_);
     response_->body() = std::move(body);
     response_->prepare_payload();
+    wait_for(Waiting::reader);
     stream_.expires_after(limits_.timeout);
     http::async_write(stream_, *response_,
                       [self = shared_from_this()](beast::error_code error, std::size_t) { self->after_answer(error); });
@@ -187,6 +219,7 @@ void HttpSession::start_stream(http::status status, std::string_view content_typ
     stream_serializer_.emplace(*stream_header_);
     finishing_ = false;
     writing_ = true;
+    wait_for(Waiting::reader);
     stream_.expires_after(limits_.timeout);
     http::async_write_header(stream_, *stream_serializer_,
                              [self = shared_from_this()](beast::error_code error, std::size_t) {
@@ -198,7 +231,8 @@ void HttpSession::start_stream(http::status status, std::string_view content_typ
 void HttpSession::on_stream_started(beast::error_code error) {
     if (!open_) return;
     stream_.expires_never();  // a capture may be silent for hours
-    if (error) return close();
+    if (error) return fail(error);
+    wait_for(Waiting::no);
     write_next();
 }
 
@@ -218,12 +252,14 @@ void HttpSession::write_next() {
     if (!open_ || writing_) return;
     if (!chunk_.empty()) {
         writing_ = true;
+        wait_for(Waiting::reader);
         stream_.expires_after(limits_.timeout);
         auto done = [self = shared_from_this()](beast::error_code error, std::size_t) {
             self->writing_ = false;
             if (!self->open_) return;
             self->stream_.expires_never();
-            if (error) return self->close();
+            if (error) return self->fail(error);
+            self->wait_for(Waiting::no);
             self->chunk_.clear();
             if (auto written = std::exchange(self->chunk_written_, nullptr)) written();
             self->write_next();
@@ -241,6 +277,7 @@ void HttpSession::write_next() {
             self->after_answer(error);
         };
         if (!chunked_) return asio::post(stream_.get_executor(), [done] { done({}, 0); });
+        wait_for(Waiting::reader);
         stream_.expires_after(limits_.timeout);
         asio::async_write(stream_, http::make_chunk_last(), std::move(done));
     }
@@ -251,7 +288,8 @@ void HttpSession::after_answer(beast::error_code error) {
     if (error || !keep_alive_) {
         beast::error_code ignored;
         stream_.socket().shutdown(asio::socket_base::shutdown_send, ignored);
-        if (error) return close();
+        if (error) return fail(error);
+        wait_for(Waiting::head);
         stream_.expires_after(kDrainTime);
         return drain();
     }

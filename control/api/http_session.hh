@@ -2,10 +2,15 @@
 // each request is what handlers hold; it outlives neither its meaning (a late answer is ignored) nor, thanks to shared
 // pointers, the memory behind it.
 //
+// A session knows whom it waits for, so that the server can tell which one to close when it needs room: a client that
+// keeps its connection without a word costs others nothing.
+//
 // Life: created by the acceptor, kept alive by its own pending operations and by Answers, ends in close(). Control
 // thread only. Any I/O error or time-out ends the connection; the handler learns of it through on_gone().
 #pragma once
 
+#include <chrono>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -27,26 +32,46 @@
 
 namespace sluice::api {
 
+/// What a connection owes to its client's slowness, the least worth keeping first.
+enum class Waiting : std::uint8_t {
+    head,    ///< for a request, or the rest of its head; also for the client to close after the last answer
+    body,    ///< for the rest of a request
+    reader,  ///< for the client to take an answer
+    no       ///< the box works on the answer, or a stream is silent
+};
+
 class HttpSession : public std::enable_shared_from_this<HttpSession> {
 public:
     using Socket = boost::asio::generic::stream_protocol::socket;
+
+    using Clock = std::chrono::steady_clock;
 
     HttpSession(Socket socket, const Router& router, const HttpLimits& limits,
                 std::function<void(HttpSession*)> closed);
 
     /// Reads the first request.
     void start() { read(); }
-    /// Reads the first request only to answer 503: over the limit of connections.
+    /// Reads the head of the first request only to answer 503: over the limit of connections.
     void refuse();
     /// Ends the connection now.
     void close();
+
+    [[nodiscard]] bool refused() const noexcept { return refuse_; }
+    [[nodiscard]] Waiting waiting() const noexcept { return waiting_; }
+    [[nodiscard]] Clock::time_point waiting_since() const noexcept { return waiting_since_; }
+    /// It ended because the client was too slow (an idle connection between two requests is not).
+    [[nodiscard]] bool timed_out() const noexcept { return timed_out_; }
 
 private:
     class Answer;
     using Fields = std::vector<std::pair<http::field, std::string>>;
 
+    void wait_for(Waiting what);
+    void fail(boost::beast::error_code error);
     void read();
+    void on_head(boost::beast::error_code error);
     void on_read(boost::beast::error_code error);
+    void on_read_error(boost::beast::error_code error);
     void on_bad_request(boost::beast::error_code error);
     void handle();
     void send(http::status status, std::string_view content_type, std::string body, const Fields& fields);
@@ -71,6 +96,10 @@ private:
     std::weak_ptr<Answer> answer_;
     std::string chunk_;  ///< being written, or waiting for the header to be out
     std::function<void()> chunk_written_;
+    Clock::time_point waiting_since_{};
+    Waiting waiting_ = Waiting::no;
+    bool timed_out_ = false;
+    bool first_request_ = true;
     bool refuse_ = false;
     bool keep_alive_ = false;
     bool chunked_ = true;   ///< HTTP/1.0 has no chunks: the end of the connection ends the answer

@@ -2,8 +2,8 @@
 // punts). Ends at `count` packets or when the client leaves. Packets that come faster than the client reads are dropped
 // beyond kBacklogBytes and counted in the log.
 //
-// The filter expression is compiled on a helper thread: libpcap resolves host names, and a name server must not be able
-// to stop the control thread.
+// The filter expression is compiled on a helper thread: libpcap reads files for the names of services and takes its
+// time over a long expression. Names of hosts are refused.
 #include <algorithm>
 #include <set>
 
@@ -64,11 +64,14 @@ public:
 
     void start(Box& box) {
         // The box must not own what owns the capture, so its handler looks at this through a weak pointer.
-        capture_ = box.start_capture(request_.port, request_.snaplen_bytes,
-                                     [weak = weak_from_this()](const CapturedPacket& packet) {
-                                         if (const auto self = weak.lock()) self->on_packet(packet);
-                                     });
-        if (!capture_) return reply_error(*exchange_, http::status::service_unavailable, "no capture is to be had now");
+        try {
+            capture_ = box.start_capture(request_.port, request_.snaplen_bytes,
+                                         [weak = weak_from_this()](const CapturedPacket& packet) {
+                                             if (const auto self = weak.lock()) self->on_packet(packet);
+                                         });
+        } catch (const CaptureRefused& why) {
+            return reply_error(*exchange_, http::status::service_unavailable, why.what());
+        }
         spdlog::info("api: capture on {} starts", request_.port);
         exchange_->on_gone([self = shared_from_this()] { self->stop(); });
         exchange_->start_stream(http::status::ok, "application/vnd.tcpdump.pcap");

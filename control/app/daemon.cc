@@ -42,6 +42,11 @@ void log_dpdk(int level, std::string_view line) {
         spdlog::debug("{}", line);
 }
 
+metrics::Listener listener_of(std::string name, const api::HttpServer& server) {
+    const api::HttpCounts& counts = server.counts();
+    return {std::move(name), server.connections(), counts.accepted, counts.evicted, counts.refused, counts.timed_out};
+}
+
 CompileTarget target_of(const config::Config& config) {
     const LcoreSizes sizes = lcore_sizes(config);
     return {static_cast<unsigned>(config.workers.cores.size()), sizes.flows, sizes.expectations};
@@ -61,8 +66,9 @@ struct Daemon::State {
           kernel(io, machine, engine, config),
           ageing(engine.ageing_workers(), machine.clock.now().ms,
                  [this](unsigned, const Notice& notice) { hear(notice); }),
-          box({io, machine, engine, kernel, publisher, ageing, std::move(config_file), std::move(version), target}),
-          metrics_server(io, metrics_router) {
+          metrics_server(io, metrics_router),
+          box({io, machine, engine, kernel, publisher, ageing, std::move(config_file), std::move(version), target,
+               [this] { return listeners(); }}) {
         if (!machine.eal.remark().empty()) spdlog::warn("{}", machine.eal.remark());
         for (const auto& remark : machine.ports.remarks()) spdlog::warn("{}", remark);
         api::add_api_routes(router, box);
@@ -84,6 +90,12 @@ struct Daemon::State {
         else
             packet_log.write(notice, publisher.names().log_prefixes, publisher.config(),
                              std::chrono::steady_clock::now());
+    }
+
+    std::vector<metrics::Listener> listeners() const {
+        std::vector<metrics::Listener> all{listener_of("control", server)};
+        if (metrics_server.tcp_port() != 0) all.push_back(listener_of("metrics", metrics_server));
+        return all;
     }
 
     /// What must not wait: punts, notices, expiries, replaced publications.
@@ -136,8 +148,8 @@ struct Daemon::State {
     PacketLog packet_log;
     KernelSide kernel;
     Ageing ageing;
-    LiveBox box;
     api::HttpServer metrics_server;
+    LiveBox box;
     boost::asio::steady_timer timer{io};
     boost::asio::steady_timer slow_timer{io};
 };

@@ -46,6 +46,7 @@ LiveBox::~LiveBox() {
 metrics::Snapshot LiveBox::snapshot() {
     auto out = take_snapshot({at_.machine, at_.engine, at_.kernel, at_.publisher, at_.ageing}, reloads_);
     out.version = at_.version;
+    out.listeners = at_.listeners();
     out.uptime_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - started_).count();
     return out;
 }
@@ -160,7 +161,7 @@ std::unique_ptr<api::Capture> LiveBox::start_capture(const std::string& port, st
         const auto [rx, tx] = at_.machine.ports.queue_counts(info.device);
         return captures_.start({info.device, info.vlan, rx, tx}, snaplen_bytes, std::move(handler));
     }
-    return nullptr;
+    throw api::CaptureRefused("no port is named '" + port + "' any more");
 }
 
 }  // namespace sluice::app

@@ -36,6 +36,7 @@ public:
         std::filesystem::path config_file;
         std::string version;
         CompileTarget target;
+        std::function<std::vector<metrics::Listener>()> listeners;  ///< their figures now
     };
     explicit LiveBox(const Parts& parts);
     ~LiveBox() override;

@@ -185,13 +185,14 @@ PortCaptures::~PortCaptures() {
 
 std::unique_ptr<api::Capture> PortCaptures::start(const CapturePoint& point, std::uint32_t snaplen_bytes,
                                                   api::CaptureHandler handler) {
-    if (running_ >= kMaxCaptures) return nullptr;
+    if (running_ >= kMaxCaptures)
+        throw api::CaptureRefused(std::to_string(running_) + " captures are running, which is the most: end one first");
     if (pool_ == nullptr)
         pool_ = rte_pktmbuf_pool_create("sluice-captures", kCopies, 0, sizeof(CopyNote), RTE_MBUF_DEFAULT_BUF_SIZE,
                                         SOCKET_ID_ANY);
-    if (pool_ == nullptr) return nullptr;
+    if (pool_ == nullptr) throw api::CaptureRefused("no memory for the copies of a capture (memory.megabytes)");
     auto running = std::make_unique<Running>(*this, point, snaplen_bytes, std::move(handler));
-    if (!running->started()) return nullptr;
+    if (!running->started()) throw api::CaptureRefused("no memory for the rings of a capture (memory.megabytes)");
     return running;
 }
 

@@ -41,7 +41,7 @@ public:
     PortCaptures(const PortCaptures&) = delete;
     PortCaptures& operator=(const PortCaptures&) = delete;
 
-    /// Null when kMaxCaptures are running or memory is short.
+    /// Throws api::CaptureRefused when kMaxCaptures are running or memory is short.
     [[nodiscard]] std::unique_ptr<api::Capture> start(const CapturePoint& point, std::uint32_t snaplen_bytes,
                                                       api::CaptureHandler handler);
 

@@ -1,5 +1,5 @@
-// Families in the order in which a person reads them: box, ports, flows, policy, helpers, punts, workers. Names follow
-// Prometheus practice: unit and _total as suffix, no unit prefixes, labels with bounded values.
+// Families in the order in which a person reads them: box, ports, flows, policy, helpers, punts, workers, listeners.
+// Names follow Prometheus practice: unit and _total as suffix, no unit prefixes, labels with bounded values.
 #include "control/metrics/exporter.hh"
 
 #include <algorithm>
@@ -77,6 +77,20 @@ void add_box(Builder& b, const Snapshot& s) {
         .value(s.policy_generation);
     b.gauge("sluice_routes", "Routes that were learnt from the kernel.").value(s.routes);
     b.gauge("sluice_neighbours", "Neighbours (next hops) that were learnt from the kernel.").value(s.neighbours);
+}
+
+void add_listeners(Builder& b, const Snapshot& s) {
+    b.gauge("sluice_http_connections", "Open connections to the control socket and to the metrics endpoint.");
+    for (const Listener& l : s.listeners) b.value(l.connections, {{"listener", l.name}});
+    b.counter("sluice_http_accepted_total", "Connections accepted, by listener.");
+    for (const Listener& l : s.listeners) b.value(l.accepted, {{"listener", l.name}});
+    b.counter("sluice_http_cut_total",
+              "Connections that were evicted for newcomers, refused as one too many, or timed out.");
+    for (const Listener& l : s.listeners) {
+        b.value(l.evicted, {{"listener", l.name}, {"reason", "evicted"}});
+        b.value(l.refused, {{"listener", l.name}, {"reason", "refused"}});
+        b.value(l.timed_out, {{"listener", l.name}, {"reason", "timed_out"}});
+    }
 }
 
 void add_ports(Builder& b, const Snapshot& s) {
@@ -244,6 +258,7 @@ std::vector<MetricFamily> families_of(const Snapshot& snapshot) {
     add_helpers(builder, snapshot);
     add_punts(builder, snapshot);
     add_workers(builder, snapshot);
+    add_listeners(builder, snapshot);
     return builder.take();
 }
 

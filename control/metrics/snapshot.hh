@@ -93,6 +93,16 @@ struct PuntClass {
     std::uint64_t limited = 0;
 };
 
+/// A listening socket of sluiced itself: the API or the metrics endpoint.
+struct Listener {
+    std::string name;               ///< "control", "metrics"
+    std::uint64_t connections = 0;  ///< now
+    std::uint64_t accepted = 0;
+    std::uint64_t evicted = 0;    ///< idle or slow, closed to make room for a newcomer
+    std::uint64_t refused = 0;    ///< newcomers told 503 because all others were being served
+    std::uint64_t timed_out = 0;  ///< the client was too slow
+};
+
 struct Ftp {
     std::uint64_t commands_seen = 0;  ///< PORT, EPRT, 227 and 229 that were understood
     std::uint64_t rewrites = 0;       ///< of them: payload changed
@@ -115,6 +125,7 @@ struct Snapshot {
     std::vector<FlowGroup> flows;
     std::vector<Worker> workers;
     std::vector<PuntClass> punts;
+    std::vector<Listener> listeners;
     Ftp ftp;
     Traffic from_twins;  ///< sent by the kernel through a twin
     std::uint64_t punted_packets = 0;

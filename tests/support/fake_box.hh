@@ -118,6 +118,7 @@ inline metrics::Snapshot full_snapshot() {
     worker.drops[static_cast<std::size_t>(DropReason::flow_table_full)] = 40;
     s.workers = {worker};
     s.punts = {{"arp_nd", 10, 0}, {"new", 4, 2}};
+    s.listeners = {{.name = "control", .connections = 2, .accepted = 90, .evicted = 3, .refused = 1, .timed_out = 5}};
     s.ftp = {.commands_seen = 6, .rewrites = 4, .refusals = 1};
     s.from_twins = {20, 2000};
     s.flow_limit = 1000;
@@ -178,7 +179,7 @@ public:
     }
     std::unique_ptr<api::Capture> start_capture(const std::string&, std::uint32_t,
                                                 api::CaptureHandler handler) override {
-        if (refuse_captures) return nullptr;
+        if (refuse_captures) throw api::CaptureRefused("4 captures are running");
         on_packet = std::move(handler);
         return std::make_unique<RunningCapture>(*this);
     }

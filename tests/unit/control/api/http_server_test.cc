@@ -40,27 +40,128 @@ TEST_CASE("a connection serves one request after the other, also pipelined") {
     REQUIRE(answers == 3);
 }
 
-TEST_CASE("connections over the limit get 503 and those within it go on") {
+namespace {
+
+constexpr const char* kGet = "GET /v1/flows/count HTTP/1.1\r\nHost: x\r\n\r\n";
+constexpr const char* kCapture = "POST /v1/capture?port=wan HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n";
+constexpr std::chrono::minutes kLong{10};
+constexpr api::HttpLimits kPatient{.connections = 1, .head_timeout = kLong, .timeout = kLong, .stalled = kLong};
+
+}  // namespace
+
+TEST_CASE("when all connections are being served, newcomers get 503 and those go on") {
     Served served({.connections = 1});
     const auto [first, second] = served.with_client([&] {
-        const std::string request = "GET /v1/flows/count HTTP/1.1\r\nHost: x\r\n\r\n";
         const RawClient one(served.path);
-        one.send(request);
+        one.send(kCapture);
         auto a = one.receive_some();
         const RawClient two(served.path);
-        two.send(request);
-        auto b = two.receive_until_closed();
-        one.send(request);
-        return std::pair{a + one.receive_some(), b};
+        two.send(kGet);
+        return std::pair{a, two.receive_until_closed()};
     });
     CHECK(parse_reply(second).status == 503);
-    CHECK(first.find("HTTP/1.1 200", 20) != std::string::npos);
+    CHECK(parse_reply(first).status == 200);
+    CHECK(served.server->counts().refused == 1);
+    CHECK(served.server->counts().evicted == 0);
 }
 
-TEST_CASE("a client that says nothing is cut off") {
-    Served served({.timeout = std::chrono::milliseconds(50)});
-    REQUIRE(served.raw("GET /v1/ru").head.empty());
-    REQUIRE(served.server->connections() == 0);
+TEST_CASE("clients that say nothing keep nobody out") {
+    const std::string half_a_head = "GET /v1/flows/count HTTP/1.1\r\nHo";
+    const std::string half_a_body = "POST /v1/check HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nports";
+    const std::string said = GENERATE_COPY(std::string(), half_a_head, half_a_body, std::string(kGet));
+    Served served({.connections = 8, .head_timeout = kLong, .timeout = kLong});
+    const auto answer = served.with_client([&] {
+        std::vector<std::unique_ptr<RawClient>> silent;
+        for (int i = 0; i < 100; ++i) {
+            silent.push_back(std::make_unique<RawClient>(served.path));
+            silent.back()->send(said);
+            if (said == kGet) (void)silent.back()->receive_some();
+        }
+        const RawClient client(served.path);
+        client.send(kGet);
+        return client.receive_some();
+    });
+    CHECK(parse_reply(answer).status == 200);
+    CHECK(served.server->counts().accepted == 101);
+    CHECK(served.server->counts().evicted == 93);
+    CHECK(served.server->counts().refused == 0);
+}
+
+TEST_CASE("who has not asked goes first, then who has not finished, and never who is being served") {
+    Served served({.connections = 3, .head_timeout = kLong, .timeout = kLong});
+    served.with_client([&] {
+        const RawClient served_one(served.path);
+        served_one.send(kCapture);
+        CHECK(parse_reply(served_one.receive_some()).status == 200);
+        const RawClient half(served.path);  // older than the silent one, yet it stays longer
+        half.send(
+            "POST /v1/check HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nports"
+            "POST /v1/check HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\np");
+        CHECK(parse_reply(half.receive_some()).status == 200);
+        const RawClient silent(served.path);
+
+        const RawClient first(served.path);
+        first.send(kCapture);
+        CHECK(parse_reply(first.receive_some()).status == 200);
+        CHECK(silent.receive_until_closed().empty());
+
+        const RawClient second(served.path);
+        second.send(kCapture);
+        CHECK(parse_reply(second.receive_some()).status == 200);
+        CHECK(half.receive_until_closed().empty());
+    });
+    CHECK(served.server->counts().evicted == 2);
+}
+
+TEST_CASE("a reader that takes nothing of its answer makes room after a while") {
+    auto limits = kPatient;
+    limits.stalled = GENERATE(std::chrono::milliseconds(0), std::chrono::milliseconds(kLong));
+    Served served(limits);
+    served.box.slice = 100;
+    for (std::uint16_t i = 0; i < 20000; ++i) served.box.flows.push_back(tcp_flow(i, i));
+    std::promise<void> stuck;
+    auto answer = std::async(std::launch::async, [&, until = stuck.get_future()] {
+        const RawClient reader(served.path);
+        reader.send("GET /v1/flows HTTP/1.1\r\nHost: x\r\n\r\n");
+        until.wait();
+        const RawClient client(served.path);
+        client.send(kGet);
+        return client.receive_some();
+    });
+    std::size_t before = 0;
+    do {  // until the socket's buffer is full
+        before = served.box.slices_fetched;
+        served.io.run_for(std::chrono::milliseconds(100));
+    } while (before == 0 || served.box.slices_fetched != before);
+    stuck.set_value();
+    while (answer.wait_for(std::chrono::seconds(0)) != std::future_status::ready)
+        served.io.run_one_for(std::chrono::milliseconds(5));
+    CHECK(parse_reply(answer.get()).status == (limits.stalled == kLong ? 503 : 200));
+}
+
+TEST_CASE("a client that does not finish its request in time is cut off") {
+    auto limits = kPatient;
+    SECTION("before the end of the head") {
+        limits.head_timeout = std::chrono::milliseconds(50);
+        Served served(limits);
+        REQUIRE(served.raw("GET /v1/ru").head.empty());
+        CHECK(served.server->connections() == 0);
+        CHECK(served.server->counts().timed_out == 1);
+    }
+    SECTION("before the end of the body") {
+        limits.timeout = std::chrono::milliseconds(50);
+        Served served(limits);
+        REQUIRE(served.raw("POST /v1/check HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nports").head.empty());
+        CHECK(served.server->connections() == 0);
+        CHECK(served.server->counts().timed_out == 1);
+    }
+    SECTION("an idle connection between two requests ends without being counted") {
+        limits.timeout = std::chrono::milliseconds(50);
+        Served served(limits);
+        CHECK(served.raw(kGet).status == 200);
+        CHECK(served.server->connections() == 0);
+        CHECK(served.server->counts().timed_out == 0);
+    }
 }
 
 TEST_CASE("a slow reader stops the listing instead of filling memory") {
@@ -134,7 +235,9 @@ TEST_CASE("a silent capture ends when its client leaves") {
 TEST_CASE("a box without a capture to spare answers 503") {
     Served served;
     served.box.refuse_captures = true;
-    REQUIRE(served.call("POST", "/v1/capture?port=lan").status == 503);
+    const auto reply = served.call("POST", "/v1/capture?port=lan");
+    CHECK(reply.status == 503);
+    CHECK_THAT(reply.body, Catch::Contains("4 captures are running"));
 }
 
 TEST_CASE("the socket file: mode, stale file, living daemon, foreign file, removal") {
@@ -153,6 +256,8 @@ TEST_CASE("the socket file: mode, stale file, living daemon, foreign file, remov
         CHECK(::stat(path.c_str(), &info) == 0);
     }
     CHECK(::stat(path.c_str(), &info) != 0);
+    CHECK(::stat((directory.path / "run").c_str(), &info) != 0);  // it made it
+    std::filesystem::create_directory(directory.path / "run");
 
     {  // as after kill -9: the file is there, nobody listens
         boost::asio::local::stream_protocol::acceptor dead(io, boost::asio::local::stream_protocol::endpoint(path));
@@ -162,11 +267,32 @@ TEST_CASE("the socket file: mode, stale file, living daemon, foreign file, remov
     server.listen_unix(path);
     server.stop();
     CHECK(::stat(path.c_str(), &info) != 0);
+    CHECK(::stat((directory.path / "run").c_str(), &info) == 0);  // it was there
 
     ::close(::open(path.c_str(), O_CREAT | O_WRONLY, 0600));
     CHECK_THROWS_WITH(server.listen_unix(path), Catch::Contains("is not a socket"));
     CHECK(::stat(path.c_str(), &info) == 0);
     CHECK_THROWS_AS(server.listen_unix("/" + std::string(200, 'x')), api::ServerError);
+}
+
+TEST_CASE("directories made for the socket go with it, unless somebody else uses them") {
+    TemporaryDirectory directory;
+    boost::asio::io_context io;
+    api::Router router;
+    const auto outer = directory.path / "outer";
+    {
+        api::HttpServer server(io, router);
+        server.listen_unix(outer / "inner" / "control.sock");
+        REQUIRE(std::filesystem::is_socket(outer / "inner" / "control.sock"));
+    }
+    CHECK_FALSE(std::filesystem::exists(outer));
+    {
+        api::HttpServer server(io, router);
+        server.listen_unix(outer / "inner" / "control.sock");
+        ::close(::open((outer / "notes").c_str(), O_CREAT | O_WRONLY, 0600));
+    }
+    CHECK_FALSE(std::filesystem::exists(outer / "inner"));
+    CHECK(std::filesystem::exists(outer / "notes"));
 }
 
 TEST_CASE("metrics over TCP") {

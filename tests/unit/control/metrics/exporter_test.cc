@@ -62,6 +62,11 @@ TEST_CASE("values and labels arrive") {
     CHECK(has(R"(sluice_wheel_lateness_seconds_count 4)"));
     CHECK(has(R"(sluice_wheel_lateness_seconds_sum 0.04)"));
     CHECK(has(R"(sluice_reloads_total{result="failure"} 1)"));
+    CHECK(has(R"(sluice_http_connections{listener="control"} 2)"));
+    CHECK(has(R"(sluice_http_accepted_total{listener="control"} 90)"));
+    CHECK(has(R"(sluice_http_cut_total{listener="control",reason="evicted"} 3)"));
+    CHECK(has(R"(sluice_http_cut_total{listener="control",reason="refused"} 1)"));
+    CHECK(has(R"(sluice_http_cut_total{listener="control",reason="timed_out"} 5)"));
 }
 
 TEST_CASE("drops of all workers are summed") {
