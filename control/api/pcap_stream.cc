@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <type_traits>
 
+#include "control/api/filter_names.hh"
+
 namespace sluice::api {
 namespace {
 
@@ -19,6 +21,8 @@ std::variant<PacketFilter, std::string> PacketFilter::compile(const std::string&
     struct Close {
         void operator()(pcap_t* handle) const { pcap_close(handle); }
     };
+    if (const auto name = first_host_name(expression))
+        return "'" + *name + "' is a name, and names of hosts are not looked up: give the address";
     const std::unique_ptr<pcap_t, Close> handle(pcap_open_dead(DLT_EN10MB, static_cast<int>(snaplen_bytes)));
     if (!handle) return "out of memory";
     auto program = std::make_unique<bpf_program>();

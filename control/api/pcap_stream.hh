@@ -15,7 +15,8 @@ namespace sluice::api {
 /// A compiled filter expression for Ethernet frames; the empty expression takes everything.
 class PacketFilter {
 public:
-    /// The filter, or libpcap's message. May block while libpcap resolves host names: not for the control thread.
+    /// The filter, or why there is none. Names of hosts are refused: nothing here waits for a name server. Optimizing a
+    /// long expression takes a while, and names of services are read from files: not for the control thread.
     static std::variant<PacketFilter, std::string> compile(const std::string& expression, std::uint32_t snaplen_bytes);
     [[nodiscard]] bool matches(const CapturedPacket& packet) const;
 

@@ -138,6 +138,7 @@ TEST_CASE("bad requests get a 4xx and a message that names the fault") {
         {"POST", "/v1/capture", 400, "'port' is missing"},
         {"POST", "/v1/capture?port=dmz", 404, "no port is named 'dmz'"},
         {"POST", "/v1/capture?port=wan&filter=tcp+prot+80", 400, "'filter': "},
+        {"POST", "/v1/capture?port=wan&filter=host+example.org", 400, "'filter': 'example.org' is a name"},
         {"POST", "/v1/capture?port=wan&snaplen=0", 400, "'snaplen'"},
         {"POST", "/v1/capture?port=wan&snaplen=65536", 400, "'snaplen'"},
         {"POST", "/v1/capture?port=wan&count=0", 400, "'count'"},
