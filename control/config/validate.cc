@@ -1,5 +1,6 @@
 #include "control/config/validate.hh"
 
+#include <cctype>
 #include <initializer_list>
 #include <map>
 #include <set>
@@ -67,10 +68,23 @@ void check_workers(const Workers& workers, Places& places) {
     }
 }
 
-/// The part of a device argument that DPDK takes for its identity.
-std::string_view device_identity(std::string_view device) {
+/// The part of a device argument that DPDK takes for its identity. PCI addresses have several spellings.
+std::string device_identity(std::string_view device) {
     device = device.substr(0, device.find(','));
-    return device.starts_with("0000:") ? device.substr(5) : device;
+    if (device.find(':') == std::string_view::npos) return std::string{device};
+    if (device.starts_with("0000:")) device.remove_prefix(5);
+    std::string pci{device};
+    for (char& c : pci) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    return pci;
+}
+
+/// The kernel's interface that a virtual device sits on (its argument iface), or nothing.
+std::string interface_of_device(std::string_view device) {
+    constexpr std::string_view kArgument = ",iface=";
+    const auto at = device.find(kArgument);
+    if (at == std::string_view::npos) return {};
+    device.remove_prefix(at + kArgument.size());
+    return std::string{device.substr(0, device.find(','))};
 }
 
 /// The index of the earlier port that has it, when there is one.
@@ -84,6 +98,7 @@ void check_port_identities(const std::vector<Port>& ports, Places& places) {
     std::map<std::string, std::size_t> names;
     std::map<std::string, std::size_t> taps;
     std::map<std::string, std::size_t> devices;
+    std::map<std::string, std::size_t> interfaces;
     for (std::size_t i = 0; i < ports.size(); ++i) {
         const Port& port = ports[i];
         bool same_name = false;
@@ -101,9 +116,14 @@ void check_port_identities(const std::vector<Port>& ports, Places& places) {
                              "the tap " + in_quotes(port.tap) + " is that of " + port_path(*other));
             }
         }
-        if (!port.device.empty()) {
-            if (const auto other = taken(devices, std::string{device_identity(port.device)}, i)) {
-                places.error({"ports", i, "device"}, "the device is that of " + port_path(*other));
+        if (port.device.empty()) continue;
+        const std::string interface = interface_of_device(port.device);
+        if (const auto other = taken(devices, device_identity(port.device), i)) {
+            places.error({"ports", i, "device"}, "the device is that of " + port_path(*other));
+        } else if (!interface.empty()) {
+            if (const auto user = taken(interfaces, interface, i)) {
+                places.error({"ports", i, "device"},
+                             "the interface " + in_quotes(interface) + " is that of " + port_path(*user));
             }
         }
     }

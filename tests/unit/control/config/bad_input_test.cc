@@ -192,6 +192,21 @@ TEST_CASE("names, devices, addresses, VLANs and cores that overlap") {
              "ports:\n  - {name: a, device: \"0000:03:00.0\", role: inside}\n  - {name: b, device: \"03:00.0,x=1\", "
              "role: inside}\n",
              "3:23: ports[1].device: the device is that of ports[0]\n"},
+            {"a PCI device twice, in capitals",
+             "ports:\n  - {name: a, device: \"0000:af:00.0\", role: inside}\n  - {name: b, device: \"0000:AF:00.0\", "
+             "role: inside}\n",
+             "3:23: ports[1].device: the device is that of ports[0]\n"},
+            {"a virtual device twice, with other arguments",
+             "ports:\n  - {name: a, device: \"net_af_xdp0,iface=e0\", role: inside}\n"
+             "  - {name: b, device: \"net_af_xdp0,iface=e1\", role: inside}\n",
+             "3:23: ports[1].device: the device is that of ports[0]\n"},
+            {"an interface under two devices",
+             "ports:\n  - {name: a, device: \"net_af_xdp0,iface=e0\", role: inside}\n"
+             "  - {name: b, device: \"net_af_xdp1,queue_count=2,iface=e0,start_queue=0\", role: inside}\n"
+             "  - {name: c, device: \"net_af_packet0,iface=e0\", role: inside}\n"
+             "  - {name: d, device: \"net_af_packet1,iface=e00\", role: inside}\n",
+             "3:23: ports[1].device: the interface 'e0' is that of ports[0]\n"
+             "4:23: ports[2].device: the interface 'e0' is that of ports[0]\n"},
             {"an address on two ports",
              "ports:\n  - {name: a, device: d0, role: inside, addresses: [192.0.2.1/24]}\n"
              "  - {name: b, device: d1, role: inside, addresses: [198.51.100.1/24, 192.0.2.1/25]}\n",
