@@ -115,6 +115,9 @@ class SluicectlTest(unittest.TestCase):
         done = self.run_ctl('capture', '--port', 'wan', '--filter', 'tcp prot', '-w', missing)
         self.assertEqual(done.returncode, 1)
         self.assertIn(b"parameter 'filter'", done.stderr)
+        done = self.run_ctl('capture', '--port', 'wan', '--filter', 'host example.org', '-w', missing)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(b"'example.org' is a name", done.stderr)
         self.assertFalse(os.path.exists(missing))
 
     def test_capture_ends_on_interrupt(self):
@@ -129,7 +132,8 @@ class SluicectlTest(unittest.TestCase):
         self.assertIn(b'packets captured', err)
 
     def test_usage(self):
-        for arguments, message in (('', 'subcommand'), ('nonsense', ''), ('conntrack', 'exactly one of'),
+        for arguments, message in (('', 'subcommand'), ('nonsense', "there is no command 'nonsense' ("),
+                                   ('--socket /nowhere rulse', "no command 'rulse'; did you mean 'rules'?"), ('conntrack', 'exactly one of'),
                                    ('conntrack -L -D', 'exactly one of'), ('conntrack -L --dport 70000', "'dport'"),
                                    ('conntrack -L -s 192.0.2', "'src'"), ('conntrack -L -o xml', 'xml'),
                                    ('conntrack -D expect', 'table'), ('conntrack -C -p tcp', 'no filter'),
@@ -164,6 +168,13 @@ class SluicectlTest(unittest.TestCase):
         done = subprocess.run([SLUICECTL, 'check', file], capture_output=True)
         self.assertEqual(done.returncode, 1)
         self.assertIn(f'{file}:2:1: bogus'.encode(), done.stderr)
+        with open(file) as text:
+            done = subprocess.run([SLUICECTL, 'check', '-'], stdin=text, capture_output=True)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(b'stdin:2:1: bogus', done.stderr)
+        done = subprocess.run([SLUICECTL, 'check', '-'], capture_output=True,
+                              input=b'ports: [{name: a, device: net_null0, role: inside}]\n')
+        self.assertEqual((done.returncode, done.stdout), (0, b'stdin: OK\n'))
         done = subprocess.run([SLUICECTL, 'check', '--json', file], capture_output=True)
         self.assertEqual(done.returncode, 1)
         self.assertTrue(json.loads(done.stdout)['issues'])

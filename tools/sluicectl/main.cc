@@ -3,7 +3,11 @@
 #include <cstdio>
 #include <cstring>
 #include <exception>
+#include <string>
+#include <string_view>
+#include <vector>
 
+#include "control/config/reader.hh"
 #include "tools/sluicectl/commands.hh"
 
 namespace sluice::ctl {
@@ -35,6 +39,34 @@ The API is plain HTTP: curl --unix-socket /run/sluice/control.sock http://sluice
 
 }  // namespace
 
+namespace {
+
+/// The first word of the command line that is no option, when no command is called so.
+std::string unknown_command(const CLI::App& app, int argc, char** argv) {
+    if (!app.get_subcommands().empty()) return {};  // one was found; the mistake is behind it
+    for (int i = 1; i < argc; ++i) {
+        const std::string_view word = argv[i];
+        if (word == "--socket") {
+            ++i;
+        } else if (!word.starts_with('-')) {
+            return std::string(word);
+        }
+    }
+    return {};
+}
+
+std::string complaint_about(const std::string& command, const CLI::App& app) {
+    std::vector<std::string_view> known;
+    for (const CLI::App* one : app.get_subcommands([](const CLI::App*) { return true; }))
+        known.push_back(one->get_name());
+    const std::string_view near = sluice::config::nearest_word(command, known);
+    return "there is no command '" + command + "'" +
+           (near.empty() ? std::string() : "; did you mean '" + std::string(near) + "'?") +
+           " (sluicectl --help lists them)";
+}
+
+}  // namespace
+
 int main(int argc, char** argv) try {
     using namespace sluice::ctl;
     Context context;
@@ -55,6 +87,8 @@ int main(int argc, char** argv) try {
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
+        if (const auto command = unknown_command(app, argc, argv); error.get_exit_code() != 0 && !command.empty())
+            throw Failure(kUsage, complaint_about(command, app));
         return app.exit(error) == 0 ? kOk : kUsage;  // 0: --help
     }
     const ExitCode code = context.run();
