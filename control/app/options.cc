@@ -11,6 +11,7 @@
 #include "control/app/settings.hh"
 #include "control/config/load.hh"
 #include "control/config/print.hh"
+#include "control/linux/rights.hh"
 #include "control/logging/log.hh"
 
 namespace sluice::app {
@@ -57,6 +58,10 @@ int run_sluiced(int argc, const char* const* argv, const std::string& version) {
     logging::set_up(logging::detect_target());
     (void)logging::set_level(options.log_level.empty() ? level_name(loaded.config->log.level)
                                                        : std::string_view(options.log_level));
+    if (const auto failure = missing_rights(effective_capabilities())) {
+        spdlog::critical("{}", failure->text);
+        return kFailed;
+    }
     try {
         Daemon daemon(*loaded.config, options.config_file, version);
         daemon.run();
