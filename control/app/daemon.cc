@@ -19,6 +19,7 @@
 #include "control/app/live_box.hh"
 #include "control/app/packet_log.hh"
 #include "control/app/settings.hh"
+#include "control/app/tick_backoff.hh"
 #include "control/compile/limits.hh"
 #include "control/publish/policy_publisher.hh"
 
@@ -28,7 +29,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto kTick = 1ms;  // how long a punt or a notice may wait when nothing else happens
 constexpr unsigned kPuntsPerTick = 256;
 constexpr unsigned kStepsPerTick = 1024;  // of ageing, for each worker
 constexpr auto kSlowTick = 500ms;         // carrier
@@ -102,16 +102,26 @@ struct Daemon::State {
     void tick() {
         const bool more_punts = kernel.serve(kPuntsPerTick);
         const bool more_ageing = ageing.poll(machine.clock.now().ms, kStepsPerTick);
-        engine.retry_orders();
+        const bool orders_wait = engine.retry_orders();
         machine.grace.reclaim();
         if (more_punts || more_ageing) {
             boost::asio::post(io, [this] { tick(); });
             return;
         }
-        timer.expires_after(kTick);
+        const std::uint64_t done = work_done();
+        const bool worked = std::exchange(work_done_, done) != done || orders_wait || machine.grace.pending() != 0;
+        timer.expires_after(backoff.after_tick(worked, std::chrono::steady_clock::now()));
         timer.async_wait([this](const boost::system::error_code& error) {
             if (!error) tick();
         });
+    }
+
+    /// Grows with whatever the workers had for control or control for them.
+    std::uint64_t work_done() const {
+        const PuntBridgeStats& punts = kernel.punts().stats();
+        const AgeingStats aged = ageing.stats();
+        return punts.to_kernel + punts.twin_refused + punts.twin_absent + punts.from_kernel + aged.notices +
+               aged.expires_posted;
     }
 
     void slow_tick() {
@@ -150,6 +160,8 @@ struct Daemon::State {
     Ageing ageing;
     api::HttpServer metrics_server;
     LiveBox box;
+    TickBackoff backoff;
+    std::uint64_t work_done_ = 0;
     boost::asio::steady_timer timer{io};
     boost::asio::steady_timer slow_timer{io};
 };

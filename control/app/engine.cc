@@ -84,8 +84,9 @@ void Engine::tell_all(const Order& order) {
         if (!lcores_[i]->orders.post(order) && unsent_.size() < kMostUnsent) unsent_.push_back({i, order});
 }
 
-void Engine::retry_orders() {
+bool Engine::retry_orders() {
     std::erase_if(unsent_, [this](const Unsent& u) { return lcores_[u.worker]->orders.post(u.order); });
+    return !unsent_.empty();
 }
 
 std::vector<AgeingWorker> Engine::ageing_workers() const {

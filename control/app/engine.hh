@@ -48,7 +48,8 @@ public:
 
     /// Every worker gets the order; one whose ring is full gets it at a later call of retry_orders().
     void tell_all(const Order& order);
-    void retry_orders();
+    /// True while some wait on.
+    bool retry_orders();
 
     [[nodiscard]] RouteTable& routes() noexcept { return routes_; }
     [[nodiscard]] const std::vector<std::unique_ptr<Lcore>>& lcores() const noexcept { return lcores_; }

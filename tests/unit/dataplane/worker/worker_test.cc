@@ -186,9 +186,12 @@ TEST_CASE("idle: spins first, then sleeps longer and longer, and starts over wit
     CHECK(sleepy.after_loop(false, 1000 + 250'000) == 200'000);
     CHECK(sleepy.after_loop(false, 1000 + 450'000) == 400'000);
     CHECK(sleepy.after_loop(false, 1000 + 850'000) == 400'000);
-    CHECK(sleepy.after_loop(true, 2'000'000) == 0);
-    CHECK(sleepy.after_loop(false, 2'050'000) == 0);
-    CHECK(sleepy.after_loop(false, 2'100'000) == 50'000);
+    CHECK(sleepy.after_loop(false, 1000 + 1'999'999'999) == 400'000);
+    CHECK(sleepy.after_loop(false, 1000 + 2'000'000'000) == 1'000'000);
+    CHECK(sleepy.after_loop(false, 1000 + 60'000'000'000) == 1'000'000);
+    CHECK(sleepy.after_loop(true, 70'002'000'000) == 0);
+    CHECK(sleepy.after_loop(false, 70'002'050'000) == 0);
+    CHECK(sleepy.after_loop(false, 70'002'100'000) == 50'000);
 
     IdleBackoff spinning(Idle::spin, hz);
     CHECK(spinning.after_loop(false, 1) == 0);
