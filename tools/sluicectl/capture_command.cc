@@ -111,7 +111,8 @@ void add_capture_command(CLI::App& app, Context& context) {
     const auto options = std::make_shared<Options>();
     auto* command = app.add_subcommand("capture", "Captures packets of a port (tcpdump on a twin sees only punts).");
     command->add_option("--port,-i", options->port, "name of the port, as in ports")->required()->type_name("PORT");
-    command->add_option("--filter", options->filter, "pcap-filter(7) expression, without names of hosts")->type_name("EXPR");
+    command->add_option("--filter", options->filter, "pcap-filter(7) expression, without names of hosts")
+        ->type_name("EXPR");
     command->add_option("-c,--count", options->count, "end after so many packets")
         ->check(CLI::Range(std::uint64_t{1}, UINT64_MAX))
         ->type_name("N");
