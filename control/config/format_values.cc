@@ -1,7 +1,4 @@
 // Typed values as text: the reverse of parse_values.cc.
-#include <arpa/inet.h>
-#include <array>
-
 #include "control/config/parse_values.hh"
 #include "control/config/protocol_names.hh"
 
@@ -19,14 +16,6 @@ std::string in_quotes(std::string_view text) {
     std::string shown = "'";
     for (const char c : text.substr(0, kLongest)) shown += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c;
     return shown + (text.size() > kLongest ? "...'" : "'");
-}
-
-std::string to_string(Ip4 address) {
-    std::array<char, INET_ADDRSTRLEN> text{};
-    in_addr raw{};
-    raw.s_addr = address.raw;
-    inet_ntop(AF_INET, &raw, text.data(), text.size());
-    return text.data();
 }
 
 std::string to_string(const InterfaceAddress& address) {

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "control/config/schema.hh"
+#include "dataplane/base/ip4_text.hh"
 
 namespace sluice::config {
 
@@ -70,7 +71,6 @@ Parsed<std::string> parse_device_name(std::string_view text);
 Parsed<std::string> parse_endpoint(std::string_view text);
 
 /// The other way, for messages and for printing.
-std::string to_string(Ip4 address);
 std::string to_string(const InterfaceAddress& address);
 /// As CIDR when it is one, a single address as such, else as a-b.
 std::string to_string(const Ip4Range& range);

@@ -18,6 +18,7 @@
 #include <variant>
 #include <vector>
 
+#include "dataplane/base/ip4_text.hh"
 #include "dataplane/base/types.hh"
 
 namespace sluice {
@@ -46,8 +47,7 @@ struct Ip4Prefix {
     friend constexpr auto operator<=>(const Ip4Prefix&, const Ip4Prefix&) = default;
 };
 
-/// "192.0.2.1" and "192.0.2.0/24".
-std::string to_string(Ip4 address);
+/// "192.0.2.0/24".
 std::string to_string(const Ip4Prefix& prefix);
 
 /// The number by which routes (RTPROT) and addresses (IFA_PROTO) of sluice are known in the kernel: `ip route show
