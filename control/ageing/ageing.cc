@@ -9,8 +9,13 @@ namespace sluice {
 Ageing::Ageing(const std::vector<AgeingWorker>& workers, TimeMs now_ms, Others others) : others_(std::move(others)) {
     for (const AgeingWorker& w : workers) {
         const std::uint32_t capacity = w.store->capacity();
-        watches_.push_back(std::make_unique<Watch>(Watch{
-            w, TimingWheel(capacity, now_ms), std::vector<std::uint32_t>(capacity), {}, std::vector<bool>(capacity)}));
+        watches_.push_back(std::make_unique<Watch>(Watch{w,
+                                                         TimingWheel(capacity, now_ms),
+                                                         std::vector<std::uint32_t>(capacity),
+                                                         {},
+                                                         std::vector<bool>(capacity),
+                                                         0,
+                                                         0}));
     }
 }
 
@@ -96,11 +101,19 @@ void Ageing::due(Watch& watch, SlotIndex slot, TimeMs now_ms) {
     if (watch.worker.orders->post(order)) {
         ++stats_.expires_posted;
         watch.asked[slot] = true;
+        // Until `died` comes the slot stays on the wheel, so that a refused or lost order is given again.
+        watch.wheel.arm(slot, now_ms + kAskAgainMs);
     } else {
         ++stats_.orders_full;
+        watch.wheel.arm(slot, retry(watch, now_ms));
     }
-    // Until `died` comes the slot stays on the wheel, so that a refused or lost order is given again.
-    watch.wheel.arm(slot, now_ms + kAskAgainMs);
+}
+
+TimeMs Ageing::retry(Watch& watch, TimeMs now_ms) {
+    if (watch.refused_ms != now_ms) watch.refused = 0;
+    watch.refused_ms = now_ms;
+    const TimeMs rings_before_it = watch.refused++ / std::max(1U, watch.worker.orders->capacity());
+    return now_ms + std::min(kAskAgainMs, kDrainMs * (1 + rings_before_it));
 }
 
 AgeingStats Ageing::stats() const {

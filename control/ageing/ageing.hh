@@ -12,8 +12,9 @@
 // then keeps silent. So whatever was armed is looked at once more at the next poll, when both have long seen each
 // other's stores. Even a late look costs memory only: past its deadline a flow is a miss to every packet.
 //
-// Owner: control thread. Nothing here waits: a full order ring is tried again a second later by the wheel itself.
-// Work per call is bounded by its budget.
+// Owner: control thread. Nothing here waits: what finds the order ring full is tried again by the wheel itself, as many
+// at a time as the ring holds, so that many flows that end together neither wait for long nor are tried in vain. Work
+// per call is bounded by its budget.
 #pragma once
 
 #include <cstdint>
@@ -61,7 +62,8 @@ public:
     [[nodiscard]] AgeingStats stats() const;
 
 private:
-    static constexpr TimeMs kAskAgainMs = 1000;
+    static constexpr TimeMs kAskAgainMs = 1000;                   ///< an order that was posted and not answered
+    static constexpr TimeMs kDrainMs = 2 * TimingWheel::kTickMs;  ///< in which a worker empties its order ring
 
     struct Watch {
         AgeingWorker worker;
@@ -69,12 +71,16 @@ private:
         std::vector<std::uint32_t> generation;  // of the flow that a slot was armed for
         std::vector<SlotIndex> recheck;         // armed since the last poll
         std::vector<bool> asked;                // an expire was posted and not answered
+        TimeMs refused_ms = 0;                  // when the ring last had no room,
+        std::uint32_t refused = 0;              // and for how many since then
     };
 
     bool take_notices(unsigned index, Watch& watch, unsigned budget);
     void arm(Watch& watch, SlotIndex slot, TimeMs until_ms);
     void verify(Watch& watch);
     void due(Watch& watch, SlotIndex slot, TimeMs now_ms);
+    /// When an order that the ring had no room for is tried again.
+    [[nodiscard]] static TimeMs retry(Watch& watch, TimeMs now_ms);
 
     std::vector<std::unique_ptr<Watch>> watches_;
     Others others_;

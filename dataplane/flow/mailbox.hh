@@ -98,6 +98,7 @@ public:
         return rte_ring_dequeue_burst_elem(ring_, messages, sizeof(T), n, nullptr);
     }
     [[nodiscard]] unsigned count() const noexcept { return ring_ == nullptr ? 0 : rte_ring_count(ring_); }
+    [[nodiscard]] unsigned capacity() const noexcept { return ring_ == nullptr ? 0 : rte_ring_get_capacity(ring_); }
     explicit operator bool() const noexcept { return ring_ != nullptr; }
 
 private:
