@@ -141,6 +141,7 @@ void RouteTable::remove_route(Ip4 prefix, std::uint8_t length) {
 void RouteTable::publish_addresses(std::unique_ptr<const Addresses> addresses) {
     if (addresses == nullptr) addresses = std::make_unique<const Addresses>();
     addresses_.publish(std::move(addresses), grace_);
+    touch();  // behind it: who sees the new epoch sees the new addresses, and masqueraded flows look at theirs
 }
 
 }  // namespace sluice

@@ -6,7 +6,8 @@
 //    that answered is a /32 in the LPM, so that one lookup gives the MAC.
 //  * addresses: one immutable object, swapped as a whole.
 //
-// `epoch` rises with every route change; a flow whose cached egress carries an older epoch looks its route up again.
+// `epoch` rises with every change of a route or of the addresses; a flow whose cached egress carries an older epoch
+// looks its route up again, and whether its translated address is still there.
 // ARP and route churn therefore never start a policy generation.
 #pragma once
 
@@ -86,7 +87,7 @@ public:
     }
     [[nodiscard]] const Addresses& addresses() const noexcept { return *addresses_.load(); }
 
-    // --- control thread. What changes a route raises the epoch by itself.
+    // --- control thread. What changes a route or the addresses raises the epoch by itself.
     /// Adds a next hop; returns its id, 0 when the array is full.
     std::uint32_t add_hop(NextHop hop);
     /// Puts new facts behind an id in use (a neighbour answered, moved or failed). Unknown ids are ignored.

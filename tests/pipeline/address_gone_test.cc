@@ -46,6 +46,21 @@ TEST_CASE_METHOD(AddressBox, "a masqueraded flow dies at its next packet, and ne
     CHECK(udp_flows() == 0);
 }
 
+TEST_CASE_METHOD(AddressBox, "it dies also when the news of the address come without those of a route") {
+    send("lan", udp(kClient, 5000, kServer, 53));
+    send("lan", udp(kClient2, 5000, kServer, 53));
+    send("lan", udp(kClient, 5000, kServer, 53));
+    CHECK(sent("wan").size() == 3);
+    remove_address("wan", false);
+    send("lan", udp(kClient, 5000, kServer, 53));
+    CHECK(quiet("wan"));
+    CHECK(deaths(DeathCause::address_gone) == 1);
+    CHECK(drops(DropReason::nat_no_address) == 1);
+    send("lan", udp(kClient2, 5000, kServer, 53));  // not masqueraded
+    CHECK(one("wan").src == kClient2);
+    CHECK(flows().size() == 1);
+}
+
 TEST_CASE_METHOD(AddressBox, "it dies at a packet of the reply direction too") {
     send("lan", udp(kClient, 5000, kServer, 53));
     CHECK(one("wan").sport == 5000);

@@ -141,9 +141,9 @@ void Box::publish_addresses() {
     routes_->publish_addresses(std::move(all));
 }
 
-void Box::remove_address(const std::string& name) {
+void Box::remove_address(const std::string& name, bool route_too) {
     Wire& w = wire(name);
-    routes_->remove_route(w.address, 32);
+    if (route_too) routes_->remove_route(w.address, 32);
     w.address = {};
     publish_addresses();
 }

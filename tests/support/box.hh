@@ -55,7 +55,8 @@ public:
               std::uint16_t mtu = 1500);
     void route(const std::string& prefix, const std::string& via);
     void neighbour(const std::string& port, Ip4 address, std::optional<MacAddress> mac);
-    void remove_address(const std::string& port);
+    /// The address goes, and with it the local route, unless the news of that come later.
+    void remove_address(const std::string& port, bool route_too = true);
 
     // --- the configuration: YAML with the design's shape; ports are added from the ones above
     /// Makes the lcores on the first call, publishes a new policy generation on every call. Throws with the errors'

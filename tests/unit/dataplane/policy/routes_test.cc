@@ -100,6 +100,8 @@ TEST_CASE_METHOD(Room, "every change of a route raises the epoch, a neighbour's 
     CHECK(rose());
     routes.remove_hop(hop);
     CHECK(rose());
+    routes.publish_addresses(std::make_unique<const Addresses>());  // flows with a translated address look at it
+    CHECK(rose());
 }
 
 TEST_CASE_METHOD(Room, "a removed hop's memory and id wait for the workers") {
