@@ -10,7 +10,7 @@ namespace sluice {
 Pipeline::Pipeline(PipelineParts parts) noexcept
     : p_(std::move(parts)),
       steering_(p_.worker, p_.homes, p_.ports, p_.handoff),
-      newcomers_({p_.store, p_.creator, steering_, p_.counters}),
+      newcomers_({p_.store, p_.creator, p_.firsts, steering_, p_.counters}),
       conntrack_(p_.store, p_.creator, newcomers_),
       exits_(p_.routes, p_.store, newcomers_),
       enforcer_({p_.ports, p_.handoff, p_.egress, p_.disposal, p_.to_control}),
@@ -47,7 +47,7 @@ void Pipeline::receive_handoff(Now now, rte_mbuf** mbufs, unsigned n) noexcept {
         if (note_of(mbufs[i]).kind == HandoffKind::transmit) {
             p_.tx.send_complete(note_of(mbufs[i]).out_port, mbufs[i]);
         } else {
-            arrive_from_peer(mbufs[i], policy, now);
+            arrive_again(mbufs[i], policy, now);
         }
     }
     run(policy, now);
@@ -74,36 +74,43 @@ void Pipeline::arrive(rte_mbuf* m, const Policy& policy, PortIndex twin, Now now
     burst_.pop();
 }
 
-void Pipeline::arrive_from_peer(rte_mbuf* m, const Policy& policy, Now now) noexcept {
+void Pipeline::arrive_again(rte_mbuf* m, const Policy& policy, Now now) noexcept {
+    if (burst_.count == kBurst) run(policy, now);  // of those that waited there may be more than came
     const HandoffNote note = note_of(m);
     Packet& p = burst_.push();
     p.mbuf = m;
     p.in_port = note.in_port;
     p.out_port = note.out_port;
     p.local_out = note.local_out;
-    // Parsed and found sound by the sender; here again only to set up `p`.
-    bool stays = parse(p, p_.ports, p_.disposal) == Arrival::forward;
-    if (stays) {
-        p.hash = p_.store.table().hash(p.key);
-        switch (note.kind) {
-            case HandoffKind::stub_request:
-                p_.creator.answer_stub_request(note_of(m), p.key);
-                p_.handoff.send(note.from_worker, m);
-                stays = false;
-                break;
-            case HandoffKind::stub_answer:
-                stays = enforcer_.obey(p, p_.creator.finish(p, policy, now), now) == Verdict::next;
-                break;
-            case HandoffKind::stub_hit:
-                stays = newcomers_.find_by_original(p, note);
-                if (!stays) (void)p_.disposal.drop(p, DropReason::flow_stale);
-                break;
-            case HandoffKind::arrived:
-            case HandoffKind::transmit:
-                break;
-        }
+    // Parsed and found sound before; here again only to set up `p`.
+    if (parse(p, p_.ports, p_.disposal) != Arrival::forward) {
+        burst_.pop();
+        return;
     }
+    p.hash = p_.store.table().hash(p.key);
+    bool stays = true;
+    switch (note.kind) {
+        case HandoffKind::stub_request:
+            p_.creator.answer_stub_request(note_of(m), p.key);
+            p_.handoff.send(note.from_worker, m);
+            stays = false;
+            break;
+        case HandoffKind::stub_answer:
+            stays = enforcer_.obey(p, p_.creator.finish(p, policy, now), now) == Verdict::next;
+            break;
+        case HandoffKind::stub_hit:
+            stays = newcomers_.find_by_original(p, note);
+            if (!stays) (void)p_.disposal.drop(p, DropReason::flow_stale);
+            break;
+        case HandoffKind::arrived:
+        case HandoffKind::transmit:
+            break;
+    }
+    const FlowKey key = p.key;
+    const std::uint32_t hash = p.hash;
     if (!stays) burst_.pop();
+    if (note.kind == HandoffKind::stub_answer)
+        p_.firsts.release(key, hash, [&](rte_mbuf* next) noexcept { arrive_again(next, policy, now); });
 }
 
 // --- the stages, in the order of a packet's way

@@ -25,6 +25,7 @@
 #include "dataplane/lookup/flow_store.hh"
 #include "dataplane/policy/exits.hh"
 #include "dataplane/policy/expect_table.hh"
+#include "dataplane/policy/first_packets.hh"
 #include "dataplane/policy/flow_create.hh"
 #include "dataplane/policy/newcomers.hh"
 #include "dataplane/policy/policy.hh"
@@ -50,6 +51,7 @@ struct PipelineParts {
     RouteTable& routes;
     FlowStore& store;
     ExpectTable& expectations;
+    FirstPackets& firsts;
     FlowCreator& creator;
     Alg& alg;
     AlgMangle& mangle;
@@ -78,7 +80,8 @@ public:
 
     /// Orders of control and messages of other workers, a bounded number; how many were done.
     unsigned orders(Now now) noexcept;
-    /// Timers of what this worker holds (expectations, held packets, half commands) and notices that had to wait.
+    /// Timers of what this worker holds (expectations, held packets, half commands, first packets that are away) and
+    /// notices that had to wait.
     void housekeeping(Now now) noexcept;
     /// Transmit buffers and freed packets leave.
     void end_of_burst(Now now) noexcept;
@@ -91,7 +94,8 @@ private:
     const Policy& begin() noexcept;
     /// `twin`: the port whose twin sent it, or kNoPort for a frame from a device.
     void arrive(rte_mbuf* m, const Policy& policy, PortIndex twin, Now now) noexcept;
-    void arrive_from_peer(rte_mbuf* m, const Policy& policy, Now now) noexcept;
+    /// From another worker, or from among those that waited here.
+    void arrive_again(rte_mbuf* m, const Policy& policy, Now now) noexcept;
     void run(const Policy& policy, Now now) noexcept;
     [[nodiscard]] Decision filter(Packet& p, const Policy& policy, Now now) noexcept;
     Verdict translate(Packet& p, const Policy& policy, Now now) noexcept;

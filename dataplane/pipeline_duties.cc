@@ -107,6 +107,11 @@ void Pipeline::housekeeping(Now now) noexcept {
     p_.expectations.sweep(now, kSweptPerCall);
     p_.alg.sweep(now, kSweptPerCall);
     p_.egress.expire(now);
+    if (p_.firsts.overdue(now)) {
+        const Policy& policy = begin();
+        p_.firsts.expire(now, [&](rte_mbuf* m) noexcept { arrive_again(m, policy, now); });
+        run(policy, now);
+    }
     (void)p_.store.pump(kNoticesPerCall);
 }
 

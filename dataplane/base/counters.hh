@@ -98,7 +98,7 @@ struct BalanceCounters {
     Counter split;       ///< extra packets made by cutting one into fragments
     Counter transmitted;
     Counter punted;      ///< put on the punt ring
-    Counter held;        ///< gauge: waiting for a neighbour, or half a command
+    Counter held;        ///< gauge: waiting for a neighbour, the rest of a command, or the first packet of the flow
     Counter handed_out;  ///< put on another worker's ring
     Counter handed_in;   ///< taken from another worker's ring
     Counter merged;      ///< joined into another packet
@@ -129,6 +129,7 @@ struct alignas(64) WorkerCounters {
     Counter icmp_errors_sent, icmp_errors_limited, resets_sent;
     Counter neighbour_requests, held_released;
     Counter handoff_bursts, stub_hits, stub_requests;
+    Counter firsts_waited_for, firsts_lost;  ///< packets that waited for a first one; firsts that did not come back
     Counter notices_sent, notices_deferred, expire_refused, expire_late;
 
     Counter loops_busy, loops_idle, cycles_busy, cycles_idle;

@@ -50,6 +50,7 @@ namespace sluice {
     X(route_unreachable, "blackhole, unreachable or prohibit route")                  \
     X(flow_table_full, "table full, dropping packet")                                 \
     X(flow_insert_failed, "a key could not be inserted")                              \
+    X(first_packet_full, "no room to wait for a flow's first packet to come back")    \
     X(nat_pool_exhausted, "no free address and port in the SNAT pool")                \
     X(nat_no_address, "masquerade found no address on the exit port")                 \
     X(expect_clash, "an expectation for the tuple exists already")                    \

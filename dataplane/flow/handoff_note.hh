@@ -19,8 +19,14 @@ enum class HandoffKind : std::uint8_t {
     arrived,       ///< a frame whose home is the receiver
     stub_hit,      ///< the sender keeps a stub: a reply to the receiver's flow whose original tuple is `reply`
     stub_request,  ///< from the flow's owner: choose the reply tuple by `reply` and `ports`, keep a stub, hand back
-    stub_answer,   ///< from the reply tuple's home: `reply` is kept for the owner, or `refused`
+    stub_answer,   ///< from the reply tuple's home: `reply` is kept for the owner, or `answer` says why not
     transmit,      ///< complete frame for `device`, on which the sender has no transmit queue
+};
+
+enum class StubAnswer : std::uint8_t {
+    kept,     ///< a stub stands
+    refused,  ///< no tuple was free
+    yielded,  ///< the other end spoke first in the same instant: the packet is a reply of that flow, whose stub is here
 };
 
 struct HandoffNote {
@@ -29,7 +35,7 @@ struct HandoffNote {
     PortIndex in_port = kNoPort;
     PortIndex out_port = kNoPort;
     bool local_out = false;               ///< the box itself sent it
-    bool refused = false;                 ///< stub_answer: no tuple was free
+    StubAnswer answer{};                  ///< stub_answer
     bool expected = false;                ///< stub_request, stub_answer: an expectation was fulfilled
     std::uint8_t attempt = 0;             ///< stub_request: how many addresses of the pool were tried
     PortRange ports{};                    ///< stub_request: ports to choose from

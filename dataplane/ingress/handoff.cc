@@ -10,7 +10,10 @@ void Handoff::flush(unsigned to) noexcept {
         counters.balance.handed_out.add(sent);
         counters.handoff_bursts.add();
     }
-    for (unsigned i = sent; i < batch.count; ++i) disposal_.drop(batch.mbufs[i], DropReason::handoff_ring_full);
+    for (unsigned i = sent; i < batch.count; ++i) {
+        if (lost_ != nullptr) lost_(lost_context_, to, batch.mbufs[i]);
+        disposal_.drop(batch.mbufs[i], DropReason::handoff_ring_full);
+    }
     batch.count = 0;
 }
 

@@ -70,6 +70,14 @@ public:
     Handoff(const Handoff&) = delete;
     Handoff& operator=(const Handoff&) = delete;
 
+    /// Called with a packet that found the ring to `to` full, before it is dropped: what was done for it is undone. Set
+    /// once, at start.
+    using Lost = void (*)(void* context, unsigned to, rte_mbuf* m) noexcept;
+    void on_lost(Lost lost, void* context) noexcept {
+        lost_ = lost;
+        lost_context_ = context;
+    }
+
     /// Takes the packet; it leaves at the next flush(), or at once when the batch is full. `to` is another worker.
     void send(unsigned to, rte_mbuf* m) noexcept {
         Batch& batch = batches_[to];
@@ -103,6 +111,8 @@ private:
     unsigned me_;
     Disposal& disposal_;
     std::vector<Batch> batches_;  // by target
+    Lost lost_ = nullptr;
+    void* lost_context_ = nullptr;
 };
 
 }  // namespace sluice

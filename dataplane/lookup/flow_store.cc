@@ -141,9 +141,14 @@ bool FlowStore::add_stub(const FlowKey& reply, std::uint8_t owner, const FlowKey
 }
 
 void FlowStore::remove_stub(const FlowKey& reply, std::uint8_t owner, const FlowKey& original) noexcept {
+    const FlowRef ref = table_.lookup(reply, table_.hash(reply));
+    if (ref && is_stub(ref) && stub(ref).original == original) take_back_stub(reply, owner);
+}
+
+void FlowStore::take_back_stub(const FlowKey& reply, std::uint8_t owner) noexcept {
     const std::uint32_t hash = table_.hash(reply);
     const FlowRef ref = table_.lookup(reply, hash);
-    if (!ref || !is_stub(ref) || stub(ref).owner != owner || stub(ref).original != original) return;
+    if (!ref || !is_stub(ref) || stub(ref).owner != owner) return;
     table_.erase(reply, hash);
     free_stubs_.push_back(ref.slot() - capacity_);
     counters_.stubs.sub();

@@ -75,6 +75,8 @@ public:
     [[nodiscard]] bool add_stub(const FlowKey& reply, std::uint8_t owner, const FlowKey& original) noexcept;
     /// Only the stub of exactly that flow: a late message about an old one removes nothing.
     void remove_stub(const FlowKey& reply, std::uint8_t owner, const FlowKey& original) noexcept;
+    /// The same by whatever flow of `owner` it is for: the answer that told of it was lost.
+    void take_back_stub(const FlowKey& reply, std::uint8_t owner) noexcept;
     /// Rings to the other workers, by worker; needed only where flows have stubs. Called once, at start.
     void connect_peers(std::uint8_t self, std::vector<Ring<PeerMessage>*> peers) {
         self_ = self;

@@ -20,13 +20,18 @@ enum class Answer : std::uint8_t {
     fragmentation_needed,  ///< ICMP 3/4 with the MTU
 };
 
-enum class Fate : std::uint8_t { go, drop, hand_over };
+enum class Fate : std::uint8_t {
+    go,
+    drop,
+    hand_over,  ///< to another worker: the note is in the mbuf
+    wait,       ///< was taken, and comes back by itself
+};
 
 struct Decision {
     Fate fate = Fate::go;
     DropReason reason{};
     Answer answer = Answer::none;  ///< with drop
-    std::uint8_t to_worker = 0;    ///< with hand_over: the note is in the mbuf
+    std::uint8_t to_worker = 0;    ///< with hand_over
     std::int32_t log = -1;         ///< a rule on the way logs: prefix id
 
     static Decision drop(DropReason reason, Answer answer = Answer::none) noexcept {
@@ -35,6 +40,7 @@ struct Decision {
     static Decision hand_over(std::uint8_t to_worker) noexcept {
         return {Fate::hand_over, {}, Answer::none, to_worker, -1};
     }
+    static Decision wait() noexcept { return {Fate::wait, {}, Answer::none, 0, -1}; }
     [[nodiscard]] bool is_silent_go() const noexcept { return fate == Fate::go && log < 0; }
 };
 

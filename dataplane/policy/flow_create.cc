@@ -35,7 +35,7 @@ Decision FlowCreator::create(Packet& p, const Policy& policy, Now now) noexcept 
     if (verdict.fate != Fate::go) return verdict;
 
     if (draft.dnat != nullptr) draft.dnat_rule = draft.dnat->rule;
-    Decision result = choose_source(p, policy, draft, 0);
+    Decision result = choose_source(p, policy, draft, 0, now);
     if (result.fate == Fate::go) result = make(p, policy, draft, now);
     if (result.log < 0) result.log = verdict.log;
     return result;
@@ -56,7 +56,7 @@ const NextHop& FlowCreator::hop_of(const Packet& p) const noexcept {
     return hop == nullptr ? kNone : *hop;
 }
 
-Decision FlowCreator::choose_source(Packet& p, const Policy& policy, Draft& draft, unsigned attempt) noexcept {
+Decision FlowCreator::choose_source(Packet& p, const Policy& policy, Draft& draft, unsigned attempt, Now now) noexcept {
     FlowKey wanted = invert(draft.tuple);
     SourceNat nat;
     nat.address = draft.tuple.src;
@@ -77,6 +77,8 @@ Decision FlowCreator::choose_source(Packet& p, const Policy& policy, Draft& draf
         wanted.dst = nat.address;
         const std::uint8_t home = home_of(p_.homes, p_.ports, p.out_port, wanted.src, wanted.dst);
         if (home != p_.worker) {
+            const FlowKey kept = PortChooser::may_keep(wanted, nat.ports) ? wanted : FlowKey{};
+            if (!p_.firsts.depart(p.key, p.hash, home, kept, now)) return Decision::drop(DropReason::first_packet_full);
             HandoffNote& note = begin_note(p, HandoffKind::stub_request, p_.worker);
             note.expected = draft.expected;
             note.attempt = static_cast<std::uint8_t>(i);
@@ -99,52 +101,6 @@ Decision FlowCreator::choose_source(Packet& p, const Policy& policy, Draft& draf
     p_.counters.nat_exhausted.add();
     if (draft.snat_rule != kNoRule) policy.counter(p_.worker, draft.snat_rule).exhausted.add();
     return Decision::drop(DropReason::nat_pool_exhausted);
-}
-
-void FlowCreator::answer_stub_request(HandoffNote& note, const FlowKey& original) noexcept {
-    const std::uint8_t owner = note.from_worker;
-    const auto reply = chooser_.choose(note.reply, {note.ports, true});
-    note.refused = !reply || !p_.store.add_stub(*reply, owner, original);
-    if (!note.refused) note.reply = *reply;
-    note.kind = HandoffKind::stub_answer;
-    note.from_worker = p_.worker;
-}
-
-Decision FlowCreator::finish(Packet& p, const Policy& policy, Now now) noexcept {
-    const HandoffNote note = note_of(p.mbuf);
-    Draft draft;
-    draft.tuple = invert(note.reply);
-    draft.tuple.src = p.key.src;
-    draft.tuple.sport = p.key.sport;
-    draft.expected = note.expected;
-    draft.expectation.master = note.master;
-    draft.expectation.master_generation = note.master_generation;
-    draft.dnat_rule = note.policy_generation == policy.generation ? note.dnat_rule : kNoRule;
-    draft.snat_rule = note.policy_generation == policy.generation ? note.snat_rule : kNoRule;
-    draft.masquerade = note.masquerade;
-    for (const NatRule& rule : policy.snat)
-        if (rule.rule == draft.snat_rule) draft.nat_gauge = rule.gauge;
-    p.state = note.expected ? PacketState::related : PacketState::new_flow;
-    if (Decision routed = find_exit(p, draft.tuple.dst, p_.routes); routed.fate != Fate::go) {
-        if (!note.refused) p_.store.withdraw_stub(note.from_worker, note.reply, p.key);
-        return routed;
-    }
-    // Another packet of the flow was quicker: its flow stands, this packet's stub goes, if it got one.
-    if (const FlowRef ref = p_.store.table().lookup(p.key, p.hash); ref && !p_.store.is_stub(ref)) {
-        if (!note.refused && p_.store.cold(ref.slot()).key[1] != note.reply)
-            p_.store.withdraw_stub(note.from_worker, note.reply, p.key);
-        join(p, ref, p_.store);
-        return {};
-    }
-    if (note.refused) {
-        Decision again = choose_source(p, policy, draft, note.attempt + 1U);
-        return again.fate == Fate::go ? make(p, policy, draft, now) : again;
-    }
-    draft.reply = note.reply;
-    draft.stub_worker = note.from_worker;
-    const Decision made = make(p, policy, draft, now);
-    if (made.fate != Fate::go) p_.store.withdraw_stub(note.from_worker, note.reply, p.key);
-    return made;
 }
 
 bool FlowCreator::make_room(const Policy& policy, Now now) noexcept {

@@ -2,9 +2,9 @@
 // both keys. A packet that hits a flow never comes here.
 //
 // When the reply tuple's home is another worker, that worker alone may choose the port: the packet visits it
-// (`hand_over`), `answer_stub_request` runs there, and `finish` here makes the flow. Nothing is reserved here while the
-// packet is away, so a lost packet leaks nothing here; a second packet of the same flow that overtakes it is resolved
-// in `finish` (the first to finish wins, the other's stub is withdrawn).
+// (`hand_over`), `answer_stub_request` runs there, and `finish` here makes the flow (policy/flow_visit.cc). Nothing is
+// reserved here while the packet is away, so a lost packet leaks nothing here; later packets of its tuple wait for it
+// (policy/first_packets.hh).
 //
 // Owner: one worker. Everything it uses belongs to that worker or is a publication.
 #pragma once
@@ -18,6 +18,7 @@
 #include "dataplane/lookup/flow_store.hh"
 #include "dataplane/policy/decision.hh"
 #include "dataplane/policy/expect_table.hh"
+#include "dataplane/policy/first_packets.hh"
 #include "dataplane/policy/nat_decide.hh"
 #include "dataplane/policy/port_choice.hh"
 #include "dataplane/policy/routes.hh"
@@ -30,6 +31,7 @@ public:
         std::uint8_t worker;
         FlowStore& store;
         ExpectTable& expectations;
+        FirstPackets& firsts;
         FastRandom& random;
         const RouteTable& routes;
         const PortTable& ports;
@@ -37,7 +39,7 @@ public:
         WorkerCounters& counters;
     };
     explicit FlowCreator(const Parts& parts) noexcept
-        : p_(parts), chooser_(parts.store, parts.expectations, parts.random, parts.counters) {}
+        : p_(parts), chooser_(parts.store, parts.expectations, parts.firsts, parts.random, parts.counters) {}
 
     /// A packet without a flow. With `go`, either p.slot is its new flow (p.state NEW or RELATED), or the packet is
     /// INVALID, was accepted as such, and travels on untranslated with p.slot == kNoSlot.
@@ -46,10 +48,13 @@ public:
     /// A packet that conntrack calls INVALID: judged as such between its ports, never translated.
     [[nodiscard]] Decision pass_invalid(Packet& p, const Policy& policy) noexcept;
 
+    /// A packet whose key is kept here as a stub goes to the flow's owner.
+    [[nodiscard]] Decision to_owner(Packet& p, FlowRef stub) noexcept;
+
     /// On the worker that is the reply tuple's home: chooses and keeps a stub; the note becomes the answer.
     void answer_stub_request(HandoffNote& note, const FlowKey& original) noexcept;
 
-    /// Back on the owner with the answer.
+    /// Back on the owner with the answer. Then what waited behind the packet may go (FirstPackets::release).
     [[nodiscard]] Decision finish(Packet& p, const Policy& policy, Now now) noexcept;
 
 private:
@@ -65,7 +70,8 @@ private:
         std::uint32_t cached_rule = kNoRule;
         std::uint16_t nat_gauge = kNoNatGauge;
     };
-    [[nodiscard]] Decision choose_source(Packet& p, const Policy& policy, Draft& draft, unsigned attempt) noexcept;
+    [[nodiscard]] Decision choose_source(Packet& p, const Policy& policy, Draft& draft, unsigned attempt,
+                                         Now now) noexcept;
     [[nodiscard]] Decision make(Packet& p, const Policy& policy, const Draft& draft, Now now) noexcept;
     [[nodiscard]] const NextHop& hop_of(const Packet& p) const noexcept;
     [[nodiscard]] bool make_room(const Policy& policy, Now now) noexcept;

@@ -13,9 +13,10 @@ Decision Newcomers::admit_without_flow(Packet& p, const Policy& policy, Now now)
         p.state = PacketState::invalid;
         return p_.creator.pass_invalid(p, policy);
     }
+    if (p_.firsts.away(p.key, p.hash)) return wait(p);
     // An earlier packet of this burst may have made the flow.
     if (const FlowRef ref = p.stub ? p.stub : p_.store.table().lookup(p.key, p.hash)) {
-        if (p_.store.is_stub(ref)) return to_owner(p, p_.store.stub(ref));
+        if (p_.store.is_stub(ref)) return p_.creator.to_owner(p, ref);
         join(p, ref, p_.store);
         return {};
     }
@@ -27,10 +28,10 @@ Decision Newcomers::admit_without_flow(Packet& p, const Policy& policy, Now now)
     return p_.creator.create(p, policy, now);
 }
 
-Decision Newcomers::to_owner(Packet& p, const Stub& stub) noexcept {
-    begin_note(p, HandoffKind::stub_hit, p_.steering.me()).reply = stub.original;
-    p_.counters.stub_hits.add();
-    return Decision::hand_over(stub.owner);
+Decision Newcomers::wait(Packet& p) noexcept {
+    begin_note(p, HandoffKind::arrived, p_.steering.me());
+    if (!p_.firsts.wait(p.key, p.hash, p.mbuf)) return Decision::drop(DropReason::first_packet_full);
+    return Decision::wait();
 }
 
 bool Newcomers::find_by_original(Packet& p, const HandoffNote& note) noexcept {

@@ -1,6 +1,7 @@
 // Packets that have no flow here: whose they are, and whether they get one.
 //
-//   past its deadline → the flow is ended     stub → to the flow's owner     an earlier packet's flow → joins it
+//   past its deadline → the flow is ended     the first of its tuple is away → waits for it
+//   stub → to the flow's owner                an earlier packet's flow → joins it
 //   not at home here → to its home            INVALID → judged as such       otherwise → policy/flow_create
 //
 // Owner: one worker.
@@ -17,6 +18,7 @@ public:
     struct Parts {
         FlowStore& store;
         FlowCreator& creator;
+        FirstPackets& firsts;
         const Steering& steering;
         WorkerCounters& counters;
     };
@@ -44,7 +46,7 @@ public:
 
 private:
     [[nodiscard]] Decision admit_without_flow(Packet& p, const Policy& policy, Now now) noexcept;
-    [[nodiscard]] Decision to_owner(Packet& p, const Stub& stub) noexcept;
+    [[nodiscard]] Decision wait(Packet& p) noexcept;
 
     Parts p_;
 };

@@ -2,6 +2,7 @@
 
 #include "dataplane/lookup/flow_store.hh"
 #include "dataplane/policy/expect_table.hh"
+#include "dataplane/policy/first_packets.hh"
 
 namespace sluice {
 
@@ -25,7 +26,13 @@ PortRange port_class(std::uint16_t port) noexcept {
 }
 
 bool PortChooser::is_free(const FlowKey& reply) const noexcept {
-    return !store_.table().lookup(reply, store_.table().hash(reply)) && !expectations_.holds(reply);
+    const std::uint32_t hash = store_.table().hash(reply);
+    return !store_.table().lookup(reply, hash) && !firsts_.away(reply, hash) && !expectations_.holds(reply);
+}
+
+bool PortChooser::may_keep(const FlowKey& wanted, PortChoice choice) noexcept {
+    FlowKey reply = wanted;
+    return !has_ports(wanted.kind()) || (choice.keep_first && choice.ports.contains(chosen_port(reply).host()));
 }
 
 std::optional<FlowKey> PortChooser::choose(const FlowKey& wanted, PortChoice choice) noexcept {
@@ -35,7 +42,7 @@ std::optional<FlowKey> PortChooser::choose(const FlowKey& wanted, PortChoice cho
         if (is_free(reply)) return reply;
         return std::nullopt;
     }
-    if (choice.keep_first && choice.ports.contains(port.host()) && is_free(reply)) {
+    if (may_keep(wanted, choice) && is_free(reply)) {
         counters_.nat_port_kept.add();
         return reply;
     }

@@ -17,6 +17,7 @@ namespace sluice {
 
 class FlowStore;
 class ExpectTable;
+class FirstPackets;
 
 /// xorshift128+: not secret-grade, but seeded from the kernel's; one per worker.
 class FastRandom {
@@ -51,17 +52,21 @@ struct PortChoice {
 
 class PortChooser {
 public:
-    PortChooser(FlowStore& store, const ExpectTable& expectations, FastRandom& random,
+    PortChooser(FlowStore& store, const ExpectTable& expectations, const FirstPackets& firsts, FastRandom& random,
                 WorkerCounters& counters) noexcept
-        : store_(store), expectations_(expectations), random_(random), counters_(counters) {}
+        : store_(store), expectations_(expectations), firsts_(firsts), random_(random), counters_(counters) {}
 
+    /// Neither a flow, nor a stub, nor an expectation, nor a first packet that is away has this tuple.
     [[nodiscard]] bool is_free(const FlowKey& reply) const noexcept;
+    /// Whether choose() may answer `wanted` as it is.
+    [[nodiscard]] static bool may_keep(const FlowKey& wanted, PortChoice choice) noexcept;
     /// `wanted` with a free port, or nothing. Protocols without ports have only the wanted tuple.
     [[nodiscard]] std::optional<FlowKey> choose(const FlowKey& wanted, PortChoice choice) noexcept;
 
 private:
     FlowStore& store_;
     const ExpectTable& expectations_;
+    const FirstPackets& firsts_;
     FastRandom& random_;
     WorkerCounters& counters_;
 };

@@ -10,6 +10,8 @@ Verdict Enforcer::carry_out(Packet& p, const Decision& d, Now now) noexcept {
         case Fate::hand_over:
             p_.handoff.send(d.to_worker, p.mbuf);
             return Verdict::gone;
+        case Fate::wait:
+            return Verdict::gone;
         case Fate::drop:
             break;
     }

@@ -25,7 +25,8 @@ Lcore::Lcore(const std::string& tag, std::uint8_t worker, unsigned workers, cons
       random(shared.random_seed + worker),
       store({tag + std::to_string(worker) + "f", sizes.flows, socket, shared.secret}, counters, to_control),
       expectations(tag + std::to_string(worker) + "e", sizes.expectations, socket, shared.secret, counters),
-      creator({worker, store, expectations, random, shared.routes, shared.ports, shared.homes, counters}),
+      firsts(sizes.first_packets, counters),
+      creator({worker, store, expectations, firsts, random, shared.routes, shared.ports, shared.homes, counters}),
       alg({worker, store, expectations, random, shared.ports, shared.homes, counters}, sizes.helper_states),
       mangle(alg, store, disposal, counters),
       handoff(shared.handoff, worker, disposal),
@@ -37,6 +38,14 @@ Lcore::Lcore(const std::string& tag, std::uint8_t worker, unsigned workers, cons
       worker_(worker),
       shared_(shared) {
     tx.on_other_device(&Lcore::hand_to_transmitter, this);
+    handoff.on_lost(&Lcore::lost_on_the_way, this);
+}
+
+/// A stub whose owner does not hear of it would stay for ever.
+void Lcore::lost_on_the_way(void* self, unsigned to, rte_mbuf* m) noexcept {
+    const HandoffNote& note = note_of(m);
+    if (note.kind == HandoffKind::stub_answer && note.answer == StubAnswer::kept)
+        static_cast<Lcore*>(self)->store.take_back_stub(note.reply, static_cast<std::uint8_t>(to));
 }
 
 void Lcore::hand_to_transmitter(void* self, std::uint16_t device, rte_mbuf* m) noexcept {
@@ -55,26 +64,12 @@ void Lcore::connect(std::vector<std::unique_ptr<Lcore>>& all) {
         me->alg.connect_peers(to_peers);
         me->store.connect_peers(me->worker_, std::move(to_peers));
         const SharedParts& s = me->shared_;
-        me->pipeline = std::make_unique<Pipeline>(PipelineParts{me->worker_,
-                                                                s.ports,
-                                                                s.homes,
-                                                                s.policy,
-                                                                s.routes,
-                                                                me->store,
-                                                                me->expectations,
-                                                                me->creator,
-                                                                me->alg,
-                                                                me->mangle,
-                                                                me->handoff,
-                                                                me->punts,
-                                                                me->tx,
-                                                                me->answers,
-                                                                me->egress,
-                                                                me->disposal,
-                                                                me->to_control,
-                                                                me->orders,
-                                                                std::move(from_peers),
-                                                                me->counters});
+        me->pipeline = std::make_unique<Pipeline>(
+            PipelineParts{me->worker_, s.ports,          s.homes,        s.policy,    s.routes,
+                          me->store,   me->expectations, me->firsts,     me->creator, me->alg,
+                          me->mangle,  me->handoff,      me->punts,      me->tx,      me->answers,
+                          me->egress,  me->disposal,     me->to_control, me->orders,  std::move(from_peers),
+                          me->counters});
     }
 }
 

@@ -37,6 +37,7 @@ struct LcoreSizes {
     std::uint32_t from_kernel = 2048;
     std::uint32_t peer_messages = 4096;
     HeldPackets::Options held{};
+    FirstPackets::Options first_packets{};
 };
 
 struct Lcore {
@@ -64,6 +65,7 @@ struct Lcore {
     FastRandom random;
     FlowStore store;
     ExpectTable expectations;
+    FirstPackets firsts;
     FlowCreator creator;
     Alg alg;
     AlgMangle mangle;
@@ -77,6 +79,7 @@ struct Lcore {
 
 private:
     static void hand_to_transmitter(void* self, std::uint16_t device, rte_mbuf* m) noexcept;
+    static void lost_on_the_way(void* self, unsigned to, rte_mbuf* m) noexcept;
 
     std::uint8_t worker_;
     SharedParts shared_;

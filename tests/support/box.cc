@@ -66,7 +66,7 @@ Box::Box(BoxOptions options)
       grace_(options.workers),
       homes_(options.workers) {
     routes_ = std::make_unique<RouteTable>((tag_ + "r").c_str(), grace_, 1024, 1024, -1);
-    rings_ = std::make_unique<HandoffRings>(tag_ + "h", options.workers, 1024, -1);
+    rings_ = std::make_unique<HandoffRings>(tag_ + "h", options.workers, options.handoffs, -1);
 }
 
 Box::~Box() {
@@ -215,6 +215,8 @@ void Box::start() {
     sizes.flows = options_.flows_per_worker;
     sizes.notices = options_.notices;
     sizes.orders = options_.orders;
+    sizes.helper_states = options_.helper_states;
+    sizes.first_packets = options_.first_packets;
     for (std::uint8_t i = 0; i < options_.workers; ++i)
         lcores_.push_back(std::make_unique<Lcore>(tag_, i, options_.workers, shared, sizes, -1));
     Lcore::connect(lcores_);

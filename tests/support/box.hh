@@ -38,6 +38,9 @@ struct BoxOptions {
     std::uint32_t flows_per_worker = 4096;
     std::uint32_t notices = 16384;  ///< ring sizes, powers of two
     std::uint32_t orders = 16384;
+    std::uint32_t handoffs = 1024;
+    std::uint32_t helper_states = 4096;  ///< connections with a helper at once
+    FirstPackets::Options first_packets{};
     HashSecret secret{0x0123456789abcdefU, 0xfedcba9876543210U};
 };
 
@@ -67,6 +70,9 @@ public:
     [[nodiscard]] TimeMs now() const noexcept { return now_.ms; }
     /// Moves the clock in small steps; the wheel and the workers run at each.
     void advance(std::uint64_t ms);
+    /// One loop of every worker, or of one alone, and of control.
+    void loop();
+    void loop(unsigned worker);
     /// Runs all workers until none has anything to do.
     void settle();
     /// Puts a frame on the wire before `port` and settles. The destination MAC is the port's unless the frame says

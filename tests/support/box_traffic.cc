@@ -23,6 +23,16 @@ bool Box::step() {
     return worked;
 }
 
+void Box::loop() {
+    step();
+}
+
+void Box::loop(unsigned worker) {
+    (void)workers_[worker]->poll_once(now_);
+    collect();
+    serve_control();
+}
+
 void Box::settle() {
     // A packet visits two other workers at the most, and control answers once: a handful of rounds after the last work.
     for (unsigned quiet = 0, rounds = 0; quiet < 4; ++rounds) {

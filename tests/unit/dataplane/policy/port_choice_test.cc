@@ -8,6 +8,7 @@
 #include <catch2/catch.hpp>
 
 #include "dataplane/policy/expect_table.hh"
+#include "dataplane/policy/first_packets.hh"
 #include "tests/support/flow_room.hh"
 
 using namespace sluice;
@@ -22,7 +23,8 @@ struct Room : FlowRoom {
         : FlowRoom(capacity, 65536),
           random(seed),
           expectations("pc" + tag, 16, -1, kSecret, *counters),
-          chooser(store, expectations, random, *counters) {}
+          firsts({.tuples = 16, .packets = 16}, *counters),
+          chooser(store, expectations, firsts, random, *counters) {}
 
     /// The reply tuple that a connection from source port `port` would like.
     static FlowKey wanted(unsigned port) { return port_key(IpProto::tcp, kServer, be16(80), kOutside, be16(port)); }
@@ -40,6 +42,7 @@ struct Room : FlowRoom {
     std::uint32_t clients = 0;
     FastRandom random;
     ExpectTable expectations;
+    FirstPackets firsts;
     PortChooser chooser;
 };
 
