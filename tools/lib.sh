@@ -153,10 +153,13 @@ use_ccache() {
     export CCACHE_BASEDIR=${CCACHE_BASEDIR:-$root_dir} CCACHE_NOHASHDIR=1
 }
 
-# configure_build DIR MESON-OPTION…
+# configure_build DIR MESON-OPTION…: with those that SLUICE_MESON_OPTIONS has in addition, which is for builds in a
+# hurry (`-Doptimization=0`) or for another CPU (`-Dcpu=native`).
 configure_build() {
-    local dir=$1
+    local dir=$1 more
     shift
+    read -ra more <<<"${SLUICE_MESON_OPTIONS:-}"
+    set -- "$@" "${more[@]}"
     mkdir -p "$dir"
     if [ -f "$dir/build.ninja" ]; then
         quietly "configuring ${dir#"$root_dir"/}" "$dir/configure.log" meson configure "$dir" "$@"
