@@ -7,9 +7,10 @@
 # left untested; keep the steps here and there the same.
 #
 #   docker build -t sluice .
-#   docker run --rm --network host --privileged -v /dev/hugepages:/dev/hugepages -v /sys/fs/bpf:/sys/fs/bpf \
+#   docker run --rm --network host --privileged -v /sys/fs/bpf:/sys/fs/bpf \
 #       -v /etc/sluice:/etc/sluice:ro -v /run/sluice:/run/sluice sluice
 #
+# Hugepages are reserved on the host (vm.nr_hugepages); sluiced takes them anonymously and needs no hugetlbfs.
 # --network host, because the ports, their twins and the routes are the host's. --privileged can be narrowed to the
 # capabilities in conf/sluiced.service plus the devices in use.
 FROM debian:12-slim AS build

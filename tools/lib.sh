@@ -77,6 +77,7 @@ install_packages() (
         [[ "$installed" == *" $name "* ]] || missing+=("$name")
     done
     [ ${#missing[@]} -gt 0 ] || return 0
+    [ "$(id -u)" = 0 ] || die "only root can install what is missing: ${missing[*]} (--no-install goes on without)"
     undo_list=()
     trap undo_all EXIT
     trap 'exit 130' INT
