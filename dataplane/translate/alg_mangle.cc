@@ -50,7 +50,7 @@ struct AlgMangle::Segment {
 /// Texts to be replaced, in the order of the stream, and where the packet was cut.
 struct AlgMangle::Edits {
     struct Edit {
-        std::size_t begin = 0, end = 0, line_end = 0;
+        std::size_t line_begin = 0, begin = 0, end = 0, line_end = 0;
         std::array<char, kMaxHostPort> text{};
         std::size_t size = 0;
     };
@@ -208,6 +208,7 @@ Verdict AlgMangle::read_announcement(Packet& p, const Policy& policy, FtpState& 
     if (a.fate == Announcement::Fate::pass) return Verdict::next;
 
     Edits::Edit& edit = edits.list[edits.count];
+    edit.line_begin = at;
     edit.begin = from + command.text_begin;
     edit.end = from + command.text_end;
     edit.line_end = from + command.line_end;
@@ -229,17 +230,27 @@ Verdict AlgMangle::read_announcement(Packet& p, const Policy& policy, FtpState& 
     return Verdict::next;
 }
 
-/// Puts the texts in, from the last to the first; what grows out of the packet is cut off behind the last of them.
+/// Puts the texts in, from the last to the first; what grows out of the packet is cut off behind the last of them. A
+/// line that does not fit itself leaves with the next packet, when its sender repeats it: it is cut off as a whole.
 bool AlgMangle::write(Packet&, FtpStream& own, Segment& s, Edits& edits) noexcept {
     if (edits.count == 0) return true;
-    std::ptrdiff_t growth = 0;
-    for (std::size_t i = 0; i < edits.count; ++i)
-        growth += static_cast<std::ptrdiff_t>(edits.list[i].size) -
-                  static_cast<std::ptrdiff_t>(edits.list[i].end - edits.list[i].begin);
-    const auto grown = static_cast<std::ptrdiff_t>(s.length) + growth;
-    if (grown > static_cast<std::ptrdiff_t>(s.room.size())) {
-        const auto keep = static_cast<std::ptrdiff_t>(s.room.size()) - growth;
-        if (keep < static_cast<std::ptrdiff_t>(edits.list[edits.count - 1].line_end)) return false;
+    const auto growth = [&edits] {
+        std::ptrdiff_t sum = 0;
+        for (std::size_t i = 0; i < edits.count; ++i)
+            sum += static_cast<std::ptrdiff_t>(edits.list[i].size) -
+                   static_cast<std::ptrdiff_t>(edits.list[i].end - edits.list[i].begin);
+        return sum;
+    };
+    const auto room = static_cast<std::ptrdiff_t>(s.room.size());
+    while (static_cast<std::ptrdiff_t>(s.length) + growth() > room) {
+        auto keep = room - growth();
+        const Edits::Edit& last = edits.list[edits.count - 1];
+        if (keep < static_cast<std::ptrdiff_t>(last.line_end)) {
+            if (last.line_begin == 0) return false;
+            keep = static_cast<std::ptrdiff_t>(last.line_begin);
+            own.lines.note_line_end(s.seq + static_cast<std::uint32_t>(last.line_begin));
+            --edits.count;
+        }
         edits.cut_at = s.seq + static_cast<std::uint32_t>(keep);
         s.cut(static_cast<std::size_t>(keep));
         if (edits.held && !own.join.promised()) own.join.clear();
