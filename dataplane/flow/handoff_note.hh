@@ -50,6 +50,7 @@ struct HandoffNote {
     std::uint32_t next_hop = kNoNextHop;  ///< held packets: where the route led, to be checked against the address
     SlotIndex master = kNoSlot;           ///< expected: the flow whose helper announced it
     std::uint32_t master_generation = 0;
+    std::uint32_t mark = 0;  ///< expected: what the flow inherits
 };
 static_assert(sizeof(HandoffNote) <= 64);
 

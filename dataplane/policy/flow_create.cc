@@ -90,6 +90,7 @@ Decision FlowCreator::choose_source(Packet& p, const Policy& policy, Draft& draf
             note.reply = wanted;
             note.master = draft.expectation.master;
             note.master_generation = draft.expectation.master_generation;
+            note.mark = draft.expectation.mark;
             p_.counters.stub_requests.add();
             return Decision::hand_over(home);
         }

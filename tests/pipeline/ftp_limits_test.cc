@@ -64,6 +64,23 @@ TEST_CASE_METHOD(FtpBox, "FTP: a data connection has the mark of its control con
     CHECK(data_flow(*this).mark == 0x2a);
 }
 
+TEST_CASE("FTP: a data connection has the mark also when its replies arrive at another worker") {
+    FtpBox box({.workers = 2});
+    box.port("dmz", PortRole::inside, "192.168.2.1/24");
+    box.configure_nat(Nat::none);
+    unsigned host = 10;
+    while (box.home_of(ip4(192, 168, 2, host)) == box.home_of(kInside)) ++host;
+    Session s(box, Nat::none);
+    s.server_port = "dmz";
+    s.server = s.server_seen = ip4(192, 168, 2, host);
+    s.open();
+    box.lcore(box.home_of(s.server)).store.cold(box.flow().slot).mark = 0x2a;
+    (void)s.client_says("PORT 192,168,1,10,78,32\r\n");
+    s.check_active_data(20000, 20000);
+    CHECK(box.count(&WorkerCounters::stub_requests) == 2);  // the control connection, and this one
+    CHECK(data_flow(box).mark == 0x2a);
+}
+
 TEST_CASE_METHOD(FtpBox, "FTP: a line that grows out of its packet waits for the next one") {
     configure(kFtpFilter + kPoolSnat);
     Session s(*this, Nat::snat);
