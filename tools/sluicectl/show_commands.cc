@@ -149,7 +149,7 @@ std::string stats_text(const json::value& stats, bool all) {
 
 std::string endpoint(const json::value& tuple, const char* address, const char* port) {
     const auto* value = tuple.as_object().if_contains(port);
-    const std::string host = text(tuple, address);
+    std::string host = text(tuple, address);
     if (value == nullptr) return host;
     const auto digit = value->to_number<std::uint64_t>();
     const std::string shown = digit == 0 ? "*" : std::to_string(digit);
