@@ -3,11 +3,11 @@
 #
 # How this file is tested: there is no container engine on the machines that build sluice, so tests/clean_machine
 # --image runs the same steps, in this order, in two fresh debootstrap machines: install_packages build, tools/install
-# --destdir /out, install_packages run, the copy of /out, then sluiced --check. The base image and COPY are all that is
+# --destdir /out, install_packages run, the copy of /out; then sluiced has to run there. The base image and COPY are all that is
 # left untested; keep the steps here and there the same.
 #
 #   docker build -t sluice .
-#   docker run --rm --network host --privileged -v /sys/fs/bpf:/sys/fs/bpf \
+#   docker run --rm --network host --privileged --ulimit memlock=-1 -v /sys/fs/bpf:/sys/fs/bpf \
 #       -v /etc/sluice:/etc/sluice:ro -v /run/sluice:/run/sluice sluice
 #
 # Hugepages are reserved on the host (vm.nr_hugepages); sluiced takes them anonymously and needs no hugetlbfs.

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <unistd.h>
 
 #include "control/config/print.hh"
 #include "tests/unit/control/config/bad_case.hh"
@@ -204,7 +205,7 @@ TEST_CASE("a file that cannot be read says so") {
 }
 
 TEST_CASE("a file is named in its errors") {
-    const auto path = std::filesystem::temp_directory_path() / "sluice-load-test.yaml";
+    const auto path = std::filesystem::temp_directory_path() / ("sluice-load-" + std::to_string(getpid()) + ".yaml");
     std::ofstream{path} << kTwoPorts << "log: {level: loud}\n";
     const ConfigResult result = load_config_file(path);
     std::filesystem::remove(path);
