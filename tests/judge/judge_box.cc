@@ -30,6 +30,7 @@ using namespace sluice::test;
 namespace {
 
 constexpr unsigned kMostWaiting = 512;  // frames on the wires; a wire holds 1024
+constexpr std::uint16_t kWanMtu = 1400;  // as in rules/base.yaml
 
 Frame from_hex(std::string_view text) {
     const auto digit = [](char c) { return static_cast<unsigned>(c <= '9' ? c - '0' : c - 'a' + 10) & 15U; };
@@ -51,7 +52,7 @@ class JudgedBox {
 public:
     JudgedBox() : box_({.workers = 1, .flows_per_worker = 16384}), lister_(io_, {}, [this] { return box_.now(); }, {}) {
         box_.port("lan", PortRole::inside, "192.168.1.1/24");
-        box_.port("wan", PortRole::outside, "203.0.113.1/24");
+        box_.port("wan", PortRole::outside, "203.0.113.1/24", false, kWanMtu);
         for (unsigned host = 10; host <= 30; host += 10)
             for (const std::string net : {"192.168.1.", "203.0.113."}) {
                 const std::string address = net + std::to_string(host);

@@ -138,6 +138,9 @@ class LinuxInTheMiddle(Wired):
         self.kernel = self.host.inside(Kernel)
 
     def start(self, config):
+        for port in config["ports"]:
+            if "mtu" in port:
+                self.host.ip("link", "set", port["device"].split("iface=")[1], "mtu", str(port["mtu"]))
         super().start(config)
         for route in config.get("routes", []):
             self.host.ip("route", "replace", route["to"], "via", route["via"])

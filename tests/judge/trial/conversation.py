@@ -129,7 +129,7 @@ class Tcp:
         side = rng.randrange(2)
         what = rng.random()
         if what < 0.55:
-            self.say(side, ACK | (PSH if rng.random() < 0.5 else 0), rng.choice((1, 10, 100, 1000, 1400)))
+            self.say(side, ACK | (PSH if rng.random() < 0.5 else 0), rng.choice((1, 10, 100, 1000, 1300)))
             if rng.random() < 0.6:
                 self.say(1 - side, ACK)
         elif what < 0.7:
@@ -142,9 +142,9 @@ class Tcp:
             self.said.append(Segment(side, ACK, me.next - 1, me.heard, me.win, rng.randrange(2)))
         elif what < 0.93:               # SACK of something
             me = self.ends[side]
-            left = me.heard + rng.choice((0, 100, 1400, -100, 100000))
+            left = me.heard + rng.choice((0, 100, 1300, -100, 100000))
             self.said.append(Segment(side, ACK, me.next, me.heard - rng.choice((0, 0, 100)), me.win, 0,
-                                     [("sack", left, left + rng.choice((1, 100, 1400)))]))
+                                     [("sack", left, left + rng.choice((1, 100, 1300)))]))
         else:
             self.ends[side].win = rng.choice((0, 100, 5840, 65535))
             self.say(side, ACK)
@@ -253,7 +253,7 @@ class Udp:
     proto, flow = 17, "udp in1:{} > out1:53"
 
     def __init__(self, rng):
-        self.said = [Datagram(0 if rng.random() < 0.6 else 1, rng.choice((0, 1, 20, 500, 1400)),
+        self.said = [Datagram(0 if rng.random() < 0.6 else 1, rng.choice((0, 1, 20, 500, 1300)),
                               rng.choice(("",) * 8 + ("nosum", "badsum"))) for _ in range(rng.randrange(1, 10))]
 
 

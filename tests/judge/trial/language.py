@@ -5,6 +5,7 @@
     icmp in1 > out1 echo-request id 7 seq 1
     icmp out1 > in1 port-unreachable quote [udp in1:5353 > out1:53 data 20]
     proto 50 in1 > out1 data 40                      any protocol: data, hex or text is what follows the IP header
+    proto 17 in1 > out1 raw hex 00351000… frag 0 more    `raw` says so for TCP, UDP, ICMP and SCTP as well
 
 Flags of TCP are letters: S F R P A U E C, or 0 for none. Every packet takes `ttl N`, `tos N`, `ipid N`, `df`,
 `data N` (bytes of a pattern), `text "…"` (\\r\\n are understood), `hex 00ff…`, `badsum`, `badipsum`, `frag OFFSET` and
@@ -89,7 +90,7 @@ class Text:
               "type", "code", "id", "mtu", "rest", "quoted", "length",
               "vtag"}
     STRINGS = {"text", "hex", "quote", "sack", "ts", "opt", "option"}
-    SWITCHES = {"df", "badsum", "badipsum", "more", "sackok", "nosum"}
+    SWITCHES = {"df", "badsum", "badipsum", "more", "sackok", "nosum", "raw"}
 
     def __init__(self, text, proto=None, src=None, dst=None):
         """With src and dst (address, port), `text` is the part behind the addresses."""
@@ -134,7 +135,7 @@ class Text:
                 self.icmp = ICMP_TYPES[word]
             else:
                 raise LanguageError(f"{self.text}: what is {word}?")
-        if self.proto == 6 and self.flags is None:
+        if self.proto == 6 and self.flags is None and "raw" not in self.fields:
             raise LanguageError(f"{self.text}: a TCP packet says its flags")
 
     @property
@@ -167,6 +168,8 @@ class Text:
 
     def body(self, src, dst):
         f, bad = self.fields, self.fields.get("badsum", False)
+        if f.get("raw"):
+            return self.payload()
         if self.proto == 6:
             return packets.tcp_body(src, dst, self.sport, self.dport, self.flags, f.get("seq", 0), f.get("ack", 0),
                                     f.get("win", 65535), self.tcp_options(), self.payload(), f.get("urgent", 0), bad)
@@ -175,7 +178,7 @@ class Text:
                                     f.get("length"), self.proto)
         if self.proto == 132:
             return packets.sctp_body(self.sport, self.dport, f.get("vtag", 0), self.payload(), bad)
-        if self.proto == 1:
+        if self.proto == 1 and (self.icmp or "type" in f):
             kind, code = self.icmp or (f["type"], f.get("code", 0))
             if "code" in f:
                 code = f["code"]

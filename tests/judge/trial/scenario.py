@@ -122,7 +122,7 @@ class Scenario:
 
     def literals(self):
         """Every number in the file that a port could be."""
-        text = yaml.safe_dump({key: self.values.get(key) for key in ("flow", "rules", "begin")})
+        text = yaml.safe_dump({key: self.values.get(key) for key in ("flow", "begin")})
         text += " ".join(word for step in self.steps for word in step.send)
         if self.flow:
             text += f" {self.flow.src[1]} {self.flow.dst[1]}"

@@ -100,6 +100,8 @@ class Rules:
         target = ["type nat hook prerouting priority -100;"]
         for rule in self.config.get("nat", []):
             if "snat" in rule:
+                if "ports" in rule["snat"] and "proto" not in rule:     # nft wants to know that there are ports
+                    rule = dict(rule, proto="{ tcp, udp }")
                 source.append(f"{self.match(rule)} counter {self.source(rule['snat'])}")
             else:
                 target.append(f"{self.match(rule)} counter {self.target(rule['dnat'])}")
@@ -114,7 +116,9 @@ class Rules:
                       "chain helpers {\ntype filter hook prerouting priority -150;\n"
                       f'tcp dport {set_of(ports, {})} ct helper set "ftp"\n}}\n')
         chains = "\n".join(self.chain(name) for name in ("input", "forward", "output"))
-        return f"table ip box\ndelete table ip box\ntable ip box {{\n{helper}{chains}\n{self.nat()}\n}}\n"
+        # sluice tracks always, Linux when a rule asks for a state.
+        track = "chain track {\ntype filter hook prerouting priority -150;\nct state untracked accept\n}"
+        return f"table ip box\ndelete table ip box\ntable ip box {{\n{helper}{track}\n{chains}\n{self.nat()}\n}}\n"
 
 
 class LinuxBox:
