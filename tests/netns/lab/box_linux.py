@@ -7,8 +7,8 @@ TIMEOUTS = {"generic": "nf_conntrack_generic_timeout", "icmp": "nf_conntrack_icm
 TIMEOUTS |= {f"tcp_{state}": f"nf_conntrack_tcp_timeout_{state}" for state in (
     "syn_sent", "syn_recv", "established", "fin_wait", "close_wait", "last_ack", "time_wait", "close", "max_retrans",
     "unacknowledged")}
-# Keys of conntrack that are sysctls of the same name.
-SWITCHES = {"tcp_loose": 1, "tcp_be_liberal": 0, "tcp_ignore_invalid_rst": 0, "tcp_max_retrans": 3}
+# Keys of conntrack.tcp that are sysctls of the same name.
+SWITCHES = {"loose": 1, "be_liberal": 0, "ignore_invalid_rst": 0, "max_retrans": 3}
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 REJECTS = {"port-unreachable": "reject with icmp port-unreachable",
            "admin-prohibited": "reject with icmp admin-prohibited", "tcp-reset": "reject with tcp reset"}
@@ -145,7 +145,8 @@ class LinuxBox:
         conntrack = config.get("conntrack", {})
         values = {TIMEOUTS[name]: seconds(value) for name, value in conntrack.get("timeouts", {}).items()
                   if name in TIMEOUTS}
-        values |= {f"nf_conntrack_{name}": int(conntrack.get(name, default)) for name, default in SWITCHES.items()}
+        switches = conntrack.get("tcp", {})
+        values |= {f"nf_conntrack_tcp_{name}": int(switches.get(name, default)) for name, default in SWITCHES.items()}
         self.host.sysctls({f"net.netfilter.{name}": value for name, value in values.items()})
         self.host.run("nft", "-f", "-", stdin=Rules(config).script())
 
