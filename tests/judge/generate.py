@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Random conversations through Linux and through sluice, compared packet by packet: verdict, bytes and listing.
 
-    generate.py --count 10000 --seed 7            as many conversations, of TCP, UDP and ICMP
+    generate.py --count 10000 --seed 7            as many conversations, of TCP, UDP, ICMP and ICMP errors
     generate.py --kinds tcp --save /tmp/found     only TCP; what differs is minimised and written as scenario files
     generate.py --seed 7 --only 4711              one conversation, told packet by packet
 
@@ -46,7 +46,7 @@ def tell(difference, port):
     """What differs, for people."""
     conversation = difference.conversation
     lines = [f"conversation {conversation.number} ({conversation.kind}), packet {difference.at + 1}:"
-             f" {conversation.text(conversation.said[difference.at], port)}"]
+             f" {conversation.said[difference.at].text(port, 'in1')}"]
     for name, (frames, state) in (("linux", difference.linux), ("sluice", difference.sluice)):
         for side, frame in frames or [("", b"")]:
             lines.append(f"  {name:6} sends  " + (f"{side}: {language.tell_packet(frame[packets.ETHER:])}" if frame
@@ -70,7 +70,7 @@ def main():
     parser.add_argument("--build", default=os.path.join(HERE, "..", "..", "build"), help="build directory")
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--seed", default="1")
-    parser.add_argument("--kinds", default="tcp,udp,icmp", help="tcp, udp, icmp; default all")
+    parser.add_argument("--kinds", default=",".join(KINDS), help=f"default {','.join(KINDS)}")
     parser.add_argument("--batch", type=int, default=1000, help="conversations at once")
     parser.add_argument("--show", type=int, default=8, help="kinds of differences to minimise and show")
     parser.add_argument("--save", help="a folder for what was minimised, as scenarios")
@@ -78,7 +78,7 @@ def main():
     options = parser.parse_args()
     kinds = tuple(options.kinds.split(","))
     if not set(kinds) <= set(KINDS):
-        parser.error(f"--kinds {options.kinds}: there are {', '.join(KINDS)}")
+        parser.error(f"--kinds {options.kinds}: there are {','.join(KINDS)}")
     if os.geteuid() != 0:
         print("namespaces need root: skipped")
         return 77

@@ -33,6 +33,8 @@ class Difference:
 def port_of_packet(raw):
     """The port or id of a conversation in a packet that came out."""
     proto, at = raw[9], (raw[0] & 15) * 4
+    if proto == 1 and raw[at] in (3, 4, 5, 11, 12):
+        return port_of_packet(raw[at + 8:]) if len(raw) >= at + 8 + 24 else 0
     if proto == 1:
         return int.from_bytes(raw[at + 4:at + 6], "big")
     sport, dport = int.from_bytes(raw[at:at + 2], "big"), int.from_bytes(raw[at + 2:at + 4], "big")

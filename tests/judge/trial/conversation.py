@@ -18,7 +18,7 @@ PAUSE = 2.3
 
 class Segment:
     """A packet of a TCP conversation; `side` 0: from the client."""
-    __slots__ = ("side", "flags", "seq", "ack", "win", "size", "options", "badsum", "urgent")
+    __slots__ = ("side", "flags", "seq", "ack", "win", "size", "options", "badsum")
 
     def __init__(self, side, flags, seq, ack=0, win=0, size=0, options=()):
         self.side, self.flags, self.seq, self.ack = side, flags, seq & 0xffffffff, ack & 0xffffffff
@@ -49,7 +49,7 @@ class Segment:
                                                         self.option_bytes(), packets.pattern(self.size),
                                                         badsum=self.badsum))
 
-    def text(self):
+    def text(self, port, answer):
         words = [">" if self.side == 0 else "<", letters(self.flags), f"seq {self.seq} ack {self.ack} win {self.win}"]
         for name, *values in self.options:
             words.append(name if not values else f"{name} {values[0]}" if len(values) == 1 else
@@ -228,10 +228,6 @@ class Tcp:
             else:
                 victim.badsum = True
 
-    @staticmethod
-    def key(port):
-        return port
-
 
 class Datagram:
     __slots__ = ("side", "size", "sum")
@@ -240,12 +236,16 @@ class Datagram:
         self.side, self.size, self.sum = side, size, check
 
     def packet(self, port, answer_to):
-        src, dst = (A, B) if self.side == 0 else (B, answer_to)
+        return self.between(port, A, answer_to)
+
+    def between(self, port, client, answer_to):
+        """The packet; `client` is what the server is told the client's address was."""
+        src, dst = (client, B) if self.side == 0 else (B, answer_to)
         ports = (port, 53) if self.side == 0 else (53, port)
         body = packets.udp_body(src, dst, *ports, packets.pattern(self.size), self.sum == "badsum", self.sum == "nosum")
         return packets.ip(src, dst, 17, body)
 
-    def text(self):
+    def text(self, port, answer):
         return f"{'>' if self.side == 0 else '<'} data {self.size} {self.sum}".rstrip()
 
 
@@ -258,11 +258,11 @@ class Udp:
 
 
 class Query:
-    __slots__ = ("side", "kind", "code", "seq", "size", "badsum", "offset")
+    __slots__ = ("side", "kind", "code", "seq", "size", "badsum")
 
-    def __init__(self, side, kind, code, seq, size, badsum, offset):
+    def __init__(self, side, kind, code, seq, size, badsum):
         self.side, self.kind, self.code, self.seq, self.size = side, kind, code, seq, size
-        self.badsum, self.offset = badsum, offset
+        self.badsum = badsum
 
     def packet(self, port, answer_to):
         src, dst = (A, B) if self.side == 0 else (B, answer_to)
@@ -270,8 +270,8 @@ class Query:
         return packets.ip(src, dst, 1, packets.icmp_body(self.kind, self.code, rest, packets.pattern(self.size),
                                                          self.badsum))
 
-    def text(self, port):
-        way = "in1 > out1" if self.side == 0 else "out1 > in1"
+    def text(self, port, answer):
+        way = "in1 > out1" if self.side == 0 else f"out1 > {answer}"
         kind = ICMP_NAMES.get((self.kind, self.code), f"type {self.kind} code {self.code}")
         return f"icmp {way} {kind} id {port} seq {self.seq} data {self.size}" + (" badsum" if self.badsum else "")
 
@@ -289,26 +289,66 @@ class Icmp:
             if rng.random() < 0.05:
                 side = 1 - side
             self.said.append(Query(side, kind, 0 if rng.random() < 0.95 else rng.randrange(6), number,
-                                   rng.choice((0, 4, 12, 56)), rng.random() < 0.04, 0))
+                                   rng.choice((0, 4, 12, 56)), rng.random() < 0.04))
 
 
-KINDS = {"tcp": Tcp, "udp": Udp, "icmp": Icmp}
-WEIGHTS = {"tcp": 8, "udp": 1, "icmp": 1}
+class ErrorAbout:
+    """An ICMP error about a datagram, from its receiver or from a router; with side 1 it comes from outside."""
+    __slots__ = ("side", "kind", "code", "about", "quoted", "rest", "badsum", "router", "astray")
+
+    def __init__(self, side, rng):
+        self.side, self.about = side, Datagram(1 - side, rng.choice((0, 20, 600)), "")
+        self.kind, self.code = rng.choice(((3, 0), (3, 1), (3, 3), (3, 3), (3, 4), (3, 13), (11, 0), (11, 1), (12, 0),
+                                           (4, 0), (5, 1), (3, 15)))
+        self.quoted = rng.choice((28, 28, 28, 8, 8, 4, 3, 0, 500))
+        self.rest = rng.choice((0, 576, 1300)) if self.kind == 3 else 0
+        self.badsum, self.router, self.astray = rng.random() < 0.05, rng.random() < 0.5, rng.random() < 0.1
+
+    def packet(self, port, answer_to):
+        seen = self.about.between(port, answer_to if self.side == 1 else A, A)
+        if self.side == 1:
+            src, dst = ROUTER_OUTSIDE if self.router else B, B if self.astray else answer_to
+        else:
+            src, dst = ROUTER_INSIDE if self.router else A, ROUTER_OUTSIDE if self.astray else B
+        quote = seen[:20 + self.quoted]
+        return packets.ip(src, dst, 1, packets.icmp_body(self.kind, self.code, self.rest, quote, self.badsum))
+
+    def text(self, port, answer):
+        if self.side == 1:
+            way = f"{'out2' if self.router else 'out1'} > {'out1' if self.astray else answer}"
+            quote = f"udp {answer}:{port} > out1:53 data {self.about.size}"
+        else:
+            way = f"{'in2' if self.router else 'in1'} > {'out2' if self.astray else 'out1'}"
+            quote = f"udp out1:53 > in1:{port} data {self.about.size}"
+        words = f"icmp {way} type {self.kind} code {self.code} mtu {self.rest} quoted {self.quoted} quote [{quote}]"
+        return words + (" badsum" if self.badsum else "")
+
+
+ROUTER_INSIDE, ROUTER_OUTSIDE = packets.ip_bytes(HOSTS["in2"]), packets.ip_bytes(HOSTS["out2"])
+
+
+class Errors:
+    """Datagrams, and errors about them or about some that never were."""
+    proto, flow = 17, "udp in1:{} > out1:53"
+
+    def __init__(self, rng):
+        self.said = []
+        for _ in range(rng.randrange(1, 10)):
+            side = rng.randrange(2)
+            self.said.append(ErrorAbout(1 - side, rng) if rng.random() < 0.5 else Datagram(side, 20, ""))
+
+
+KINDS = {"tcp": Tcp, "udp": Udp, "icmp": Icmp, "errors": Errors}
+WEIGHTS = {"tcp": 8, "udp": 1, "icmp": 1, "errors": 1}
 
 
 class Conversation:
     """`number` names it for ever: conversation(seed, number) is the same in every run."""
 
-    def __init__(self, seed, number, kinds=("tcp", "udp", "icmp")):
+    def __init__(self, seed, number, kinds=tuple(KINDS)):
         rng = random.Random(f"{seed}/{number}")
         self.seed, self.number = seed, number
         self.kind = rng.choices(kinds, [WEIGHTS[kind] for kind in kinds])[0]
         made = KINDS[self.kind](rng)
         self.proto, self.flow, self.said = made.proto, made.flow, made.said
 
-    def step(self, at):
-        """Which step of the batch a packet goes in: the first few before the pause, all others behind it."""
-        return at
-
-    def text(self, packet, port):
-        return packet.text(port) if self.kind == "icmp" else packet.text()

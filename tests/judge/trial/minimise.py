@@ -36,8 +36,6 @@ def scenario_text(conversation, rules):
         lines.append(f"flow: {conversation.flow.format(FIRST_PORT)}")
     lines.append("steps:")
     for packet in conversation.said:
-        text = conversation.text(packet, FIRST_PORT)
-        if rules == "masquerade" and conversation.kind == "icmp":
-            text = text.replace("out1 > in1", "out1 > wan")
+        text = packet.text(FIRST_PORT, "wan" if rules == "masquerade" else "in1")
         lines.append(f'  - send: "{text}"')
     return "\n".join(lines) + "\n"

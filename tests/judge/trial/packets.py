@@ -3,6 +3,7 @@
 Checksums are right unless a field says otherwise (`badsum`, `badipsum`), so that a packet is wrong only where its
 scenario wants it to be. Nothing here knows of scenarios, boxes or names. Fast enough for a million packets.
 """
+import functools
 import ipaddress
 import struct
 
@@ -89,6 +90,7 @@ def icmp_body(kind, code, rest=0, payload=b"", badsum=False):
     return body[:2] + struct.pack("!H", checksum(body) ^ (0x0101 if badsum else 0)) + body[4:]
 
 
+@functools.cache
 def pattern(size):
     """Bytes that differ from place to place."""
     return bytes((i * 7 + i // 251) & 0xff for i in range(size))
