@@ -23,12 +23,12 @@ FlowCopy copy_of(const FlowStore& store, SlotIndex slot) noexcept {
         out.bytes[d] = h.half[d].bytes;
     }
     out.lifetime = h.lifetime.load();
-    out.created_ms = h.created_ms;
+    out.created_ms = c.created_ms;
     out.slot = slot;
     out.generation = h.generation;
     out.snat_rule = c.snat_rule;
     out.dnat_rule = c.dnat_rule;
-    out.nat_generation = h.nat_generation;
+    out.nat_generation = c.nat_generation;
     out.mark = c.mark;
     out.id = c.id;
     out.tcp_state = h.tcp_state;

@@ -35,13 +35,14 @@ json::object worker_json(const metrics::Worker& w) {
 }
 
 /// All reasons, also those that never happened: a reader can tell "zero" from "unknown".
-json::array drops_json(const metrics::Snapshot& snapshot) {
+template <std::size_t N>
+json::array reasons_json(const metrics::Snapshot& snapshot, std::array<std::uint64_t, N> metrics::Worker::*counts,
+                         const std::array<std::string_view, N>& names, const std::array<std::string_view, N>& help) {
     json::array out;
-    for (std::size_t reason = 0; reason < kDropReasonCount; ++reason) {
+    for (std::size_t reason = 0; reason < N; ++reason) {
         std::uint64_t sum = 0;
-        for (const auto& worker : snapshot.workers) sum += worker.drops[reason];
-        out.push_back(
-            json::object{{"reason", kDropReasonNames[reason]}, {"packets", sum}, {"help", kDropReasonHelp[reason]}});
+        for (const auto& worker : snapshot.workers) sum += (worker.*counts)[reason];
+        out.push_back(json::object{{"reason", names[reason]}, {"packets", sum}, {"help", help[reason]}});
     }
     return out;
 }
@@ -129,7 +130,8 @@ json::object stats_json(const metrics::Snapshot& s) {
                      {"from_twins", traffic_json(s.from_twins)},
                      {"punted_packets", s.punted_packets},
                      {"generated_packets", s.generated_packets}};
-    out["drops"] = drops_json(s);
+    out["drops"] = reasons_json(s, &metrics::Worker::drops, kDropReasonNames, kDropReasonHelp);
+    out["invalid"] = reasons_json(s, &metrics::Worker::invalid, kInvalidReasonNames, kInvalidReasonHelp);
     json::array flows;
     for (const auto& f : s.flows)
         flows.push_back(json::object{{"proto", f.proto}, {"state", f.state}, {"flows", f.flows}});

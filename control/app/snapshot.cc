@@ -124,6 +124,7 @@ metrics::Worker worker_of(const Lcore& lcore, std::uint32_t number) {
     w.verdict_cache_hits = c.verdict_cached.get();
     w.verdict_cache_misses = c.verdict_judged.get();
     for (std::size_t i = 0; i < kDropReasonCount; ++i) w.drops[i] = c.drops[i].get();
+    for (std::size_t i = 0; i < kInvalidReasonCount; ++i) w.invalid[i] = c.invalid[i].get();
     return w;
 }
 

@@ -65,6 +65,7 @@ FilterRule RuleCompiler::filter_rule(Chain chain, const config::FilterRule& from
     if (chain == Chain::input) rule.match.out_ports = kAnyPort;
     if (chain == Chain::output) rule.match.in_ports = kAnyPort;
     rule.match.states = state_bits(from.state);
+    rule.match.invalid_reasons = from.invalid_reasons;
     if (from.icmp_type) rule.match.icmp_types = sets_.icmp_type(*from.icmp_type);
     rule.action = action_of(from.action);
     rule.reject_with = answer_of(from.reject_with);

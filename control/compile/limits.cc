@@ -51,6 +51,8 @@ std::uint32_t share_of(std::uint32_t total, unsigned workers) noexcept {
 void set_limits(const config::Config& config, const CompileTarget& target, Policy& policy) {
     const config::Conntrack& conntrack = config.conntrack;
     policy.timeouts = timeouts_of(conntrack.timeouts);
+    policy.tcp = {conntrack.tcp.loose, conntrack.tcp.be_liberal, conntrack.tcp.ignore_invalid_rst,
+                  conntrack.tcp.max_retrans};
     policy.table_full = conntrack.profile == config::ConntrackProfile::cgn ? TableFull::refuse : TableFull::early_drop;
     policy.max_flows_per_worker = std::min(share_of(conntrack.max, target.workers), target.flow_capacity);
     policy.max_expectations_per_worker =

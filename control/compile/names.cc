@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "control/config/enum_names.hh"
 #include "control/config/parse_values.hh"
 
 namespace sluice {
@@ -109,6 +110,12 @@ std::string list_of(const config::StateMatch& state) {
     return list;
 }
 
+std::string list_of(const std::vector<std::string_view>& names) {
+    std::string list;
+    for (const std::string_view name : names) (list += list.empty() ? "" : ",") += name;
+    return list;
+}
+
 void add_action(Line& line, const config::FilterRule& rule) {
     switch (rule.action) {
         case config::FilterAction::accept:
@@ -155,6 +162,7 @@ std::string core_of(const config::FilterRule& rule) {
     Line line;
     line.conditions(rule);
     if (!rule.state.any()) line.pair("state", list_of(rule.state));
+    if (rule.invalid_reasons != 0) line.pair("invalid", list_of(config::invalid_reason_names(rule.invalid_reasons)));
     if (rule.icmp_type) line.pair("icmp_type", config::icmp_type_name(*rule.icmp_type));
     add_action(line, rule);
     return line.take();

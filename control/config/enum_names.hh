@@ -3,8 +3,10 @@
 
 #include <array>
 #include <string_view>
+#include <vector>
 
 #include "control/config/schema.hh"
+#include "dataplane/base/invalid_reason.hh"
 
 namespace sluice::config {
 
@@ -51,6 +53,14 @@ constexpr std::string_view name_of(const std::array<EnumName<E>, N>& names, E va
         if (name.value == value) return name.name;
     }
     return {};
+}
+
+/// The names of the reasons in a set of FilterRule::invalid_reasons.
+inline std::vector<std::string_view> invalid_reason_names(std::uint32_t reasons) {
+    std::vector<std::string_view> names;
+    for (std::size_t i = 0; i < kInvalidReasonCount; ++i)
+        if ((reasons >> i & 1) != 0) names.push_back(kInvalidReasonNames[i]);
+    return names;
 }
 
 }  // namespace sluice::config

@@ -129,6 +129,12 @@ void print_conntrack(YAML::Emitter& out, const Conntrack& conntrack) {
     put(out, "max", conntrack.max);
     put(out, "profile", name_of(kProfiles, conntrack.profile));
     put(out, "expect_max", conntrack.expect_max);
+    begin(out, "tcp");
+    put(out, "loose", conntrack.tcp.loose);
+    put(out, "be_liberal", conntrack.tcp.be_liberal);
+    put(out, "ignore_invalid_rst", conntrack.tcp.ignore_invalid_rst);
+    put(out, "max_retrans", unsigned{conntrack.tcp.max_retrans});
+    out << EndMap;
     begin(out, "timeouts");
     put(out, "tcp_syn_sent", t.tcp_syn_sent);
     put(out, "tcp_syn_recv", t.tcp_syn_recv);
@@ -167,6 +173,11 @@ void print_filter_rule(YAML::Emitter& out, const FilterRule& rule) {
         for (const auto& state : kStates) {
             if (rule.state.*state.value) out << std::string{state.name};
         }
+        out << EndSeq;
+    }
+    if (rule.invalid_reasons != 0) {
+        out << YAML::Key << "invalid" << YAML::Value << Flow << BeginSeq;
+        for (const std::string_view name : invalid_reason_names(rule.invalid_reasons)) out << std::string{name};
         out << EndSeq;
     }
     if (rule.icmp_type) put(out, "icmp_type", icmp_type_name(*rule.icmp_type));

@@ -1,4 +1,6 @@
 // filter: three chains of rules, and what contradicts itself within one rule.
+#include <algorithm>
+
 #include "control/config/read_match.hh"
 #include "control/config/sections.hh"
 
@@ -18,6 +20,20 @@ void read_states(const Value& value, StateMatch& out) {
     });
 }
 
+void read_invalid_reasons(const Value& value, std::uint32_t& out) {
+    read_one_or_list(value, [&](const Value& item) {
+        const std::string* text = item.scalar("why a packet is INVALID");
+        if (text == nullptr) return;
+        const auto name = std::ranges::find(kInvalidReasonNames, *text);
+        if (name == kInvalidReasonNames.end()) {
+            return report_unknown_word(item, *text, {kInvalidReasonNames.begin(), kInvalidReasonNames.end()});
+        }
+        const std::uint32_t bit = std::uint32_t{1} << (name - kInvalidReasonNames.begin());
+        if ((out & bit) != 0) item.error("the reason " + in_quotes(*text) + " is there twice");
+        out |= bit;
+    });
+}
+
 void read_log_prefix(const Value& value, FilterRule& out) {
     const std::size_t errors = value.findings().error_count();
     std::string prefix;
@@ -31,6 +47,9 @@ void check_rule(const Value& value, const FilterRule& rule) {
     if (value.has("icmp_type") && rule.proto != static_cast<std::uint8_t>(IpProto::icmp)) {
         value.error_at("icmp_type", "icmp_type needs proto: icmp");
     }
+    if (rule.invalid_reasons != 0 && !rule.state.any() && !rule.state.invalid) {
+        value.error_at("invalid", "the rule's state is not invalid");
+    }
     if (value.has("reject_with") && rule.action != FilterAction::reject) {
         value.error_at("reject_with", "reject_with needs action: reject");
     } else if (rule.reject_with == RejectWith::tcp_reset && rule.proto != static_cast<std::uint8_t>(IpProto::tcp)) {
@@ -39,7 +58,7 @@ void check_rule(const Value& value, const FilterRule& rule) {
 }
 
 void read_rule(const Value& value, FilterRule& out) {
-    constexpr std::array<Field<FilterRule>, 13> kFields{{
+    constexpr std::array<Field<FilterRule>, 14> kFields{{
         {"in", [](const Value& v, FilterRule& r) { read_port_names(v, r.in); }},
         {"out", [](const Value& v, FilterRule& r) { read_port_names(v, r.out); }},
         {"src", [](const Value& v, FilterRule& r) { read_address_match(v, r.src); }},
@@ -48,6 +67,7 @@ void read_rule(const Value& value, FilterRule& out) {
         {"sport", [](const Value& v, FilterRule& r) { read_port_match(v, r.sport); }},
         {"dport", [](const Value& v, FilterRule& r) { read_port_match(v, r.dport); }},
         {"state", [](const Value& v, FilterRule& r) { read_states(v, r.state); }},
+        {"invalid", [](const Value& v, FilterRule& r) { read_invalid_reasons(v, r.invalid_reasons); }},
         {"icmp_type",
          [](const Value& v, FilterRule& r) { read_parsed(v, parse_icmp_type, "an ICMP type", r.icmp_type); }},
         {"action", [](const Value& v, FilterRule& r) { read_enum(v, kFilterActions, r.action); }, Need::required},

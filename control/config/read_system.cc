@@ -62,6 +62,16 @@ void read_timeouts(const Value& value, Timeouts& out) {
     read_map(value, kFields, out);
 }
 
+void read_tcp(const Value& value, TcpTracking& out) {
+    constexpr std::array<Field<TcpTracking>, 4> kFields{{
+        {"loose", [](const Value& v, TcpTracking& t) { read_bool(v, t.loose); }},
+        {"be_liberal", [](const Value& v, TcpTracking& t) { read_bool(v, t.be_liberal); }},
+        {"ignore_invalid_rst", [](const Value& v, TcpTracking& t) { read_bool(v, t.ignore_invalid_rst); }},
+        {"max_retrans", [](const Value& v, TcpTracking& t) { read_number(v, t.max_retrans, 1, 255); }},
+    }};
+    read_map(value, kFields, out);
+}
+
 void read_limit(const Value& value, PuntLimit& out) {
     constexpr std::array<Field<PuntLimit>, 2> kFields{{
         {"rate", [](const Value& v, PuntLimit& l) { read_number(v, l.rate, 1, 10000000); }},
@@ -109,10 +119,11 @@ void read_memory(const Value& value, Memory& out) {
 }
 
 void read_conntrack(const Value& value, Conntrack& out) {
-    constexpr std::array<Field<Conntrack>, 4> kFields{{
+    constexpr std::array<Field<Conntrack>, 5> kFields{{
         {"max", [](const Value& v, Conntrack& c) { read_number(v, c.max, 64, 134217728); }},
         {"profile", [](const Value& v, Conntrack& c) { read_enum(v, kProfiles, c.profile); }},
         {"expect_max", [](const Value& v, Conntrack& c) { read_number(v, c.expect_max, 1, 1048576); }},
+        {"tcp", [](const Value& v, Conntrack& c) { read_tcp(v, c.tcp); }},
         {"timeouts", [](const Value& v, Conntrack& c) { read_timeouts(v, c.timeouts); }},
     }};
     read_map(value, kFields, out);

@@ -129,10 +129,21 @@ struct Timeouts {
     friend bool operator==(const Timeouts&, const Timeouts&) = default;
 };
 
+/// How strictly TCP is tracked: names, meaning and values of net.netfilter.nf_conntrack_tcp_*.
+struct TcpTracking {
+    bool loose = true;                ///< pick up connections that began before sluiced
+    bool be_liberal = false;          ///< of segments out of the window only RSTs are INVALID
+    bool ignore_invalid_rst = false;  ///< an RST before the window is not INVALID
+    std::uint8_t max_retrans = 3;     ///< repeats of a segment from which on timeouts.tcp_max_retrans is a cap
+
+    friend bool operator==(const TcpTracking&, const TcpTracking&) = default;
+};
+
 struct Conntrack {
     std::uint32_t max = 262144;  ///< flows, all workers together
     ConntrackProfile profile = ConntrackProfile::linux_like;
     std::uint32_t expect_max = 4096;  ///< expectations, all workers together
+    TcpTracking tcp;
     Timeouts timeouts;
 
     friend bool operator==(const Conntrack&, const Conntrack&) = default;
@@ -207,6 +218,7 @@ struct FilterRule {
     PortMatch sport;
     PortMatch dport;
     StateMatch state;
+    std::uint32_t invalid_reasons = 0;  ///< bit per InvalidReason; 0: not asked, else only INVALID packets match
     std::optional<std::uint8_t> icmp_type;
     FilterAction action = FilterAction::accept;
     RejectWith reject_with = RejectWith::port_unreachable;  ///< read only when action is reject

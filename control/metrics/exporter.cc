@@ -134,6 +134,16 @@ void add_drops(Builder& b, const Snapshot& s) {
     }
 }
 
+void add_invalid(Builder& b, const Snapshot& s) {
+    b.counter("sluice_invalid_packets_total",
+              "Packets that conntrack found INVALID, by reason; the filter judges them.");
+    for (std::size_t reason = 0; reason < kInvalidReasonCount; ++reason) {
+        std::uint64_t sum = 0;
+        for (const Worker& w : s.workers) sum += w.invalid[reason];
+        b.value(sum, {{"reason", std::string(kInvalidReasonNames[reason])}});
+    }
+}
+
 void add_flows(Builder& b, const Snapshot& s) {
     b.gauge("sluice_flows", "Live flows by protocol and state.");
     for (const FlowGroup& g : s.flows) b.value(g.flows, {{"proto", g.proto}, {"state", g.state}});
@@ -253,6 +263,7 @@ std::vector<MetricFamily> families_of(const Snapshot& snapshot) {
     add_box(builder, snapshot);
     add_ports(builder, snapshot);
     add_drops(builder, snapshot);
+    add_invalid(builder, snapshot);
     add_flows(builder, snapshot);
     add_policy(builder, snapshot);
     add_helpers(builder, snapshot);

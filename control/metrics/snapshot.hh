@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "dataplane/base/invalid_reason.hh"
 #include "dataplane/base/verdict.hh"
 
 namespace sluice::metrics {
@@ -85,6 +86,7 @@ struct Worker {
     std::uint64_t verdict_cache_hits = 0;
     std::uint64_t verdict_cache_misses = 0;
     std::array<std::uint64_t, kDropReasonCount> drops{};
+    std::array<std::uint64_t, kInvalidReasonCount> invalid{};  ///< packets in state INVALID
 };
 
 struct PuntClass {

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "dataplane/base/invalid_reason.hh"
 #include "dataplane/base/types.hh"
 #include "dataplane/base/verdict.hh"
 
@@ -109,7 +110,8 @@ struct alignas(64) WorkerCounters {
     std::array<Counter, kDropReasonCount> drops;
     std::array<PortCounters, kMaxPorts + 1> ports;  // by PortIndex; [kKernelPort] is the box itself
 
-    Counter lookups, lookup_hits, invalid_packets;
+    Counter lookups, lookup_hits;
+    std::array<Counter, kInvalidReasonCount> invalid;  ///< packets in state INVALID
     Counter verdict_cached, verdict_judged;
     Counter flow_births;
     std::array<Counter, kDeathCauseNames.size()> flow_deaths;

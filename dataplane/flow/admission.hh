@@ -8,36 +8,45 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "dataplane/base/invalid_reason.hh"
 #include "dataplane/flow/packet.hh"
+#include "dataplane/flow/tcp_rules.hh"
 #include "dataplane/flow/tcp_table.hh"
 #include "dataplane/flow/timeouts.hh"
 
 namespace sluice {
 
 struct Admission {
-    bool admit = false;  ///< false: the packet is INVALID
+    bool admit = false;  ///< false: the packet is INVALID, for the reason `refused`
+    InvalidReason refused{};
     TcpState tcp_state = TcpState::none;
     std::uint32_t timeout_s = 0;
 };
 
-[[nodiscard]] inline Admission admission_of(const Packet& p, const Timeouts& timeouts) noexcept {
-    if (p.icmp_error || !p.trackable) return {};
+[[nodiscard]] inline Admission admission_of(const Packet& p, const Timeouts& timeouts, const TcpRules& rules) noexcept {
+    const auto refuse = [](InvalidReason reason) { return Admission{.refused = reason}; };
+    if (p.icmp_error) return refuse(InvalidReason::icmp_unrelated);
+    if (!p.trackable) return refuse(InvalidReason::icmp_type);
     switch (l4_kind(p.proto)) {
         case L4Kind::tcp: {
             const std::uint8_t flags = p.tcp()->tcp_flags;
-            if (!tcp_flags_legal(flags)) return {};
+            if (!tcp_flags_legal(flags)) return refuse(InvalidReason::tcp_flags);
             const auto cell = tcp_transition(Direction::original, tcp_flag_class(flags), TcpState::none);
-            if (!cell.moves()) return {};
-            // Picked up mid-stream, without any sign of an answer yet: Linux gives it the unacknowledged timeout.
-            const bool unacknowledged = cell.next() == TcpState::established;
-            return {true, cell.next(), timeouts.tcp_for(cell.next(), {.unacknowledged = unacknowledged})};
+            const bool picked_up = cell.moves() && cell.next() == TcpState::established;
+            if (!cell.moves() || (picked_up && !rules.loose)) return refuse(InvalidReason::tcp_no_connection);
+            // Picked up mid-stream, without any sign of an answer and of its window yet: the shorter cap of the two.
+            const std::uint32_t timeout_s = timeouts.tcp_for(cell.next(), {.zero_window = picked_up});
+            return {.admit = true,
+                    .tcp_state = cell.next(),
+                    .timeout_s = picked_up ? std::min(timeout_s, timeouts.tcp_unacknowledged) : timeout_s};
         }
         case L4Kind::udp:
-            return {true, TcpState::none, timeouts.udp};
+            return {.admit = true, .timeout_s = timeouts.udp};
         case L4Kind::icmp:
-            return {icmp_is_request(p.icmp()->icmp_type), TcpState::none, timeouts.icmp};
+            if (!icmp_is_request(p.icmp()->icmp_type)) return refuse(InvalidReason::icmp_no_request);
+            return {.admit = true, .timeout_s = timeouts.icmp};
         case L4Kind::generic:
-            return {true, TcpState::none, timeouts.generic};
+            return {.admit = true, .timeout_s = timeouts.generic};
     }
     return {};
 }

@@ -3,7 +3,7 @@
 //
 //   FlowHot   line 0  original direction: rewrite plan, egress, verdict, counters
 //             line 1  reply direction: the same
-//             line 2  shared: lifetime, generations, state
+//             line 2  shared: lifetime, generation, state, both TCP windows
 //   FlowCold  keys (for erase and listing), rule ids, helper, master
 //
 // An established packet touches its own direction's line and the shared line.
@@ -18,6 +18,7 @@
 #include "dataplane/flow/flow_key.hh"
 #include "dataplane/flow/lifetime.hh"
 #include "dataplane/flow/rewrite_plan.hh"
+#include "dataplane/flow/tcp_memory.hh"
 #include "dataplane/flow/tcp_table.hh"
 
 namespace sluice {
@@ -45,6 +46,8 @@ struct alignas(64) DirectionHalf {
     VerdictCache verdict;                 // 28
     std::uint64_t packets = 0;            // 40
     std::uint64_t bytes = 0;              // 48: IP bytes, as Linux accounts
+    std::uint32_t tcp_max_ack = 0;        // 56: highest acknowledgement that this end has sent
+    std::uint8_t tcp_scale = 0;           // 60: of the windows that this end announces
 };
 static_assert(sizeof(DirectionHalf) == 64);
 static_assert(offsetof(DirectionHalf, packets) == 40);
@@ -55,23 +58,20 @@ struct FlowHot {
     // --- line 2: shared
     alignas(64) LifetimeWord lifetime;  // writer: worker / reader: control
     ArmedWord armed;                    // writer: control / reader: worker
-    TimeMs announced_at_arming = 0;     // worker: the armed time for which a shortening was announced already
+    std::uint32_t announced_ms = 0;     // worker: low half of the armed time for which a shortening was announced
     std::uint32_t generation = 1;       // of the slot; changes when the flow dies
-    std::uint32_t nat_generation = 0;   // policy generation that decided NAT
-    TcpState tcp_state{};               // meaningful for TCP
     L4Kind kind = L4Kind::generic;
     std::uint8_t status = 0;  // status:: bits
     bool alive = false;
-    std::uint8_t tcp_last_direction = 0;  // TCP: direction and flag class of the last packet (ignored-SYN recovery)
-    std::uint8_t tcp_last_class = 0;
-    std::uint8_t tcp_flags_seen[2]{};  // TCP: per direction, see track/tcp_fsm
-    TimeMs created_ms = 0;             // when its first packet came: UDP's two-second rule, listings
+    TcpState tcp_state{};  // meaningful for TCP, as is the rest
+    TcpMemory tcp;
 
     DirectionHalf& dir(Direction d) noexcept { return half[index_of(d)]; }
     [[nodiscard]] bool has(std::uint8_t bits) const noexcept { return (status & bits) != 0; }
 };
 static_assert(sizeof(FlowHot) == 192);
 static_assert(offsetof(FlowHot, lifetime) == 128);
+static_assert(offsetof(FlowHot, tcp) == 128 + 28);
 
 /// Notices about this slot that the mailbox to control had no room for (bits), and the list they wait in.
 struct PendingNotice {
@@ -82,7 +82,7 @@ struct PendingNotice {
 struct alignas(64) FlowCold {
     FlowKey key[2];                        // 0: tuples as they arrive, by Direction
     std::uint32_t hash[2]{};               // 32
-    std::uint32_t snat_rule = kNoRule;     // 40: index in the policy `nat_generation`; names for listings
+    std::uint32_t snat_rule = kNoRule;     // 40: number in the policy `nat_generation`; names for listings
     std::uint32_t dnat_rule = kNoRule;     // 44
     SlotIndex master = kNoSlot;            // 48: flow whose helper expected this one
     std::uint32_t master_generation = 0;   // 52
@@ -94,6 +94,8 @@ struct alignas(64) FlowCold {
     Ip4 masquerade_address{};               // 76: set for masqueraded flows: they die when it leaves the box
     std::uint16_t nat_gauge = kNoNatGauge;  // 80: the source NAT rule that it counts on
     std::uint8_t stub_worker = 255;         // 82: worker that keeps a stub for the reply key; 255: none
+    std::uint32_t nat_generation = 0;       // 84: policy generation that decided NAT
+    TimeMs created_ms = 0;                  // 88: when its first packet came: UDP's two-second rule, listings
 };
 static_assert(sizeof(FlowCold) == 128);
 

@@ -14,6 +14,7 @@
 #include <rte_udp.h>
 
 #include "dataplane/base/counters.hh"
+#include "dataplane/base/invalid_reason.hh"
 #include "dataplane/base/types.hh"
 #include "dataplane/flow/flow_entry.hh"
 #include "dataplane/flow/flow_key.hh"
@@ -39,8 +40,9 @@ struct Packet {
     Direction direction = Direction::original;
     bool local_out = false;  // sent by the box itself
     std::uint8_t proto = 0;
-    bool icmp_error = false;  // ICMP type 3, 4, 5, 11, 12: tracked by what it quotes; `key` is empty
-    bool trackable = true;    // false: an ICMP type that is neither query nor error, INVALID as in Linux
+    InvalidReason invalid_reason{};  // meaningful when state is INVALID
+    bool icmp_error = false;         // ICMP type 3, 4, 5, 11, 12: tracked by what it quotes; `key` is empty
+    bool trackable = true;           // false: an ICMP type that is neither query nor error, INVALID as in Linux
     PuntClass punt_class = PuntClass::exception;  // meaningful when the packet is punted
     std::uint32_t next_hop = kNoNextHop;
     SlotIndex slot = kNoSlot;      // the flow, once found or made

@@ -15,6 +15,8 @@ constexpr std::uint8_t kShortened = 2;
 constexpr std::uint8_t kDied = 4;
 constexpr std::uint8_t kStubGone = 8;  // to the worker that keeps the flow's stub
 
+constexpr auto kNotAnnounced = static_cast<std::uint32_t>(ArmedWord::kNotArmed);
+
 // Stubs are for flows whose two ends have different homes: as many as flows would be the worst case, when every flow
 // is twice-NATed or local and half of them are owned elsewhere.
 constexpr std::uint32_t stub_capacity(std::uint32_t flows) noexcept {
@@ -68,16 +70,13 @@ SlotIndex FlowStore::allocate() noexcept {
     const std::uint32_t generation = h.generation;
     h.half[0] = DirectionHalf{};
     h.half[1] = DirectionHalf{};
-    h.announced_at_arming = ArmedWord::kNotArmed;
+    h.announced_ms = kNotAnnounced;
     h.generation = generation;
-    h.nat_generation = 0;
     h.tcp_state = TcpState::none;
     h.kind = L4Kind::generic;
     h.status = 0;
     h.alive = false;
-    h.tcp_last_direction = h.tcp_last_class = 0;
-    h.tcp_flags_seen[0] = h.tcp_flags_seen[1] = 0;
-    h.created_ms = 0;
+    h.tcp = TcpMemory{};
     const PendingNotice idle{};
     cold_[slot] = FlowCold{};
     cold_[slot].notice = idle;
@@ -190,9 +189,10 @@ void FlowStore::refresh(SlotIndex slot, Now now, std::uint32_t timeout_s) noexce
     if (!h.alive) return;  // being filled: `born` will tell
     const TimeMs armed = h.armed.load(h.generation);
     // An announcement is good for one arming: the wheel may come to the same time once more.
-    if (armed != h.announced_at_arming) h.announced_at_arming = ArmedWord::kNotArmed;
-    if (life.deadline_ms() >= armed || armed == h.announced_at_arming) return;
-    h.announced_at_arming = armed;
+    const auto arming = static_cast<std::uint32_t>(armed);
+    if (arming != h.announced_ms) h.announced_ms = kNotAnnounced;
+    if (life.deadline_ms() >= armed || arming == h.announced_ms) return;
+    h.announced_ms = arming;
     notify(slot, kShortened);
 }
 

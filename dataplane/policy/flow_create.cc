@@ -1,6 +1,7 @@
 #include "dataplane/policy/flow_create.hh"
 
 #include "dataplane/flow/admission.hh"
+#include "dataplane/flow/tcp_window.hh"
 #include "dataplane/ingress/steer.hh"
 #include "dataplane/lookup/find_flow.hh"
 #include "dataplane/policy/find_exit.hh"
@@ -10,8 +11,9 @@ namespace sluice {
 
 Decision FlowCreator::create(Packet& p, const Policy& policy, Now now) noexcept {
     Draft draft;
-    if (!admission_of(p, policy.timeouts).admit) {
+    if (const Admission opening = admission_of(p, policy.timeouts, policy.tcp); !opening.admit) {
         p.state = PacketState::invalid;
+        p.invalid_reason = opening.refused;
         return pass_invalid(p, policy);
     }
     if (!p.local_out && p_.routes.addresses().is_own(p.key.src)) return Decision::drop(DropReason::ip_spoofed_own);
@@ -42,7 +44,7 @@ Decision FlowCreator::create(Packet& p, const Policy& policy, Now now) noexcept 
 }
 
 Decision FlowCreator::pass_invalid(Packet& p, const Policy& policy) noexcept {
-    p_.counters.invalid_packets.add();
+    p_.counters.invalid[static_cast<std::size_t>(p.invalid_reason)].add();
     p.slot = kNoSlot;
     if (Decision routed = find_exit(p, Ip4::from_raw(p.ip()->dst_addr), p_.routes); routed.fate != Fate::go)
         return Decision::drop(routed.reason);
@@ -133,8 +135,8 @@ Decision FlowCreator::make(Packet& p, const Policy& policy, const Draft& draft, 
     h.half[1].plan = RewritePlan::between(c.key[1], invert(c.key[0]));
     h.half[0].next_hop = p.next_hop;
     h.half[0].route_epoch = p_.routes.epoch();
-    h.nat_generation = policy.generation;
-    h.created_ms = now.ms;
+    c.nat_generation = policy.generation;
+    c.created_ms = now.ms;
     const RewritePlan& plan = h.half[0].plan;
     if (plan.src != p.key.src || plan.sport != p.key.sport) h.status |= status::kSourceNat;
     if (plan.dst != p.key.dst || plan.dport != p.key.dport) h.status |= status::kDestNat;
@@ -146,10 +148,9 @@ Decision FlowCreator::make(Packet& p, const Policy& policy, const Draft& draft, 
         c.master_generation = draft.expectation.master_generation;
         c.mark = draft.expectation.mark;
     }
-    const Admission start = admission_of(p, policy.timeouts);
+    const Admission start = admission_of(p, policy.timeouts, policy.tcp);
     h.tcp_state = start.tcp_state;
-    h.tcp_last_direction = static_cast<std::uint8_t>(Direction::original);
-    if (h.kind == L4Kind::tcp) h.tcp_last_class = static_cast<std::uint8_t>(tcp_flag_class(p.tcp()->tcp_flags));
+    if (h.kind == L4Kind::tcp) begin_window(h, p, policy.tcp);
     h.half[0].packets = 1;
     h.half[0].bytes = p.l3_bytes;
     p_.store.refresh(slot, now, start.timeout_s);

@@ -12,9 +12,11 @@
 #include <vector>
 
 #include "dataplane/base/counters.hh"
+#include "dataplane/base/invalid_reason.hh"
 #include "dataplane/base/token_bucket.hh"
 #include "dataplane/base/types.hh"
 #include "dataplane/flow/conn_state.hh"
+#include "dataplane/flow/tcp_rules.hh"
 #include "dataplane/flow/timeouts.hh"
 
 namespace sluice {
@@ -35,11 +37,12 @@ struct SetMatch {
 struct MatchSpec {
     std::uint64_t in_ports = ~std::uint64_t{0};  ///< bit per PortIndex; kKernelPort is the box itself
     std::uint64_t out_ports = ~std::uint64_t{0};
-    std::int16_t proto = -1;       ///< -1: any
-    std::uint8_t states = 0xff;    ///< PacketState bits; 0xff: any
-    SetMatch src, dst;             ///< index into Policy::address_sets
-    SetMatch sport, dport;         ///< index into Policy::port_sets; host order
-    std::int32_t icmp_types = -1;  ///< index into Policy::icmp_type_sets; -1: any
+    std::int16_t proto = -1;            ///< -1: any
+    std::uint8_t states = 0xff;         ///< PacketState bits; 0xff: any
+    std::uint32_t invalid_reasons = 0;  ///< bit per InvalidReason, of INVALID packets alone; 0: not asked
+    SetMatch src, dst;                  ///< index into Policy::address_sets
+    SetMatch sport, dport;              ///< index into Policy::port_sets; host order
+    std::int32_t icmp_types = -1;       ///< index into Policy::icmp_type_sets; -1: any
 };
 
 enum class FilterAction : std::uint8_t { accept, drop, reject };
@@ -123,6 +126,7 @@ struct Policy {
     std::vector<NatRule> dnat;  ///< in order; first match decides
     std::vector<NatRule> snat;
     Timeouts timeouts{};
+    TcpRules tcp;
     TableFull table_full = TableFull::early_drop;
     std::uint32_t max_flows_per_worker = 0;
     std::uint32_t max_expectations_per_worker = 0;

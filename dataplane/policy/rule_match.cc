@@ -40,6 +40,9 @@ MatchInput MatchInput::of(const FlowKey& key) noexcept {
 
 bool matches(const MatchSpec& spec, const MatchInput& in, const Policy& policy) noexcept {
     if ((spec.states & static_cast<std::uint8_t>(in.state)) == 0) return false;
+    if (spec.invalid_reasons != 0 && (in.state != PacketState::invalid ||
+                                      (spec.invalid_reasons >> static_cast<unsigned>(in.invalid_reason) & 1) == 0))
+        return false;
     if (spec.proto >= 0 && spec.proto != in.proto) return false;
     if (!port_bit(spec.in_ports, in.in_port) || !port_bit(spec.out_ports, in.out_port)) return false;
     if (!set_matches(spec.dport, policy.port_sets, in.dport) || !set_matches(spec.sport, policy.port_sets, in.sport))

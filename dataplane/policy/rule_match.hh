@@ -21,6 +21,7 @@ struct MatchInput {
     PortIndex in_port = kNoPort;
     PortIndex out_port = kNoPort;
     PacketState state = PacketState::new_flow;
+    InvalidReason invalid_reason{};  ///< when state is INVALID
 
     /// The facts of a tuple.
     static MatchInput of(const FlowKey& key) noexcept;

@@ -8,6 +8,7 @@ Decision judge_packet(const Policy& policy, unsigned worker, const Packet& p, co
     input.in_port = p.in_port;
     input.out_port = p.out_port;
     input.state = p.state;
+    input.invalid_reason = p.invalid_reason;
     if (tuple.kind() == L4Kind::icmp && p.l4_bytes != 0) input.icmp_type = p.l4[0];
     const Chain chain = chain_of(p);
     const FilterVerdict v = judge(policy, chain, input);

@@ -9,8 +9,9 @@ Decision Conntrack::follow(Packet& p, const Policy& policy, Now now) noexcept {
         if (d.fate != Fate::go || p.slot == kNoSlot || p.fresh) return d;
     }
     if (p.fresh) return {};
-    switch (track(store_, p, policy.timeouts, now)) {
+    switch (track(store_, p, {policy.timeouts, policy.tcp}, shift_of_peer(p), now)) {
         case TrackResult::accept:
+        case TrackResult::ignore:
             break;
         case TrackResult::invalid:
             return creator_.pass_invalid(p, policy);
@@ -22,6 +23,11 @@ Decision Conntrack::follow(Packet& p, const Policy& policy, Now now) noexcept {
             break;
     }
     return {};
+}
+
+const SeqAdjust* Conntrack::shift_of_peer(const Packet& p) noexcept {
+    if (!store_.hot(p.slot).has(status::kHelper)) return nullptr;
+    return &alg_.state_of(p.slot).of(opposite(p.direction)).adjust;
 }
 
 void Conntrack::end_burst() noexcept {

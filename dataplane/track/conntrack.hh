@@ -7,14 +7,15 @@
 #include <array>
 
 #include "dataplane/policy/newcomers.hh"
+#include "dataplane/track/alg/alg.hh"
 #include "dataplane/track/track.hh"
 
 namespace sluice {
 
 class Conntrack {
 public:
-    Conntrack(FlowStore& store, FlowCreator& creator, Newcomers& newcomers) noexcept
-        : store_(store), creator_(creator), newcomers_(newcomers) {}
+    Conntrack(FlowStore& store, FlowCreator& creator, Newcomers& newcomers, Alg& alg) noexcept
+        : store_(store), creator_(creator), newcomers_(newcomers), alg_(alg) {}
 
     /// With `go` the packet's state is known; p.slot == kNoSlot: it is INVALID and was accepted as such.
     [[nodiscard]] Decision follow(Packet& p, const Policy& policy, Now now) noexcept;
@@ -27,9 +28,13 @@ private:
         SlotIndex slot;
         std::uint32_t generation;
     };
+    /// What a helper did to the TCP numbers of the opposite direction; nullptr: nothing.
+    [[nodiscard]] const SeqAdjust* shift_of_peer(const Packet& p) noexcept;
+
     FlowStore& store_;
     FlowCreator& creator_;
     Newcomers& newcomers_;
+    Alg& alg_;
     std::array<Ended, kBurst> ended_{};  // RST to a SYN that nobody answered
     unsigned ended_count_ = 0;
 };

@@ -18,7 +18,9 @@ inline void track_datagram(FlowStore& store, const Packet& p, const Timeouts& ti
     FlowHot& h = store.hot(p.slot);
     switch (h.kind) {
         case L4Kind::udp: {
-            const bool stream = h.has(status::kSeenReply) && now.ms > h.created_ms + kStreamAfterMs;
+            // What became a stream stays one: its cold lines are not looked at again.
+            const bool stream = h.has(status::kAssured) ||
+                                (h.has(status::kSeenReply) && now.ms > store.cold(p.slot).created_ms + kStreamAfterMs);
             if (stream) store.set_status(p.slot, status::kAssured);
             store.refresh(p.slot, now, stream ? timeouts.udp_stream : timeouts.udp);
             return;

@@ -1,77 +1,200 @@
 #include "dataplane/track/tcp_fsm.hh"
 
+#include <algorithm>
+
+#include "dataplane/base/sequence.hh"
+#include "dataplane/flow/tcp_window.hh"
+
 namespace sluice {
 
 namespace {
 
-// FlowHot::tcp_flags_seen, per direction.
-constexpr std::uint8_t kCloseInitiated = 1;    // this side sent the first FIN
-constexpr std::uint8_t kSimultaneousOpen = 2;  // both sides sent a SYN before any SYN/ACK
+/// What the rules on top of the table make of a segment, before anybody looks at its numbers.
+enum class Step : std::uint8_t {
+    check_window,  ///< go to `next` if it is in the window
+    believe,       ///< go to `next` without that: the numbers we hold are older than those of the ends
+    pass,          ///< TrackResult::ignore
+    reopen,
+    refuse,  ///< an RST that its receiver would not believe
+};
 
-void remember(FlowHot& h, const Packet& p, TcpFlagClass flags) noexcept {
-    h.tcp_last_direction = static_cast<std::uint8_t>(p.direction);
-    h.tcp_last_class = static_cast<std::uint8_t>(flags);
+/// One segment on its way through the rules.
+struct Passage {
+    FlowHot& flow;
+    const Packet& p;
+    const TcpSegment& segment;
+    const TcpRules& rules;
+    TcpState next;
+
+    [[nodiscard]] Direction direction() const noexcept { return p.direction; }
+    [[nodiscard]] TcpMemory& tcp() const noexcept { return flow.tcp; }
+};
+
+/// RFC 1122 4.2.2.13: a SYN may reopen a connection that was closed, or that an RST of the same side aborted.
+bool may_reopen(const Passage& t) noexcept {
+    return ((t.tcp().flags[0] | t.tcp().flags[1]) & tcp_end::kCloseInitiated) != 0 ||
+           t.tcp().last_was(TcpFlagClass::rst, t.direction());
 }
 
-bool last_was(const FlowHot& h, Direction d, TcpFlagClass flags) noexcept {
-    return h.tcp_last_direction == static_cast<std::uint8_t>(d) && h.tcp_last_class == static_cast<std::uint8_t>(flags);
+/// A segment that changes nothing, because the ends may be in agreement while we are not.
+Step let_through(Passage& t) noexcept {
+    TcpMemory& tcp = t.tcp();
+    const TcpSegment& s = t.segment;
+    if (s.kind == TcpFlagClass::syn_ack && tcp.last_was(TcpFlagClass::syn, opposite(t.direction())) &&
+        s.ack == tcp.last_end) {
+        begin_again(t.flow, opposite(t.direction()));
+        t.next = TcpState::syn_recv;
+        return Step::check_window;
+    }
+    tcp.note_last(s.kind, t.direction());
+    tcp.last_end = s.end;
+    tcp.set_last(tcp_last::kZeroWindow, s.window == 0);
+    tcp.last_memo = s.kind == TcpFlagClass::syn ? annotate_syn(t.p, s) : s.ack;
+    if (s.kind == TcpFlagClass::syn && t.direction() == Direction::original) {
+        tcp.set_last(tcp_last::kSimultaneousOpen, false);
+        tcp.set_last(tcp_last::kChallengeExpected, t.flow.tcp_state == TcpState::last_ack);
+    }
+    return Step::pass;
 }
 
-/// RFC 1122 4.2.2.13: a SYN may reopen a connection that this side closed, or that its RST aborted.
-bool may_reopen(const FlowHot& h, Direction d) noexcept {
-    return ((h.tcp_flags_seen[0] | h.tcp_flags_seen[1]) & kCloseInitiated) != 0 || last_was(h, d, TcpFlagClass::rst);
+/// Conditions under which an RST closes: it must be one that its receiver believes.
+Step judge_reset(Passage& t) noexcept {
+    TcpMemory& tcp = t.tcp();
+    const TcpSegment& s = t.segment;
+    const TcpState now = t.flow.tcp_state;
+    // While a connection closes, its tuple may be in use again already and our numbers be those of the one before.
+    if (now >= TcpState::fin_wait && now <= TcpState::close) return Step::believe;
+
+    const Direction back = opposite(t.direction());
+    if (tcp.has(back, tcp_end::kMaxAckKnown) && tcp.last_flags() != TcpFlagClass::syn) {
+        const bool established = now == TcpState::established && t.flow.has(status::kAssured);
+        const std::uint32_t expected = t.flow.dir(back).tcp_max_ack;
+        if (s.seq == 0 && !established) return Step::check_window;  // answers a SYN that we let through
+        if (seq_before(s.seq, expected) && !t.rules.ignore_invalid_rst) return Step::refuse;
+        if (!established || s.seq == expected) return Step::check_window;
+        if (tcp.last_was(TcpFlagClass::ack, t.direction()) && s.seq == tcp.last_end) return Step::check_window;
+        t.next = now;  // the receiver will ask with a challenge ACK whether it is meant
+    }
+    // An answer to a SYN or ACK that we let through: it acknowledges what is in none of our windows.
+    const bool after_syn = t.flow.has(status::kSeenReply) && tcp.last_flags() == TcpFlagClass::syn;
+    const bool after_ack = !t.flow.has(status::kAssured) && tcp.last_flags() == TcpFlagClass::ack;
+    if ((after_syn || after_ack) && s.ack == tcp.last_end) return Step::believe;
+    // The challenge ACK to a lone SYN has provoked it.
+    if (now == TcpState::syn_sent && tcp.last_was(TcpFlagClass::ack, Direction::reply) && s.seq == tcp.last_memo)
+        return Step::believe;
+    return Step::check_window;
+}
+
+Step apply_rules(Passage& t, TcpTransition cell) noexcept {
+    TcpMemory& tcp = t.tcp();
+    const TcpState now = t.flow.tcp_state;
+    if (cell.is_ignore()) return let_through(t);
+    t.next = cell.next();
+    switch (t.next) {
+        case TcpState::syn_sent:
+            if (now != TcpState::time_wait && now != TcpState::close) return Step::check_window;
+            return may_reopen(t) ? Step::reopen : let_through(t);
+        case TcpState::time_wait:
+            if (now == TcpState::last_ack && t.segment.kind == TcpFlagClass::ack &&
+                tcp.last_was(TcpFlagClass::syn, opposite(t.direction())) &&
+                tcp.waits_for(tcp_last::kChallengeExpected)) {
+                tcp.set_last(tcp_last::kChallengeExpected, false);
+                return Step::pass;
+            }
+            return Step::check_window;
+        case TcpState::syn_sent2:
+            tcp.set_last(tcp_last::kSimultaneousOpen, true);
+            return Step::check_window;
+        case TcpState::syn_recv:
+            if (t.direction() == Direction::reply && t.segment.kind == TcpFlagClass::ack &&
+                tcp.waits_for(tcp_last::kSimultaneousOpen))
+                t.next = TcpState::established;
+            return Step::check_window;
+        case TcpState::close:
+            return t.segment.kind == TcpFlagClass::rst ? judge_reset(t) : Step::check_window;
+        default:
+            return Step::check_window;
+    }
+}
+
+/// An end that answers a FIN or RST with another, out of every window, shows that we are out of step: the flow must not
+/// stay for days.
+void shorten_after_invalid_close(FlowStore& store, const Packet& p, const TcpSegment& s, const Timeouts& timeouts,
+                                 Now now) noexcept {
+    constexpr TimeMs kLeaveAloneMs = 120'000;
+    FlowHot& h = store.hot(p.slot);
+    if (!h.has(status::kAssured) || (s.kind != TcpFlagClass::rst && s.kind != TcpFlagClass::fin)) return;
+    const TcpFlagClass before = h.tcp.last_flags();
+    if (h.tcp.last_direction() == p.direction || (before != TcpFlagClass::fin && before != TcpFlagClass::rst)) {
+        h.tcp.note_last(s.kind, p.direction);
+        return;
+    }
+    const TimeMs left = h.lifetime.load().deadline_ms() - now.ms;
+    if (left >= kLeaveAloneMs && left > TimeMs{timeouts.tcp_unacknowledged} * 1000)
+        store.refresh(p.slot, now, timeouts.tcp_unacknowledged);
+}
+
+TrackResult refuse(Packet& p, InvalidReason reason) noexcept {
+    p.invalid_reason = reason;
+    return TrackResult::invalid;
+}
+
+/// The segment belongs to the flow and moves it to `next`.
+TrackResult arrive(FlowStore& store, const Passage& t, const Timeouts& timeouts, Now now) noexcept {
+    FlowHot& h = t.flow;
+    const TcpFlagClass kind = t.segment.kind;
+    const TcpState old = h.tcp_state;
+    h.tcp.note_last(kind, t.direction());
+    if (t.next != old) {
+        if (t.next == TcpState::fin_wait) h.tcp.set(t.direction(), tcp_end::kCloseInitiated);
+        store.set_tcp_state(t.p.slot, t.next);
+    }
+    const TcpCaps caps{.retransmitted = h.tcp.repeats >= t.rules.max_retrans,
+                       .reset = kind == TcpFlagClass::rst,
+                       .unacknowledged = ((h.tcp.flags[0] | h.tcp.flags[1]) & tcp_end::kUnacknowledged) != 0,
+                       .zero_window = h.tcp.waits_for(tcp_last::kZeroWindow)};
+    std::uint32_t timeout_s = timeouts.tcp_for(t.next, caps);
+    if (!h.has(status::kSeenReply)) {
+        if (kind == TcpFlagClass::rst) return TrackResult::kill;
+        // A repeated SYN does not renew the timeout: port reuse must not keep a dead entry alive.
+        if (kind == TcpFlagClass::syn && old == TcpState::syn_sent) return TrackResult::ignore;
+        if (t.next == TcpState::established) timeout_s = std::min(timeout_s, timeouts.tcp_unacknowledged);
+    } else if (!h.has(status::kAssured) && t.next == TcpState::established &&
+               (old == TcpState::syn_recv || old == TcpState::established)) {
+        store.set_status(t.p.slot, status::kAssured);
+    }
+    store.refresh(t.p.slot, now, timeout_s);
+    return TrackResult::accept;
 }
 
 }  // namespace
 
-TrackResult track_tcp(FlowStore& store, const Packet& p, const Timeouts& timeouts, Now now) noexcept {
+TrackResult track_tcp(FlowStore& store, Packet& p, const Timeouts& timeouts, const TcpRules& rules,
+                      const SeqAdjust* shift, Now now) noexcept {
     FlowHot& h = store.hot(p.slot);
-    const std::uint8_t raw_flags = p.tcp()->tcp_flags;
-    if (!tcp_flags_legal(raw_flags)) return TrackResult::invalid;
-    const TcpFlagClass flags = tcp_flag_class(raw_flags);
-    const TcpState old_state = h.tcp_state;
-    const TcpTransition cell = tcp_transition(p.direction, flags, old_state);
-    if (cell.is_invalid()) return TrackResult::invalid;
+    if (!tcp_flags_legal(p.tcp()->tcp_flags)) return refuse(p, InvalidReason::tcp_flags);
+    const TcpSegment segment = TcpSegment::of(p);
+    const TcpTransition cell = tcp_transition(p.direction, segment.kind, h.tcp_state);
+    if (cell.is_invalid()) return refuse(p, InvalidReason::tcp_state);
 
-    TcpState next = old_state;
-    if (cell.moves()) {
-        next = cell.next();
-        const bool reopening =
-            next == TcpState::syn_sent && (old_state == TcpState::time_wait || old_state == TcpState::close);
-        if (reopening) {
-            if (may_reopen(h, p.direction)) return TrackResult::reopen;
-            remember(h, p, flags);
-            return TrackResult::accept;  // out of sync: let it pass, the peer's answer will tell
-        }
-        if (next == TcpState::syn_sent2) h.tcp_flags_seen[0] |= kSimultaneousOpen;
-        if (next == TcpState::syn_recv && p.direction == Direction::reply && flags == TcpFlagClass::ack &&
-            (h.tcp_flags_seen[0] & kSimultaneousOpen) != 0)
-            next = TcpState::established;
+    Passage t{h, p, segment, rules, h.tcp_state};
+    switch (apply_rules(t, cell)) {
+        case Step::pass:
+            return TrackResult::ignore;
+        case Step::reopen:
+            return TrackResult::reopen;
+        case Step::refuse:
+            return refuse(p, InvalidReason::tcp_reset);
+        case Step::believe:
+            return arrive(store, t, timeouts, now);
+        case Step::check_window:
+            break;
     }
-    // A cell that says ignore changes neither state nor lifetime.
-    if (cell.is_ignore()) {
-        remember(h, p, flags);
-        return TrackResult::accept;
-    }
-
-    remember(h, p, flags);
-    if (next != old_state) {
-        if (next == TcpState::fin_wait) h.tcp_flags_seen[index_of(p.direction)] |= kCloseInitiated;
-        store.set_tcp_state(p.slot, next);
-    }
-
-    bool unacknowledged = false;
-    if (!h.has(status::kSeenReply)) {
-        if (flags == TcpFlagClass::rst) return TrackResult::kill;
-        // A repeated SYN does not renew the timeout: port reuse must not keep a dead entry alive.
-        if (flags == TcpFlagClass::syn && old_state == TcpState::syn_sent) return TrackResult::accept;
-        unacknowledged = next == TcpState::established;
-    } else if (!h.has(status::kAssured) && next == TcpState::established &&
-               (old_state == TcpState::syn_recv || old_state == TcpState::established)) {
-        store.set_status(p.slot, status::kAssured);
-    }
-    store.refresh(p.slot, now, timeouts.tcp_for(next, {.unacknowledged = unacknowledged}));
-    return TrackResult::accept;
+    const TcpFit fit = fit_window(h, p, segment, rules, shift);
+    if (fit == TcpFit::in) return arrive(store, t, timeouts, now);
+    if (fit == TcpFit::repeat) return TrackResult::ignore;
+    shorten_after_invalid_close(store, p, segment, timeouts, now);
+    return refuse(p, fit == TcpFit::beyond ? InvalidReason::tcp_sequence : InvalidReason::tcp_ack);
 }
 
 }  // namespace sluice

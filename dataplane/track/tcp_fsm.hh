@@ -1,10 +1,22 @@
-// TCP state of a flow: the transition table (flow/tcp_table.hh) and the rules that Linux puts on top of it
-// (nf_conntrack_proto_tcp.c, nf_conntrack_tcp_packet()). Sequence windows are not looked at here.
+// TCP state of a flow: the transition table (flow/tcp_table.hh), the window (tcp_window.hh), and the rules that Linux
+// puts on top of both (nf_conntrack_proto_tcp.c, nf_conntrack_tcp_packet(), as of 6.18):
 //
-// Owner: the flow's worker. The packet that created the flow does not come here; admission_of said where it begins.
+//   SYN that reopens       a connection that was closed or reset: the old flow goes, the packet is NEW (RFC 1122
+//                          4.2.2.13)
+//   ignored packet         perhaps the ends know better than we do: it passes and is remembered. A SYN/ACK that accepts
+//                          an ignored SYN begins the tracking anew
+//   challenge ACK          RFC 5961 section 4: the answer to a SYN that came too late closes nothing, and the RST which
+//                          it provokes is believed
+//   RST                    before what its receiver has acknowledged it is INVALID; inside the window, but not exactly
+//                          at its edge, it does not close an established connection (RFC 5961 section 3.2)
+//   caps on the timeout    repeats without an answer, data that nobody acknowledges, a closed window
+//
+// Owner: the flow's worker.
 #pragma once
 
 #include "dataplane/flow/packet.hh"
+#include "dataplane/flow/seq_adjust.hh"
+#include "dataplane/flow/tcp_rules.hh"
 #include "dataplane/flow/timeouts.hh"
 #include "dataplane/lookup/flow_store.hh"
 
@@ -12,11 +24,14 @@ namespace sluice {
 
 enum class TrackResult : std::uint8_t {
     accept,   ///< belongs to the flow; state and lifetime are up to date
-    invalid,  ///< does not: PacketState::invalid, nothing changed
+    ignore,   ///< belongs to the flow, but neither counts nor keeps it alive
+    invalid,  ///< does not belong to it: PacketState::invalid, Packet::invalid_reason says why
     reopen,   ///< a SYN for a closed connection: the old flow must go, the packet is NEW
     kill,     ///< accept, then the flow is over (RST to a SYN that nobody answered)
 };
 
-[[nodiscard]] TrackResult track_tcp(FlowStore& store, const Packet& p, const Timeouts& timeouts, Now now) noexcept;
+/// `shift`: what a helper did to the numbers of the opposite direction, or nullptr.
+[[nodiscard]] TrackResult track_tcp(FlowStore& store, Packet& p, const Timeouts& timeouts, const TcpRules& rules,
+                                    const SeqAdjust* shift, Now now) noexcept;
 
 }  // namespace sluice

@@ -15,8 +15,16 @@
 
 namespace sluice {
 
+/// What trackers are told by the policy that is in force.
+struct TrackRules {
+    const Timeouts& timeouts;
+    const TcpRules& tcp;
+};
+
 /// Sets p.state (and, when INVALID, takes the packet away from its flow: it is neither counted nor translated as part
-/// of it). `reopen` and `kill` are for the caller to carry out.
-[[nodiscard]] TrackResult track(FlowStore& store, Packet& p, const Timeouts& timeouts, Now now) noexcept;
+/// of it). `reopen` and `kill` are for the caller to carry out. `shift`: what a helper did to the TCP numbers of the
+/// opposite direction, or nullptr.
+[[nodiscard]] TrackResult track(FlowStore& store, Packet& p, const TrackRules& rules, const SeqAdjust* shift,
+                                Now now) noexcept;
 
 }  // namespace sluice

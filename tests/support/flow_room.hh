@@ -54,7 +54,7 @@ struct FlowRoom : EalFixture {
         store.cold(slot).key[1] = reply;
         h.kind = original.kind();
         h.tcp_state = h.kind == L4Kind::tcp ? TcpState::syn_sent : TcpState::none;
-        h.created_ms = now.ms;
+        store.cold(slot).created_ms = now.ms;
         store.refresh(slot, now, timeout_s);
         return slot;
     }

@@ -104,16 +104,22 @@ std::string workers_text(const json::value& stats) {
     return table.text();
 }
 
-std::string drops_text(const json::value& stats, bool all) {
-    Table table({{"DROPPED", Align::right}, {"REASON"}, {"MEANING"}});
+/// Packets by reason, of the list `key`; reasons that never came up only when `all`.
+std::string reasons_text(const json::value& stats, const char* key, const char* title, bool all) {
+    Table table({{title, Align::right}, {"REASON"}, {"MEANING"}});
     std::uint64_t sum = 0;
-    for (const auto& drop : stats.at("drops").as_array()) {
-        sum += number(drop, "packets");
-        if (all || number(drop, "packets") > 0)
-            table.add({digits(drop, "packets"), text(drop, "reason"), text(drop, "help")});
+    for (const auto& reason : stats.at(key).as_array()) {
+        sum += number(reason, "packets");
+        if (all || number(reason, "packets") > 0)
+            table.add({digits(reason, "packets"), text(reason, "reason"), text(reason, "help")});
     }
-    if (table.empty()) return "no packet was dropped\n";
-    return fmt::format("{}\ndropped in all: {}\n", table.text(), sum);
+    return table.empty() ? std::string() : fmt::format("{}in all: {}\n", table.text(), sum);
+}
+
+std::string drops_text(const json::value& stats, bool all) {
+    const std::string invalid = reasons_text(stats, "invalid", "INVALID", all);
+    const std::string drops = reasons_text(stats, "drops", "DROPPED", all);
+    return invalid + (invalid.empty() ? "" : "\n") + (drops.empty() ? "no packet was dropped\n" : drops);
 }
 
 std::string flows_text(const json::value& stats) {

@@ -107,6 +107,14 @@ TEST_CASE("filter rules with wrong parts") {
              "established, related, invalid, untracked)\n"},
             {"a state twice", "      - {state: [new, new], action: drop}\n",
              "7:23: filter.forward.rules[0].state[1]: the state 'new' is there twice\n"},
+            {"an unknown reason for INVALID", "      - {invalid: [tcp_ack, tcp_sequense], action: drop}\n",
+             "7:29: filter.forward.rules[0].invalid[1]: unknown word 'tcp_sequense': did you mean 'tcp_sequence'? (one "
+             "of tcp_flags, tcp_state, tcp_no_connection, tcp_sequence, tcp_ack, tcp_reset, icmp_no_request, "
+             "icmp_type, icmp_unrelated)\n"},
+            {"a reason for INVALID twice", "      - {invalid: [tcp_ack, tcp_ack], action: drop}\n",
+             "7:29: filter.forward.rules[0].invalid[1]: the reason 'tcp_ack' is there twice\n"},
+            {"a reason for INVALID, of another state", "      - {state: new, invalid: tcp_ack, action: drop}\n",
+             "7:31: filter.forward.rules[0].invalid: the rule's state is not invalid\n"},
             {"an unknown ICMP type", "      - {proto: icmp, icmp_type: ping, action: drop}\n",
              "7:34: filter.forward.rules[0].icmp_type: unknown ICMP type 'ping': a name as in nft (echo-request, ...) "
              "or a "

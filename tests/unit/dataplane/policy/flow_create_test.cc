@@ -291,7 +291,7 @@ TEST_CASE("a packet that may open no flow is INVALID and travels on untranslated
     CHECK((room.last.state == PacketState::invalid));
     CHECK(room.last.slot == kNoSlot);
     CHECK(room.live() == 0);
-    CHECK(room.seats[0]->counters->invalid_packets.get() == 1);
+    CHECK(room.seats[0]->counters->invalid[static_cast<std::size_t>(InvalidReason::tcp_no_connection)].get() == 1);
     CHECK((room.create(echo_reply(kClient, kServer, 7)).fate == Fate::go));
     CHECK((room.last.state == PacketState::invalid));
 }

@@ -184,6 +184,17 @@ TEST_CASE("each condition takes what it says and leaves the rest") {
           packet([](auto& p) { p.proto = kUdp; }), packet([](auto& p) { p.src = ip4(192, 0, 2, 1); }),
           packet([](auto& p) { p.dst = ip4(192, 0, 2, 11); }), packet([](auto& p) { p.dport = 22; }),
           packet([](auto& p) { p.state = PacketState::established; })}},
+        {"reasons for INVALID, which say that it is",
+         rule([](auto& r) { r.invalid_reasons = 1U << static_cast<unsigned>(InvalidReason::tcp_ack); }),
+         {packet([](auto& p) {
+             p.state = PacketState::invalid;
+             p.invalid_reason = InvalidReason::tcp_ack;
+         })},
+         {packet([](auto& p) {
+              p.state = PacketState::invalid;
+              p.invalid_reason = InvalidReason::tcp_reset;
+          }),
+          packet([](auto& p) { p.invalid_reason = InvalidReason::tcp_ack; })}},
     };
     const Policy policy = with_sets();
     for (const Row& row : rows) {
