@@ -55,16 +55,6 @@ def tell(difference, port):
     return "\n".join(lines)
 
 
-def signature(difference):
-    """Differences that look alike, so that one of each is shown."""
-    def state(side):
-        return [words.split(" src=")[0] for words, _ in side]
-    (a, s), (b, t) = difference.linux, difference.sluice
-    seconds = [left // 60 for _, left in s] != [left // 60 for _, left in t]
-    counts = [words for words, _ in s] != [words for words, _ in t] and state(s) == state(t)
-    return difference.conversation.kind, len(a), len(b), tuple(state(s)), tuple(state(t)), seconds, counts
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--build", default=os.path.join(HERE, "..", "..", "build"), help="build directory")
@@ -95,7 +85,7 @@ def main():
                 found = halves(contest, batch)
                 differed, sent = differed + len(found), sent + contest.packets
                 for difference in found:
-                    known = seen.setdefault((rules, *signature(difference)), [0, None])
+                    known = seen.setdefault((rules, *difference.kind()), [0, None])
                     known[0] += 1
                     if known[1] is None and sum(one[1] is not None for one in seen.values()) < options.show:
                         shortest = minimise(contest, difference)

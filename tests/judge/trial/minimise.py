@@ -1,5 +1,5 @@
-"""A conversation that differs, made short: packets are taken away as long as a difference remains, and the rest is
-written as a scenario."""
+"""A conversation that differs, made short: packets are taken away as long as a difference of its kind remains,
+and the rest is written as a scenario."""
 import copy
 
 from .contest import FIRST_PORT
@@ -14,15 +14,15 @@ def without(conversation, numbers):
 def minimise(contest, difference):
     """The shortest conversation found that still differs; None when it does not differ when it is alone."""
     best = copy.copy(difference.conversation)
-    best.said = best.said[:difference.at + 1]
-    if not contest.differs(best):
+    best.said, kind = best.said[:difference.at + 1], difference.kind()
+    if not contest.differs(best, kind):
         return None
     again = True
     while again and len(best.said) > 1:
         again = False
         for number in range(len(best.said) - 1, -1, -1):
             shorter = without(best, {number})
-            if shorter.said and contest.differs(shorter):
+            if shorter.said and contest.differs(shorter, kind):
                 best, again = shorter, True
                 break
     return best
