@@ -54,7 +54,8 @@ def udp_body(src, dst, sport, dport, payload=b"", badsum=False, nosum=False, len
     """UDP, and UDP-Lite, whose `length` is how much its checksum covers."""
     size = 8 + len(payload) if length is None else length
     body = struct.pack("!HHHH", sport, dport, size, 0) + payload
-    number = checksum(src + dst + struct.pack("!BBH", 0, proto, len(body)) + body) or 0xffff
+    covered = body[:size] if proto == UDPLITE and 8 <= size else body
+    number = checksum(src + dst + struct.pack("!BBH", 0, proto, len(body)) + covered) or 0xffff
     number = 0 if nosum else number ^ (0x0101 if badsum else 0)
     return body[:6] + struct.pack("!H", number) + body[8:]
 
@@ -143,7 +144,7 @@ class Decoded:
             return
         self.sport, self.dport, _, number = struct.unpack("!HHHH", body[:8])
         self.payload = body[8:]
-        self.l4_ok = quoted or self.more or number == 0 or self.pseudo_ok(body)
+        self.l4_ok = quoted or self.more or number == 0 or self.proto == UDPLITE or self.pseudo_ok(body)
 
     def sctp(self, body, quoted):
         if len(body) < 12:
