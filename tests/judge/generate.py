@@ -22,7 +22,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "netns")]
 
 from trial import language, packets  # noqa: E402  (the path must be set first)
-from trial.contest import FIRST_PORT, Contest, halves  # noqa: E402
+from trial.contest import FIRST_PORT, Contest, play_all  # noqa: E402
 from trial.conversation import KINDS, Conversation  # noqa: E402
 from trial.minimise import minimise, scenario_text  # noqa: E402
 from trial.pair import Pair  # noqa: E402
@@ -82,7 +82,7 @@ def main():
                 batch = [Conversation(options.seed, n, kinds) for n in numbers[first:first + options.batch]]
                 pair.load_config(configuration(rules))
                 contest = Contest(pair.linux, pair.sluice, packets.ip_bytes(RULES[rules]))
-                found = halves(contest, batch)
+                found = play_all(contest, batch)
                 differed, sent = differed + len(found), sent + contest.packets
                 for difference in found:
                     known = seen.setdefault((rules, *difference.kind()), [0, None])

@@ -29,7 +29,7 @@ using namespace sluice::test;
 
 namespace {
 
-constexpr unsigned kMostWaiting = 512;  // frames on the wires; a wire holds 1024
+constexpr unsigned kMostWaiting = 512;   // frames on the wires; a wire holds 1024
 constexpr std::uint16_t kWanMtu = 1400;  // as in rules/base.yaml
 
 Frame from_hex(std::string_view text) {

@@ -18,6 +18,7 @@ from .wires import host_mac
 FIRST_PORT = 20000
 LISTED = re.compile(r"^(?:ipv4 +2 )?\w+ +(\d+) (\d+) (.*?)(?: mark=.*)$")
 PORTS = re.compile(r"(?:[sd]port|id)=(\d+)")
+AGEING_AT_ONCE = 400
 SLACK = 25          # seconds; the timeouts of the rules are at least twice that apart
 
 
@@ -92,7 +93,7 @@ class Contest:
         for box in (self.linux, self.sluice):
             box.flush()
         differences, alive = [], dict(enumerate(batch))
-        ageing = any(conversation.proto == UDP for conversation in batch)
+        ageing = any(ages(conversation) for conversation in batch)
         started = time.monotonic()
         for at in range(max(len(conversation.said) for conversation in batch)):
             if at == EARLY and ageing:
@@ -121,8 +122,23 @@ class Contest:
         return any(difference.kind() == kind for difference in self.play([conversation]))
 
 
+def ages(conversation):
+    return conversation.proto == UDP
+
+
+def play_all(contest, batch):
+    """Plays a batch: what does not age at once and without a pause, the rest in groups that are small enough for the
+    machine."""
+    timeless = [conversation for conversation in batch if not ages(conversation)]
+    found = contest.play(timeless) if timeless else []
+    ageing = [conversation for conversation in batch if ages(conversation)]
+    for first in range(0, len(ageing), AGEING_AT_ONCE):
+        found += halves(contest, ageing[first:first + AGEING_AT_ONCE])
+    return found
+
+
 def halves(contest, batch):
-    """Plays a batch, in smaller ones when the machine is too slow for it."""
+    """Plays conversations that age, fewer at once when the machine is too slow for them."""
     try:
         return contest.play(batch)
     except TooSlow:
