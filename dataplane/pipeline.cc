@@ -2,6 +2,7 @@
 
 #include "dataplane/ingress/parse.hh"
 #include "dataplane/policy/verdict.hh"
+#include "dataplane/translate/icmp_inner.hh"
 #include "dataplane/translate/rewrite.hh"
 #include "dataplane/transmit/limits.hh"
 
@@ -149,6 +150,8 @@ Decision Pipeline::filter(Packet& p, const Policy& policy, Now now) noexcept {
         p_.alg.attach(p, policy, now);
         return {};
     }
+    if (p.icmp_error) [[unlikely]]
+        return judge_error(policy, p_.worker, p, p_.store.hot(p.slot).dir(p.direction).plan.dst, p_.counters);
     return judge_of_flow(policy, p_.worker, p, p_.store.cold(p.slot).key, p_.store.hot(p.slot).dir(p.direction).verdict,
                          p_.counters);
 }
@@ -156,11 +159,23 @@ Decision Pipeline::filter(Packet& p, const Policy& policy, Now now) noexcept {
 /// Helpers run last, on packets that are about to leave, as in Linux: what is dropped announces nothing.
 Verdict Pipeline::translate(Packet& p, const Policy& policy, Now now) noexcept {
     if (p.slot == kNoSlot) return Verdict::next;
+    if (p.icmp_error) [[unlikely]] {
+        translate_error(p);
+        return Verdict::next;
+    }
     FlowHot& h = p_.store.hot(p.slot);
     const RewritePlan& plan = h.dir(p.direction).plan;
     if (plan.active != 0) rewrite(p, plan);
     if (h.has(status::kHelper)) return p_.mangle.apply(p, policy, p_.ports.mtu(p.out_port), now);
     return Verdict::next;
+}
+
+void Pipeline::translate_error(Packet& p) noexcept {
+    const FlowHot& h = p_.store.hot(p.slot);
+    const RewritePlan& plan = h.half[index_of(p.direction)].plan;
+    const SeqAdjust* shift = conntrack_.shift_of_peer(p);
+    const std::uint8_t source_side = p.direction == Direction::original ? status::kSourceNat : status::kDestNat;
+    if (plan.active != 0 || shift != nullptr) rewrite_error(p, plan, h.has(source_side), shift);
 }
 
 // --- the frame around a burst

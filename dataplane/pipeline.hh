@@ -99,6 +99,7 @@ private:
     void run(const Policy& policy, Now now) noexcept;
     [[nodiscard]] Decision filter(Packet& p, const Policy& policy, Now now) noexcept;
     Verdict translate(Packet& p, const Policy& policy, Now now) noexcept;
+    void translate_error(Packet& p) noexcept;
 
     // --- besides packets (pipeline_duties.cc)
     void obey_order(const Order& order, Now now) noexcept;

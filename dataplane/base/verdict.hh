@@ -56,6 +56,8 @@ namespace sluice {
     X(expect_clash, "an expectation for the tuple exists already")                    \
     /* track */                                                                       \
     X(flow_stale, "handed-over flow was gone when the packet reached its owner")      \
+    X(icmp_quote_short, "ICMP error about a translated flow that quotes too little")  \
+    X(icmp_redirect_nat, "ICMP redirect about a translated flow")                     \
     X(alg_malformed, "helper could not make sense of a command it must rewrite")      \
     X(alg_out_of_order, "data behind a command of which a part is still missing")     \
     X(alg_no_room, "rewritten payload does not fit the packet")                       \

@@ -41,14 +41,15 @@ struct Packet {
     bool local_out = false;  // sent by the box itself
     std::uint8_t proto = 0;
     InvalidReason invalid_reason{};  // meaningful when state is INVALID
-    bool icmp_error = false;         // ICMP type 3, 4, 5, 11, 12: tracked by what it quotes; `key` is empty
-    bool trackable = true;           // false: an ICMP type that is neither query nor error, INVALID as in Linux
+    bool icmp_error = false;         // ICMP type 3, 4, 5, 11, 12: belongs to the flow of the packet that it quotes
+    bool trackable = true;           // false: an ICMP message that names no flow, INVALID as in Linux; `key` is empty
     PuntClass punt_class = PuntClass::exception;  // meaningful when the packet is punted
     std::uint32_t next_hop = kNoNextHop;
     SlotIndex slot = kNoSlot;      // the flow, once found or made
     std::uint32_t generation = 0;  // of the slot when it was found
     std::uint32_t hash = 0;        // of `key`
-    FlowKey key{};                 // as it arrived
+    FlowKey key{};                 // as it arrived; of an ICMP error, what it quotes, reversed: the tuple of the flow's
+                                   // packets that travel its way
     FlowRef stub{};                // set when the key is kept here for another worker's flow
     bool fresh = false;            // made its flow in this burst: policy has judged it already
 
@@ -64,10 +65,10 @@ struct Packet {
     }
 };
 
-/// The tuple as the headers have it, for packets that have no key (control traffic, ICMP errors): ports only where the
-/// transport header is proven to hold them.
+/// The tuple as the packet's own headers have it, also when its key is another's (ICMP errors) or it has none (control
+/// traffic): ports only where the transport header is proven to hold them.
 [[nodiscard]] inline FlowKey header_tuple(const Packet& p) noexcept {
-    if (p.key.src != Ip4{}) return p.key;
+    if (!p.icmp_error && p.key.src != Ip4{}) return p.key;
     FlowKey key = generic_key(p.proto, Ip4::from_raw(p.ip()->src_addr), Ip4::from_raw(p.ip()->dst_addr));
     const bool first_fragment = (Be16::from_raw(p.ip()->fragment_offset).host() & 0x1fffU) == 0;
     if (key.kind() == L4Kind::icmp && p.l4_bytes >= 2) {

@@ -7,6 +7,7 @@
 #include <rte_mbuf.h>
 
 #include "dataplane/base/checksum.hh"
+#include "dataplane/ingress/quote.hh"
 
 namespace sluice {
 
@@ -224,7 +225,11 @@ MaybeDrop parse_icmp(Packet& p, std::uint16_t zone) noexcept {
     p.payload_offset = kHeader;
     const std::uint8_t type = p.icmp()->icmp_type;
     if (is_icmp_error(type)) {
+        // Only who sent the quoted packet may be told of it: Linux demands the same of a flow that it finds.
+        const auto quoted = quoted_tuple(p.payload(), zone);
         p.icmp_error = true;
+        p.trackable = quoted && quoted->src == destination(p);
+        if (p.trackable) p.key = invert(*quoted);
     } else if (icmp_inverse(type)) {
         p.key =
             icmp_key(source(p), destination(p), type, p.icmp()->icmp_code, Be16::from_raw(p.icmp()->icmp_ident), zone);

@@ -1,6 +1,7 @@
 // Every tuple has a home worker, computed from the frame alone, before any lookup (design: who owns a flow): on an
 // outside port by the source address, on an inside port or from the kernel by the destination. Rules, routes and exit
-// ports take no part, so nothing that changes later moves a live flow.
+// ports take no part, so nothing that changes later moves a live flow. An ICMP error is at home where the packets are
+// that travel its way: by what it quotes, reversed.
 //
 // Owner: one worker. Cannot fail; what finds the ring to another worker full is dropped there (handoff_ring_full).
 #pragma once
@@ -31,6 +32,7 @@ public:
     [[nodiscard]] std::uint8_t me() const noexcept { return me_; }
     [[nodiscard]] std::uint8_t home(const Packet& p) const noexcept {
         if (homes_.workers() == 1) return me_;
+        if (p.icmp_error && p.trackable) return home_of(homes_, ports_, p.in_port, p.key.src, p.key.dst);
         return home_of(homes_, ports_, p.in_port, Ip4::from_raw(p.ip()->src_addr), Ip4::from_raw(p.ip()->dst_addr));
     }
     /// `gone`: it is on its way to its home.

@@ -11,7 +11,7 @@ void look_up(const Burst& burst, FlowStore& store, WorkerCounters& counters) noe
     std::array<Packet*, kBurst> asked;
     unsigned n = 0;
     for (Packet* p : burst.packets()) {
-        if (p->slot != kNoSlot || !knows_its_tuple(*p)) continue;  // found by a stub, or has no tuple of its own
+        if (p->slot != kNoSlot || !p->trackable) continue;  // found by a stub, or has no tuple
         keys[n] = &p->key;
         hashes[n] = p->hash;
         asked[n++] = p;

@@ -11,11 +11,6 @@
 
 namespace sluice {
 
-/// False for ICMP errors, which are tracked by what they quote, and for what cannot be tracked.
-[[nodiscard]] constexpr bool knows_its_tuple(const Packet& p) noexcept {
-    return p.trackable && !p.icmp_error;
-}
-
 /// `ref` is a flow's, not a stub's: the packet is of that flow from now on.
 inline void join(Packet& p, FlowRef ref, const FlowStore& store) noexcept {
     p.slot = ref.slot();

@@ -4,6 +4,12 @@
 
 namespace sluice {
 
+Decision Exits::choose_for_error(Packet& p) const noexcept {
+    if (!p.local_out && routes_.addresses().is_own(Ip4::from_raw(p.ip()->src_addr)))
+        return Decision::drop(DropReason::ip_spoofed_own);
+    return find_exit(p, store_.hot(p.slot).dir(p.direction).plan.dst, routes_);
+}
+
 Decision Exits::look_again(Packet& p, const Policy& policy, Now now) noexcept {
     const FlowCold& cold = store_.cold(p.slot);
     if (cold.masquerade_address != Ip4{} && !routes_.addresses().is_own(cold.masquerade_address)) {

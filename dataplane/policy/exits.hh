@@ -23,6 +23,8 @@ public:
             if (d.fate != Fate::go || p.slot == kNoSlot) return d;
         }
         if (p.fresh) return {};
+        if (p.icmp_error) [[unlikely]]
+            return choose_for_error(p);
         const DirectionHalf& half = store_.hot(p.slot).dir(p.direction);
         const NextHop* hop =
             half.route_epoch == routes_.epoch() && half.next_hop != kNoNextHop ? routes_.hop(half.next_hop) : nullptr;
@@ -34,6 +36,8 @@ public:
     }
 
 private:
+    /// An ICMP error may go elsewhere than the flow's packets: it is looked up by itself.
+    [[nodiscard]] Decision choose_for_error(Packet& p) const noexcept;
     [[nodiscard]] Decision look_again(Packet& p, const Policy& policy, Now now) noexcept;
 
     const RouteTable& routes_;

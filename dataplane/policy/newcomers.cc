@@ -9,10 +9,7 @@ Decision Newcomers::admit_without_flow(Packet& p, const Policy& policy, Now now)
         p_.counters.expire_late.add();
     }
     p.slot = kNoSlot;
-    if (!knows_its_tuple(p)) {
-        p.state = PacketState::invalid;
-        return p_.creator.pass_invalid(p, policy);
-    }
+    if (!p.trackable) return p_.creator.create(p, policy, now);
     if (p_.firsts.away(p.key, p.hash)) return wait(p);
     // An earlier packet of this burst may have made the flow.
     if (const FlowRef ref = p.stub ? p.stub : p_.store.table().lookup(p.key, p.hash)) {
@@ -20,6 +17,7 @@ Decision Newcomers::admit_without_flow(Packet& p, const Policy& policy, Now now)
         join(p, ref, p_.store);
         return {};
     }
+    if (p.icmp_error) return p_.creator.create(p, policy, now);  // nothing of its own is at home anywhere
     // A reply that a stub brought here, and its flow has ended: it opens one where its own tuple is at home.
     if (const std::uint8_t home = p_.steering.home(p); home != p_.steering.me()) {
         begin_note(p, HandoffKind::arrived, p_.steering.me());

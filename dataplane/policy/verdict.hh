@@ -60,4 +60,13 @@ namespace sluice {
     return judge_packet(policy, worker, p, filter_tuple(keys, p.direction), &cache, counters);
 }
 
+/// The filter's answer for an ICMP error about a packet of a flow, judged each time: by its own addresses, of which the
+/// destination is that of the flow's packets which travel its way, so `translated_destination` is where it goes.
+[[nodiscard]] inline Decision judge_error(const Policy& policy, unsigned worker, const Packet& p,
+                                          Ip4 translated_destination, WorkerCounters& counters) noexcept {
+    FlowKey tuple = header_tuple(p);
+    tuple.dst = translated_destination;
+    return judge_packet(policy, worker, p, tuple, nullptr, counters);
+}
+
 }  // namespace sluice

@@ -9,6 +9,8 @@ Decision Conntrack::follow(Packet& p, const Policy& policy, Now now) noexcept {
         if (d.fate != Fate::go || p.slot == kNoSlot || p.fresh) return d;
     }
     if (p.fresh) return {};
+    if (p.icmp_error) [[unlikely]]
+        return relate(p, store_.hot(p.slot));
     switch (track(store_, p, {policy.timeouts, policy.tcp}, shift_of_peer(p), now)) {
         case TrackResult::accept:
         case TrackResult::ignore:

@@ -8,6 +8,7 @@
 
 #include "dataplane/policy/newcomers.hh"
 #include "dataplane/track/alg/alg.hh"
+#include "dataplane/track/related.hh"
 #include "dataplane/track/track.hh"
 
 namespace sluice {
@@ -20,6 +21,9 @@ public:
     /// With `go` the packet's state is known; p.slot == kNoSlot: it is INVALID and was accepted as such.
     [[nodiscard]] Decision follow(Packet& p, const Policy& policy, Now now) noexcept;
 
+    /// What a helper of the packet's flow did to the TCP numbers of the opposite direction; nullptr: nothing.
+    [[nodiscard]] const SeqAdjust* shift_of_peer(const Packet& p) noexcept;
+
     /// Flows that the burst has ended go now, when none of its packets needs them any more.
     void end_burst() noexcept;
 
@@ -28,9 +32,6 @@ private:
         SlotIndex slot;
         std::uint32_t generation;
     };
-    /// What a helper did to the TCP numbers of the opposite direction; nullptr: nothing.
-    [[nodiscard]] const SeqAdjust* shift_of_peer(const Packet& p) noexcept;
-
     FlowStore& store_;
     FlowCreator& creator_;
     Newcomers& newcomers_;

@@ -160,7 +160,7 @@ void Egress::give_up(rte_mbuf* m, Now now) noexcept {
     Packet p;
     if (!wake(p, m)) return;
     const FlowKey arrived = note_of(m).reply;
-    if (p.key.proto == arrived.proto) rewrite(p, RewritePlan::between(p.key, arrived));
+    if (!p.icmp_error && p.key.proto == arrived.proto) rewrite(p, RewritePlan::between(p.key, arrived));
     answer(p, Answer::host_unreachable, 0, now);
     static_cast<void>(at_.disposal.drop(p, DropReason::neighbour_failed));
 }

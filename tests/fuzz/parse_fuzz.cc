@@ -13,6 +13,7 @@
 
 #include "dataplane/base/checksum.hh"
 #include "dataplane/ingress/parse.hh"
+#include "dataplane/translate/icmp_inner.hh"
 #include "dataplane/translate/rewrite.hh"
 #include "dataplane/transmit/limits.hh"
 
@@ -61,8 +62,9 @@ PortTable& ports() {
     return *table;
 }
 
-/// Sets the destination MAC and the IPv4 header's checksum, when there is one.
-void make_plausible(std::vector<std::uint8_t>& frame) {
+/// Sets the destination MAC and the IPv4 header's checksum, when there is one. `answered`: what an ICMP message quotes,
+/// if it is an error, is from the host that it is sent to.
+void make_plausible(std::vector<std::uint8_t>& frame, bool answered) {
     if (frame.size() < 14) return;
     std::memcpy(frame.data(), kOwn.bytes.data(), 6);
     const std::size_t l2 = frame[12] == 0x81 && frame[13] == 0 ? 18 : 14;
@@ -73,6 +75,9 @@ void make_plausible(std::vector<std::uint8_t>& frame) {
     ip[10] = ip[11] = 0;
     const std::uint16_t sum = checksum_of(ip, header);
     std::memcpy(ip + 10, &sum, 2);
+    constexpr std::size_t kQuotedSource = 8 + 12;
+    if (answered && ip[9] == 1 && frame.size() >= l2 + header + kQuotedSource + 4)
+        std::memcpy(ip + header + kQuotedSource, ip + 16, 4);
 }
 
 void check_promises(const Packet& p) {
@@ -85,9 +90,13 @@ void check_promises(const Packet& p) {
     unsigned sum = 0;
     for (const std::uint8_t byte : p.payload()) sum += byte;  // every byte can be read
     require(sum <= 255U * p.payload().size());
-    require(!(p.icmp_error && !p.trackable));
-    const bool keyed = p.key.src.raw != 0;
-    require(keyed == (!p.icmp_error && p.trackable));
+    if (p.icmp_error) {
+        require(p.proto == static_cast<std::uint8_t>(IpProto::icmp) && p.payload_offset == 8);
+        if (p.trackable) require(p.key.dst == Ip4::from_raw(p.ip()->dst_addr) && p.payload().size() >= 20);
+    } else {
+        require((p.key.src.raw != 0) == p.trackable);
+    }
+    if (!p.trackable) require(p.key == FlowKey{});
     static_cast<void>(check_limits(p, 1280));
 }
 
@@ -103,7 +112,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     static const auto counters = std::make_unique<WorkerCounters>();
     const unsigned choice = data[0];
     std::vector<std::uint8_t> bytes(data + 1, data + size);
-    if ((choice & 1) != 0) make_plausible(bytes);
+    if ((choice & 1) != 0) make_plausible(bytes, (choice & 32) != 0);
     Frame frame(bytes.data(), bytes.size());
     if ((choice & 2) != 0) frame.mbuf.ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_NONE;
 
@@ -116,14 +125,23 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     }
     if (run(p, *counters) != Arrival::forward) return 0;
     check_promises(p);
-    if (p.key.src.raw == 0) return 0;
+    if (!p.trackable) return 0;
 
     // Translated, it is still a packet that the parser takes, with the tuple that was asked for.
     FlowKey to = p.key;
     to.src = ip4(192, 0, 2, choice);
     if (to.src == to.dst) return 0;
     if (p.key.kind() != L4Kind::generic) to.sport = be16(choice << 8 | 1);
-    rewrite(p, RewritePlan::between(p.key, to));
+    const RewritePlan plan = RewritePlan::between(p.key, to);
+    if (p.icmp_error) {
+        SeqAdjust shift;
+        shift.base = static_cast<std::int32_t>(choice);
+        rewrite_error(p, plan, (choice & 8) == 0, (choice & 16) == 0 ? &shift : nullptr);
+        // It may now be one that nobody may send (from its own destination), which is for the caller's plan to avoid.
+        if (p.ip()->src_addr == p.ip()->dst_addr) return 0;
+    } else {
+        rewrite(p, plan);
+    }
     Packet again;
     again.mbuf = p.mbuf;
     again.local_out = p.local_out;

@@ -217,11 +217,20 @@ TEST_CASE_METHOD(Room, "ICMP: queries have a key, errors and unknown types a mar
     CHECK_FALSE(query.icmp_error);
 
     for (const unsigned type : {3U, 4U, 5U, 11U, 12U}) {
-        Packet error = arrive(icmp_error(kServer, kClient, type, 0, plain_udp()));
+        Packet error = arrive(icmp_error(kServer, kClient, type, 0, udp(kServer, 7, kClient, 53)));
         REQUIRE(run(error) == Arrival::forward);
         CHECK(error.icmp_error);
+        CHECK_FALSE(error.trackable);  // sent to somebody else than who sent what it quotes
         CHECK(error.key == FlowKey{});
         rte_pktmbuf_free(error.mbuf);
+
+        Packet related = arrive(icmp_error(kServer, kClient, type, 0, udp(kClient, 7, kServer, 53)));
+        REQUIRE(run(related) == Arrival::forward);
+        CHECK(related.icmp_error);
+        CHECK(related.trackable);
+        CHECK(related.key == port_key(IpProto::udp, kServer, be16(53), kClient, be16(7)));
+        CHECK(header_tuple(related) == icmp_key(kServer, kClient, static_cast<std::uint8_t>(type), 0, Be16{}));
+        rte_pktmbuf_free(related.mbuf);
     }
     for (const unsigned type : {9U, 10U, 19U, 255U}) {
         Packet odd = arrive(icmp(kServer, kClient, type, 0));
