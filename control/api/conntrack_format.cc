@@ -40,9 +40,40 @@ std::string conntrack_line(const FlowRecord& flow, const ConntrackStyle& style) 
     if (style.counters) append_counters(out, flow.counters[1]);
     if (flow.assured) out += "[ASSURED] ";
     out += fmt::format("mark={} ", flow.mark);
-    if (!flow.helper.empty()) out += fmt::format("helper={} ", flow.helper);
-    out += fmt::format("use={}", flow.use);
+    if (style.zone) out += "zone=0 ";
+    if (style.helper && !flow.helper.empty()) out += fmt::format("helper={} ", flow.helper);
+    out += fmt::format("use={}", flow.use + style.references);
     if (style.id) out += fmt::format(" id={}", flow.id);
+    return out;
+}
+
+std::string conntrack_save_line(const FlowRecord& flow) {
+    const FlowTuple& o = flow.original;
+    const FlowTuple& r = flow.reply;
+    std::string status = flow.expected ? "EXPECTED," : "";
+    if (!flow.unreplied) status += "SEEN_REPLY,";
+    if (flow.assured) status += "ASSURED,";
+    if (status.empty()) status = "UNSET,";
+    status.pop_back();
+    std::string out =
+        fmt::format("-A -t {} -u {} -s {} -d {} ", flow.timeout_s, status, o.src.to_string(), o.dst.to_string());
+    out += fmt::format("{} {} {} {} ", r.src == o.dst ? "-r" : "-g", r.src.to_string(), r.dst == o.src ? "-q" : "-n",
+                       r.dst.to_string());
+    if (const auto name = protocol_name(flow.proto); name == "unknown") {
+        out += fmt::format("-p {}", flow.proto);
+    } else {
+        out += fmt::format("-p {}", name);
+    }
+    if (has_ports(flow.proto)) {
+        out += fmt::format(" --sport {} --dport {} --reply-port-src {} --reply-port-dst {}", o.sport, o.dport, r.sport,
+                           r.dport);
+    } else if (is_icmp(flow.proto)) {
+        out += fmt::format(" --icmp-type {} --icmp-code {} --icmp-id {}", o.icmp_type, o.icmp_code, o.icmp_id);
+    } else if (flow.proto == kGre) {
+        out += fmt::format(" --srckey {} --dstkey {} --reply-key-src {} --reply-key-dst {}", o.sport, o.dport, r.sport,
+                           r.dport);
+    }
+    if (!flow.state.empty()) out += fmt::format(" --state {}", flow.state);
     return out;
 }
 

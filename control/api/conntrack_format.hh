@@ -11,13 +11,22 @@
 namespace sluice::api {
 
 struct ConntrackStyle {
-    bool extended = false;  ///< -o extended: layer 3 name and number in front
-    bool id = false;        ///< -o id
-    bool counters = true;   ///< packets= and bytes= (Linux prints them when accounting is on)
+    bool extended = false;         ///< -o extended: layer 3 name and number in front
+    bool id = false;               ///< -o id
+    bool counters = true;          ///< packets= and bytes= (Linux prints them when accounting is on)
+    bool zone = false;             ///< zone= also when it is 0
+    bool helper = true;            ///< helper=
+    std::uint32_t references = 0;  ///< added to use=: Linux counts who looks
 };
+
+/// A line of /proc/net/nf_conntrack.
+inline constexpr ConntrackStyle kProcStyle{.extended = true, .zone = true, .helper = false, .references = 1};
 
 /// One line without its end.
 std::string conntrack_line(const FlowRecord& flow, const ConntrackStyle& style = {});
+
+/// A line of `conntrack -L -o save`: the options that would make this entry.
+std::string conntrack_save_line(const FlowRecord& flow);
 
 /// A line of `conntrack -L expect`.
 std::string expectation_line(const ExpectationRecord& expectation);

@@ -50,12 +50,25 @@ std::string set_u16(FlowFilter& filter, const std::string& text) {
     return "";
 }
 
-template <auto Flag, auto To>
+/// "", "any", ADDRESS, ADDRESS:PORT, [ADDRESS]:PORT or :PORT.
+template <auto Member>
 std::string set_nat(FlowFilter& filter, const std::string& text) {
-    filter.*Flag = true;
+    FlowFilter::Nat& nat = filter.*Member;
+    nat.wanted = true;
     if (text.empty() || text == "any") return "";
-    filter.*To = AddressMatch::parse(text);
-    return (filter.*To).has_value() ? "" : "an address, a prefix or 'any'";
+    constexpr const char* kWanted = "an address, a prefix, an address with a port, or 'any'";
+    nat.to = AddressMatch::parse(text);
+    if (nat.to) return "";
+    const auto colon = text.rfind(':');
+    if (colon == std::string::npos) return kWanted;
+    const auto port = parse_number(std::string_view(text).substr(colon + 1), 65535);
+    if (!port) return kWanted;
+    nat.port = static_cast<std::uint16_t>(*port);
+    std::string_view address = std::string_view(text).substr(0, colon);
+    if (address.empty()) return "";
+    if (address.starts_with('[') && address.ends_with(']')) address = address.substr(1, address.size() - 2);
+    nat.to = AddressMatch::parse(address);
+    return nat.to ? "" : kWanted;
 }
 
 std::string set_proto(FlowFilter& filter, const std::string& text) {
@@ -75,19 +88,26 @@ std::string set_state(FlowFilter& filter, const std::string& text) {
     return "";
 }
 
+/// Case does not count, as in conntrack(8). FIXED_TIMEOUT and OFFLOAD are states that flows have on Linux only.
 std::string set_status(FlowFilter& filter, const std::string& text) {
     std::string_view rest = text;
     while (true) {
         const auto comma = rest.find(',');
-        const auto word = rest.substr(0, comma);
+        std::string word(rest.substr(0, comma));
+        for (char& c : word)
+            if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
         if (word == "ASSURED") {
             filter.assured = true;
         } else if (word == "SEEN_REPLY" && filter.seen_reply != false) {
             filter.seen_reply = true;
         } else if (word == "UNREPLIED" && filter.seen_reply != true) {
             filter.seen_reply = false;
+        } else if (word == "EXPECTED") {
+            filter.expected = true;
+        } else if (word == "FIXED_TIMEOUT" || word == "OFFLOAD") {
+            filter.never = true;
         } else {
-            return "a list of ASSURED and SEEN_REPLY or UNREPLIED";
+            return "a list of ASSURED, EXPECTED, FIXED_TIMEOUT, OFFLOAD, and SEEN_REPLY or UNREPLIED";
         }
         if (comma == std::string_view::npos) return "";
         rest.remove_prefix(comma + 1);
@@ -144,8 +164,10 @@ constexpr auto kParameters = std::to_array<Parameter>({
     {"icmp_id", set_u16<&FlowFilter::icmp_id>},
     {"state", set_state},
     {"status", set_status},
-    {"src_nat", set_nat<&FlowFilter::src_nat, &FlowFilter::src_nat_to>},
-    {"dst_nat", set_nat<&FlowFilter::dst_nat, &FlowFilter::dst_nat_to>},
+    {"src_nat", set_nat<&FlowFilter::src_nat>},
+    {"dst_nat", set_nat<&FlowFilter::dst_nat>},
+    {"any_nat", set_nat<&FlowFilter::any_nat>},
+    {"zone", set_u16<&FlowFilter::zone>},
     {"mark", set_mark},
     {"id", set_id},
     {"worker", set_u16<&FlowFilter::worker>},
@@ -178,11 +200,21 @@ bool nat_agrees(const FlowFilter& f, const FlowRecord& flow) {
     const auto& o = flow.original;
     const auto& r = flow.reply;
     const bool ports = has_ports(flow.proto);
-    const bool src_nat =
-        r.dst != o.src || (ports && r.dport != o.sport) || (is_icmp(flow.proto) && r.icmp_id != o.icmp_id);
-    const bool dst_nat = r.src != o.dst || (ports && r.sport != o.dport);
-    if (f.src_nat && !(src_nat && agrees(f.src_nat_to, r.dst))) return false;
-    return !f.dst_nat || (dst_nat && agrees(f.dst_nat_to, r.src));
+    const bool src_moved = r.dst != o.src, dst_moved = r.src != o.dst;
+    const bool sport_moved = ports ? r.dport != o.sport : is_icmp(flow.proto) && r.icmp_id != o.icmp_id;
+    const bool dport_moved = ports && r.sport != o.dport;
+    // What is named must have been changed, and to that.
+    const auto changed = [](const FlowFilter::Nat& wanted, bool address_moved, const IpAddress& address,
+                            bool port_moved, std::uint16_t port) {
+        if (!wanted.to && !wanted.port) return address_moved || port_moved;
+        return (!wanted.to || (address_moved && wanted.to->matches(address))) &&
+               (!wanted.port || (port_moved && *wanted.port == port));
+    };
+    const auto source = [&](const FlowFilter::Nat& w) { return changed(w, src_moved, r.dst, sport_moved, r.dport); };
+    const auto target = [&](const FlowFilter::Nat& w) { return changed(w, dst_moved, r.src, dport_moved, r.sport); };
+    if (f.src_nat.wanted && !source(f.src_nat)) return false;
+    if (f.dst_nat.wanted && !target(f.dst_nat)) return false;
+    return !f.any_nat.wanted || source(f.any_nat) || target(f.any_nat);
 }
 
 }  // namespace
@@ -227,14 +259,15 @@ bool FlowFilter::matches(const FlowRecord& flow) const {
     return agrees(proto, flow.proto) && agrees(v6, flow.original.src.is_v6()) && agrees(src, flow.original.src) &&
            agrees(dst, flow.original.dst) && agrees(reply_src, flow.reply.src) && agrees(reply_dst, flow.reply.dst) &&
            ports_agree(*this, flow) && icmp_agrees(*this, flow) && agrees(state, flow.state) &&
-           agrees(assured, flow.assured) && agrees(seen_reply, !flow.unreplied) && nat_agrees(*this, flow) &&
+           agrees(assured, flow.assured) && agrees(seen_reply, !flow.unreplied) && agrees(expected, flow.expected) &&
+           !never && zone.value_or(0) == 0 && nat_agrees(*this, flow) &&
            (!mark || (flow.mark & mark->second) == mark->first) && agrees(id, flow.id) && agrees(worker, flow.worker);
 }
 
 bool FlowFilter::matches_all() const {
     return !proto && !v6 && !src && !dst && !reply_src && !reply_dst && !sport && !dport && !reply_sport &&
-           !reply_dport && !icmp_type && !icmp_code && !icmp_id && !state && !assured && !seen_reply && !src_nat &&
-           !dst_nat && !mark && !id && !worker;
+           !reply_dport && !icmp_type && !icmp_code && !icmp_id && !state && !assured && !seen_reply && !expected &&
+           !never && !zone && !src_nat.wanted && !dst_nat.wanted && !any_nat.wanted && !mark && !id && !worker;
 }
 
 std::variant<FlowFilter, std::string> parse_flow_filter(const QueryParameters& parameters) {

@@ -41,10 +41,16 @@ struct FlowFilter {
     std::optional<std::uint8_t> icmp_type, icmp_code;
     std::optional<std::uint16_t> icmp_id;
     std::optional<std::string> state;
-    std::optional<bool> assured, seen_reply;
-    /// Source (destination) translated; with an address, to that address.
-    bool src_nat = false, dst_nat = false;
-    std::optional<AddressMatch> src_nat_to, dst_nat_to;
+    std::optional<bool> assured, seen_reply, expected;
+    /// Source (destination) translated; with an address or port, to that. `any_nat`: one of the two is.
+    struct Nat {
+        bool wanted = false;
+        std::optional<AddressMatch> to;
+        std::optional<std::uint16_t> port;
+    };
+    Nat src_nat, dst_nat, any_nat;
+    std::optional<std::uint16_t> zone;                            ///< every flow is in zone 0
+    bool never = false;                                           ///< asks for a status that no flow of sluice has
     std::optional<std::pair<std::uint32_t, std::uint32_t>> mark;  ///< value, mask
     std::optional<FlowId> id;
     std::optional<std::uint16_t> worker;

@@ -44,6 +44,7 @@ struct FlowRecord {
     std::string state;            ///< TCP/SCTP state as Linux spells it ("SYN_SENT", "ESTABLISHED", …), else empty
     bool unreplied = false;
     bool assured = false;
+    bool expected = false;  ///< fulfilled an expectation
     std::uint32_t mark = 0;
     std::uint32_t use = 1;                   ///< reference count as Linux prints it
     std::string helper;                      ///< "ftp" or empty

@@ -84,6 +84,7 @@ json::object to_json(const FlowRecord& flow) {
             {"reply", direction_json(flow, Direction::reply)},
             {"unreplied", flow.unreplied},
             {"assured", flow.assured},
+            {"expected", flow.expected},
             {"mark", flow.mark},
             {"use", flow.use},
             {"helper", flow.helper},
@@ -107,6 +108,7 @@ std::optional<FlowRecord> flow_from_json(const json::object& object) try {
     flow.counters = {counters_from(original), counters_from(reply)};
     flow.unreplied = object.at("unreplied").as_bool();
     flow.assured = object.at("assured").as_bool();
+    flow.expected = object.at("expected").as_bool();
     flow.mark = number<std::uint32_t>(object, "mark");
     flow.use = number<std::uint32_t>(object, "use");
     flow.helper = text(object, "helper");

@@ -1,5 +1,7 @@
 // JSON of a snapshot's parts and of configuration issues.
 #include <cstddef>
+#include <cstdint>
+#include <numeric>
 
 #include <boost/json/value.hpp>
 
@@ -12,6 +14,23 @@ namespace json = boost::json;
 
 json::object traffic_json(const metrics::Traffic& t) {
     return {{"packets", t.packets}, {"bytes", t.bytes}};
+}
+
+/// What `conntrack -S` prints for a CPU, in its order. The last three cannot happen here: a lookup never meets a table
+/// that grows, one worker inserts all keys of a tuple, and buckets have no chains.
+json::object conntrack_json(const metrics::Worker& w) {
+    const auto dropped = [&w](auto... reasons) { return (w.drops[static_cast<std::size_t>(reasons)] + ...); };
+    return {{"found", w.tuples_taken},
+            {"invalid", std::accumulate(w.invalid.begin(), w.invalid.end(), std::uint64_t{0})},
+            {"insert", w.flows_born},
+            {"insert_failed", dropped(DropReason::flow_insert_failed)},
+            {"drop", dropped(DropReason::flow_table_full, DropReason::first_packet_full, DropReason::expect_clash,
+                             DropReason::alg_malformed, DropReason::alg_out_of_order, DropReason::alg_no_room)},
+            {"early_drop", w.flows_evicted},
+            {"error", dropped(DropReason::icmp_checksum)},
+            {"search_restart", 0},
+            {"clash_resolve", 0},
+            {"chaintoolong", 0}};
 }
 
 json::object worker_json(const metrics::Worker& w) {
@@ -31,7 +50,8 @@ json::object worker_json(const metrics::Worker& w) {
             {"mailbox_overflows", w.mailbox_overflows},
             {"held_packets", w.held_packets},
             {"verdict_cache_hits", w.verdict_cache_hits},
-            {"verdict_cache_misses", w.verdict_cache_misses}};
+            {"verdict_cache_misses", w.verdict_cache_misses},
+            {"conntrack", conntrack_json(w)}};
 }
 
 /// All reasons, also those that never happened: a reader can tell "zero" from "unknown".

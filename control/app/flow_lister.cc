@@ -51,6 +51,7 @@ api::FlowRecord FlowLister::record_of(unsigned worker, const FlowCopy& f) const 
     if (f.kind == L4Kind::tcp) r.state = std::string(name_of(f.tcp_state));
     r.unreplied = (f.status & status::kSeenReply) == 0;
     r.assured = (f.status & status::kAssured) != 0;
+    r.expected = (f.status & status::kExpected) != 0;
     r.mark = f.mark;
     for (unsigned d = 0; d < 2; ++d) r.counters[d] = {f.packets[d], f.bytes[d]};
     r.worker = static_cast<std::uint16_t>(worker);

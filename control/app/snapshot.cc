@@ -1,5 +1,6 @@
 #include "control/app/snapshot.hh"
 
+#include <algorithm>
 #include <cstdio>
 
 #include <rte_version.h>
@@ -114,6 +115,8 @@ metrics::Worker worker_of(const Lcore& lcore, std::uint32_t number) {
     w.flows = w.flows_born - w.flows_died;
     w.flows_evicted = c.flow_deaths[static_cast<std::size_t>(DeathCause::evicted)].get();
     w.flows_refused = c.drops[static_cast<std::size_t>(DropReason::flow_table_full)].get();
+    const std::uint64_t chosen = c.nat_port_random.get();
+    w.tuples_taken = std::max(c.nat_port_probes.get(), chosen) - chosen;
     w.expectations = c.expectations.get();
     w.busy_cycles = c.cycles_busy.get();
     w.idle_cycles = c.cycles_idle.get();

@@ -76,6 +76,7 @@ struct Worker {
     std::uint64_t flows_died = 0;
     std::uint64_t flows_evicted = 0;  ///< of the deaths: made room for a newcomer (profile linux)
     std::uint64_t flows_refused = 0;  ///< newcomers refused because the table was full
+    std::uint64_t tuples_taken = 0;   ///< ports tried for a translation that another flow had
     std::uint64_t expectations = 0;   ///< now
     std::uint64_t busy_cycles = 0;    ///< TSC cycles in bursts that had packets
     std::uint64_t idle_cycles = 0;

@@ -109,6 +109,8 @@ inline metrics::Snapshot full_snapshot() {
     worker.flow_capacity = 65536;
     worker.flows_born = 9;
     worker.flows_died = 4;
+    worker.invalid[0] = 1;
+    worker.invalid[1] = 2;
     worker.busy_cycles = 250;
     worker.idle_cycles = 750;
     s.lateness_events = 4;

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <string>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 
@@ -14,12 +15,13 @@ namespace sluice::ctl {
 struct Context {
     std::string socket_path = "/run/sluice/control.sock";
     bool json = false;
+    std::vector<std::string> words;  ///< behind `conntrack`, which reads them itself
     std::function<ExitCode()> run;
 
     [[nodiscard]] Client client() const { return Client(socket_path); }
 };
 
-void add_conntrack_command(CLI::App& app, Context& context);
+void add_conntrack_command(CLI::App& app, Context& context);  ///< conntrack, proc
 void add_show_commands(CLI::App& app,
                        Context& context);  ///< rules, nat, ports, stats, expectations, config, version, metrics
 void add_reload_command(CLI::App& app, Context& context);

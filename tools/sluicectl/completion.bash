@@ -1,7 +1,7 @@
 # Bash completion of sluicectl. Installed as share/bash-completion/completions/sluicectl.
 _sluicectl() {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} command='' word
-    local commands='conntrack rules nat ports stats expectations config version metrics capture reload check'
+    local commands='conntrack proc rules nat ports stats expectations config version metrics capture reload check'
     for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
         case " $commands " in *" $word "*) command=$word; break ;; esac
     done
@@ -9,8 +9,8 @@ _sluicectl() {
         --socket|-w) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
         -p|--proto|--protonum) mapfile -t COMPREPLY < <(compgen -W 'tcp udp icmp sctp gre esp' -- "$cur"); return ;;
         -f|--family) mapfile -t COMPREPLY < <(compgen -W 'ipv4 ipv6' -- "$cur"); return ;;
-        -u|--status) mapfile -t COMPREPLY < <(compgen -W 'ASSURED SEEN_REPLY UNREPLIED' -- "$cur"); return ;;
-        -o|--output) mapfile -t COMPREPLY < <(compgen -W 'extended id extended,id' -- "$cur"); return ;;
+        -u|--status) mapfile -t COMPREPLY < <(compgen -W 'ASSURED SEEN_REPLY UNREPLIED EXPECTED' -- "$cur"); return ;;
+        -o|--output) mapfile -t COMPREPLY < <(compgen -W 'extended id extended,id save timestamp labels json' -- "$cur"); return ;;
         --state)
             mapfile -t COMPREPLY < <(compgen -W 'SYN_SENT SYN_RECV ESTABLISHED FIN_WAIT CLOSE_WAIT LAST_ACK
                 TIME_WAIT CLOSE SYN_SENT2' -- "$cur")
@@ -23,9 +23,10 @@ _sluicectl() {
     case $command in
         '') mapfile -t COMPREPLY < <(compgen -W "$commands --socket --json --help" -- "$cur") ;;
         conntrack)
-            mapfile -t COMPREPLY < <(compgen -W '-L -D -C -F -p -s -d -r -q -n -g -m -u -f -o --src --dst --reply-src
+            mapfile -t COMPREPLY < <(compgen -W '-L -G -D -C -S -F -p -s -d -r -q -n -g -j -m -u -f -w -o --src --dst --reply-src
                 --reply-dst --sport --dport --reply-port-src --reply-port-dst --icmp-type --icmp-code --icmp-id --state
-                --status --src-nat --dst-nat --mark --family --output --id --json --help' -- "$cur") ;;
+                --status --src-nat --dst-nat --any-nat --mark --zone --family --output
+                --orig-src --orig-dst --orig-port-src --orig-port-dst --mask-src --mask-dst --id --json --help' -- "$cur") ;;
         capture) mapfile -t COMPREPLY < <(compgen -W '--port --filter -c -s -w --json --help' -- "$cur") ;;
         stats) mapfile -t COMPREPLY < <(compgen -W '--all --json --help' -- "$cur") ;;
         check) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;

@@ -1,12 +1,12 @@
 // sluicectl conntrack: conntrack(8) for flows that the kernel never sees. Options, lines, last lines and exit codes are
-// those of conntrack 1.4.7, so that scripts need another command name only.
-#include <algorithm>
-#include <array>
+// those of conntrack 1.4.7, so that scripts need another command name only. And sluicectl proc, which is what
+// `cat /proc/net/nf_conntrack` would print.
 #include <cstdio>
-#include <memory>
-#include <utility>
+#include <functional>
+#include <optional>
 
 #include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
 #include <spdlog/fmt/fmt.h>
 
@@ -14,6 +14,7 @@
 #include "control/api/json.hh"
 #include "control/api/router.hh"
 #include "tools/sluicectl/commands.hh"
+#include "tools/sluicectl/conntrack_options.hh"
 #include "tools/sluicectl/line_splitter.hh"
 
 namespace sluice::ctl {
@@ -21,59 +22,47 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr const char* kFooter = R"(
-Tables: conntrack (the default), expect (-L only).
+constexpr const char* kNdjson = "application/x-ndjson";
+
+constexpr const char* kHelp = R"(conntrack(8) for flows that the kernel never sees.
+Usage: sluicectl conntrack [command] [table] [options]
+
+Commands:
+  -L, --dump [table]     list flows or expectations
+  -G, --get              show one flow; needs -p and both addresses (and ports)
+  -D, --delete           delete the flows that match; exit code 1 when none did
+  -C, --count [table]    print the number of flows or expectations
+  -S, --stats            print counters, a line for each worker
+  -F, --flush            delete all flows
+  -V, --version          print the version of conntrack(8) that this follows
+
+Tables: conntrack (the default), expect.
+
+Which flows:
+  -s, --src, --orig-src ADDRESS[/PREFIX]   source of the original direction (also --mask-src MASK)
+  -d, --dst, --orig-dst ADDRESS[/PREFIX]   destination of the original direction (also --mask-dst MASK)
+  -r, --reply-src, -q, --reply-dst ADDRESS[/PREFIX]
+  -p, --protonum, --proto PROTO            tcp, udp, icmp, … or a number
+  --sport, --dport, --orig-port-src, --orig-port-dst, --reply-port-src, --reply-port-dst PORT
+  --icmp-type, --icmp-code, --icmp-id NUMBER
+  --state STATE                            SYN_SENT, ESTABLISHED, TIME_WAIT, …
+  -u, --status STATUS[,…]                  ASSURED, SEEN_REPLY, UNREPLIED, EXPECTED
+  -n, --src-nat, -g, --dst-nat, -j, --any-nat [ADDRESS[:PORT]]
+  -m, --mark MARK[/MASK]    -f, --family ipv4|ipv6    -w, --zone 0    -i, --id ID (as -o id shows it)
+
+Output:
+  -o, --output extended,id,timestamp,save,labels,json      --json is the same as -o json
+  --socket PATH                                            control socket of sluiced
 
 Examples:
-  sluicectl conntrack -L                                  all flows
+  sluicectl conntrack -L                                   all flows
   sluicectl conntrack -L -p tcp --state ESTABLISHED --dport 443
-  sluicectl conntrack -L -n 198.51.100.2 -o extended,id   flows whose source became 198.51.100.2
-  sluicectl conntrack -C                                  how many there are
-  sluicectl conntrack -D -p udp -d 203.0.113.53           exit code 1 when none matched)";
+  sluicectl conntrack -L -n 198.51.100.2 -o extended,id    flows whose source became 198.51.100.2
+  sluicectl conntrack -C                                   how many there are
+  sluicectl conntrack -D -p udp -d 203.0.113.53            exit code 1 when none matched
+)";
 
-/// An option that is one parameter of /v1/flows.
-struct FilterOption {
-    const char* names;
-    const char* parameter;
-    const char* type;
-    const char* help;
-    bool optional_value = false;
-};
-
-constexpr auto kFilterOptions = std::to_array<FilterOption>({
-    {"-p,--protonum,--proto", "proto", "PROTO", "layer 4 protocol: tcp, udp, icmp, … or its number"},
-    {"-f,--family", "family", "FAMILY", "ipv4 or ipv6"},
-    {"-s,--src,--orig-src", "src", "ADDRESS", "source of the original direction, or its prefix"},
-    {"-d,--dst,--orig-dst", "dst", "ADDRESS", "destination of the original direction"},
-    {"-r,--reply-src", "reply_src", "ADDRESS", "source of the reply direction"},
-    {"-q,--reply-dst", "reply_dst", "ADDRESS", "destination of the reply direction"},
-    {"--sport,--orig-port-src", "sport", "PORT", "source port of the original direction"},
-    {"--dport,--orig-port-dst", "dport", "PORT", "destination port of the original direction"},
-    {"--reply-port-src", "reply_sport", "PORT", "source port of the reply direction"},
-    {"--reply-port-dst", "reply_dport", "PORT", "destination port of the reply direction"},
-    {"--icmp-type", "icmp_type", "NUMBER", "ICMP type of the original direction"},
-    {"--icmp-code", "icmp_code", "NUMBER", "ICMP code of the original direction"},
-    {"--icmp-id", "icmp_id", "NUMBER", "ICMP identifier of the original direction"},
-    {"--state", "state", "STATE", "connection state: SYN_SENT, ESTABLISHED, TIME_WAIT, …"},
-    {"-u,--status", "status", "STATUS", "list of ASSURED, SEEN_REPLY, UNREPLIED"},
-    {"-n,--src-nat", "src_nat", "[ADDRESS]", "source translated (to this address)", true},
-    {"-g,--dst-nat", "dst_nat", "[ADDRESS]", "destination translated (from this address)", true},
-    {"-m,--mark", "mark", "MARK[/MASK]", "flow mark"},
-    {"--id", "id", "ID", "one flow, by the id that -o id shows"},
-});
-
-struct Options {
-    bool list = false, remove = false, count = false, flush = false;
-    std::string table = "conntrack";
-    std::string output;  ///< a list with commas
-    api::QueryParameters filter;
-};
-
-[[nodiscard]] Failure usage(const std::string& message) {
-    return {kUsage, "conntrack: " + message};
-}
-
-std::string target_of(const Options& options) {
+std::string target_of(const ConntrackOptions& options) {
     std::string target = "/v1/flows";
     char separator = '?';
     for (const auto& [name, value] : options.filter) {
@@ -83,21 +72,8 @@ std::string target_of(const Options& options) {
     return target;
 }
 
-api::ConntrackStyle style_of(const Options& options) {
-    api::ConntrackStyle style;
-    std::string_view rest = options.output;
-    while (!rest.empty()) {
-        const auto word = rest.substr(0, rest.find(','));
-        rest.remove_prefix(std::min(word.size() + 1, rest.size()));
-        if (word == "extended") {
-            style.extended = true;
-        } else if (word == "id") {
-            style.id = true;
-        } else {
-            throw usage(fmt::format("-o: '{}' is none of extended, id", word));
-        }
-    }
-    return style;
+std::string line_of(const api::FlowRecord& flow, const ConntrackOptions& options) {
+    return (options.save ? api::conntrack_save_line(flow) : api::conntrack_line(flow, options.style)) + '\n';
 }
 
 /// A remark beside the listing. What was listed goes first: with both outputs in one pipe, a remark from stderr would
@@ -107,9 +83,8 @@ void say(const std::string& line) {
     std::fprintf(stderr, "%s\n", line.c_str());
 }
 
-/// Prints the flows of an NDJSON stream; returns how many, or what its last line reports as deleted.
-std::uint64_t print_flows(const Client& client, const Call& call, const api::ConntrackStyle& style) {
-    std::uint64_t count = 0;
+/// Gives the flows of an NDJSON stream to `sink`.
+void each_flow(const Client& client, const Call& call, const std::function<void(const api::FlowRecord&)>& sink) {
     LineSplitter lines([&](std::string_view line) {
         boost::system::error_code error;
         const auto value = json::parse(line, error);
@@ -118,10 +93,17 @@ std::uint64_t print_flows(const Client& client, const Call& call, const api::Con
         if (object->contains("deleted")) return;
         const auto flow = api::flow_from_json(*object);
         if (!flow) throw Failure(kFailure, "sluiced sent a flow that this sluicectl does not understand");
-        ++count;
-        print(api::conntrack_line(*flow, style) + '\n');
+        sink(*flow);
     });
     client.stream(call, [&](std::string_view part) { lines.feed(part); });
+}
+
+std::uint64_t print_flows(const Client& client, const Call& call, const ConntrackOptions& options) {
+    std::uint64_t count = 0;
+    each_flow(client, call, [&](const api::FlowRecord& flow) {
+        ++count;
+        print(line_of(flow, options));
+    });
     return count;
 }
 
@@ -151,24 +133,45 @@ ExitCode list_expectations(const Context& context) {
     return kOk;
 }
 
-ExitCode list_flows(const Context& context, const Options& options) {
-    if (options.table == "expect") {
-        if (!options.filter.empty()) throw usage("the table expect takes no filter");
-        return list_expectations(context);
-    }
-    const auto style = style_of(options);
+/// Every flow is confirmed before its first packet leaves, and a dead one is gone: these tables of Linux are empty.
+ExitCode list_nothing(const Context& context) {
+    if (context.json) print("[]\n");
+    if (!context.json) say(api::conntrack_trailer(0, "shown"));
+    return kOk;
+}
+
+ExitCode list_flows(const Context& context, const ConntrackOptions& options) {
+    if (options.table == "expect") return list_expectations(context);
+    if (options.table != "conntrack") return list_nothing(context);
     Call call{.target = target_of(options)};
     if (context.json) {
         context.client().stream(call, print);
         return kOk;
     }
-    call.accept = "application/x-ndjson";
-    const auto count = print_flows(context.client(), call, style);
+    call.accept = kNdjson;
+    const auto count = print_flows(context.client(), call, options);
     say(api::conntrack_trailer(count, "shown"));
     return kOk;
 }
 
-ExitCode delete_flows(const Context& context, const Options& options) {
+/// The filter names one tuple, so that at most one flow matches.
+ExitCode get_flow(const Context& context, ConntrackOptions options) {
+    options.style.references = 1;  // whoever looks at one entry on Linux holds it
+    std::optional<api::FlowRecord> found;
+    each_flow(context.client(), {.target = target_of(options), .accept = kNdjson}, [&](const api::FlowRecord& flow) {
+        if (!found) found = flow;
+    });
+    if (!found) throw Complaint(kFailure, "Operation failed: such conntrack doesn't exist");
+    if (context.json) {
+        print(json::serialize(api::to_json(*found)) + '\n');
+        return kOk;
+    }
+    print(line_of(*found, options));
+    say(api::conntrack_trailer(1, "shown"));
+    return kOk;
+}
+
+ExitCode delete_flows(const Context& context, const ConntrackOptions& options) {
     Call call{.method = http::verb::delete_, .target = target_of(options)};
     std::uint64_t count = 0;
     if (context.json) {
@@ -176,66 +179,107 @@ ExitCode delete_flows(const Context& context, const Options& options) {
         print(body);
         count = deleted_count(body);
     } else {
-        call.accept = "application/x-ndjson";
-        count = print_flows(context.client(), call, style_of(options));
+        call.accept = kNdjson;
+        count = print_flows(context.client(), call, options);
         say(api::conntrack_trailer(count, "deleted"));
     }
     return count > 0 ? kOk : kFailure;
 }
 
-ExitCode count_flows(const Context& context, const Options& options) {
-    if (!options.filter.empty()) throw usage("-C counts all flows; it takes no filter");
+ExitCode count_entries(const Context& context, const ConntrackOptions& options) {
+    if (options.table == "expect") {
+        const auto list = json::parse(context.client().body_of({.target = "/v1/expectations"}));
+        const auto count = list.as_array().size();
+        print(fmt::format(fmt::runtime(context.json ? "{{\"count\":{}}}\n" : "{}\n"), count));
+        return kOk;
+    }
     const std::string body = context.client().body_of({.target = "/v1/flows/count"});
     print(context.json ? body : fmt::format("{}\n", json::parse(body).at("count").to_number<std::uint64_t>()));
     return kOk;
 }
 
-ExitCode flush_flows(const Context& context, const Options& options) {
-    if (!options.filter.empty()) throw usage("-F deletes all flows; use -D with a filter");
+ExitCode print_stats(const Context& context, const ConntrackOptions& options) {
+    if (options.table != "conntrack") throw Complaint(kUsage, "sluice counts expectations in `sluicectl stats'");
+    const auto stats = json::parse(context.client().body_of({.target = "/v1/stats"}));
+    std::string out;
+    json::array all;
+    for (const auto& worker : stats.at("workers").as_array()) {
+        const auto& counters = worker.at("conntrack").as_object();
+        out += fmt::format("cpu={:<4}\t", worker.at("worker").to_number<unsigned>());
+        for (const auto& [name, value] : counters)
+            out += fmt::format("{}={} ", std::string_view(name), value.to_number<std::uint64_t>());
+        out += '\n';
+        all.push_back(counters);
+    }
+    print(context.json ? json::serialize(all) + '\n' : out);
+    return kOk;
+}
+
+ExitCode flush_flows(const Context& context, const ConntrackOptions& options) {
+    if (options.table != "conntrack") throw Complaint(kUsage, "expectations end by themselves; -F is for flows");
+    for (const auto& [name, family] : options.filter)
+        if (name == "family" && family == "ipv6") return kOk;  // there are none
     const std::string body = context.client().body_of({.method = http::verb::delete_, .target = "/v1/flows"});
     if (context.json) print(body);
     if (!context.json) say(api::conntrack_message("connection tracking table has been emptied."));
     return kOk;
 }
 
-ExitCode run(const Context& context, const Options& options) {
-    if (options.list + options.remove + options.count + options.flush != 1)
-        throw usage("give exactly one of -L, -D, -C, -F");
-    if (options.table != "conntrack" && !(options.table == "expect" && options.list))
-        throw usage("table '" + options.table + "' is not known for this command");
-    const auto filter = api::parse_flow_filter(options.filter);
-    if (const auto* error = std::get_if<std::string>(&filter)) throw usage(*error);
-    if (options.list) return list_flows(context, options);
-    if (options.remove) return delete_flows(context, options);
-    return options.count ? count_flows(context, options) : flush_flows(context, options);
+ExitCode obey(const Context& context, const ConntrackOptions& options) {
+    switch (options.command) {
+        case ConntrackCommand::help:
+            print(kHelp);
+            return kOk;
+        case ConntrackCommand::version:
+            print("conntrack v1.4.7 (conntrack-tools)\n");
+            return kOk;
+        case ConntrackCommand::list:
+            return list_flows(context, options);
+        case ConntrackCommand::get:
+            return get_flow(context, options);
+        case ConntrackCommand::remove:
+            return delete_flows(context, options);
+        case ConntrackCommand::flush:
+            return flush_flows(context, options);
+        case ConntrackCommand::count:
+            return count_entries(context, options);
+        case ConntrackCommand::stats:
+            return print_stats(context, options);
+    }
+    return kUsage;
+}
+
+ExitCode run(Context& context) try {
+    const auto options = parse_conntrack_options(context.words);
+    context.json = context.json || options.json;
+    if (!options.socket_path.empty()) context.socket_path = options.socket_path;
+    return obey(context, options);
+} catch (const Complaint& complaint) {
+    say(api::conntrack_message(complaint.what()));
+    if (complaint.code == kUsage)
+        say("Try `sluicectl conntrack -h' or 'sluicectl conntrack --help' for more information.");
+    return complaint.code;
+}
+
+ExitCode print_proc(const Context& context) {
+    ConntrackOptions options;
+    options.style = api::kProcStyle;
+    print_flows(context.client(), {.target = "/v1/flows", .accept = kNdjson}, options);
+    return kOk;
 }
 
 }  // namespace
 
 void add_conntrack_command(CLI::App& app, Context& context) {
-    const auto options = std::make_shared<Options>();
     auto* command = app.add_subcommand("conntrack", "Lists, counts and deletes flows, as conntrack(8) does.");
-    command->footer(kFooter);
-    command->add_flag("-L,--dump,--list", options->list, "list flows");
-    command->add_flag("-D,--delete", options->remove, "delete the flows that match");
-    command->add_flag("-C,--count", options->count, "print the number of flows");
-    command->add_flag("-F,--flush", options->flush, "delete all flows");
-    command->add_option("table", options->table, "conntrack or expect")->type_name("");
-    command->add_option("-o,--output", options->output, "extended, id (a list)")->type_name("FORMAT");
-    for (const FilterOption& option : kFilterOptions) {
-        const std::string parameter = option.parameter;
-        command
-            ->add_option_function<std::vector<std::string>>(
-                option.names,
-                [options, parameter](const std::vector<std::string>& values) {
-                    options->filter.emplace_back(parameter,
-                                                 values.empty() || values.front().empty() ? "any" : values.front());
-                },
-                option.help)
-            ->expected(option.optional_value ? 0 : 1, 1)
-            ->type_name(option.type);
-    }
-    command->callback([options, &context] { context.run = [options, &context] { return run(context, *options); }; });
+    command->callback([&context] { context.run = [&context] { return run(context); }; });
+    auto* proc = app.add_subcommand("proc", "Prints flows as the lines of /proc/net/nf_conntrack.");
+    proc->callback([&context] {
+        context.run = [&context] {
+            if (context.json) throw Failure(kUsage, "proc has no JSON; use: sluicectl conntrack -L --json");
+            return print_proc(context);
+        };
+    });
 }
 
 }  // namespace sluice::ctl

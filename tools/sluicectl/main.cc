@@ -41,18 +41,24 @@ The API is plain HTTP: curl --unix-socket /run/sluice/control.sock http://sluice
 
 namespace {
 
-/// The first word of the command line that is no option, when no command is called so.
-std::string unknown_command(const CLI::App& app, int argc, char** argv) {
-    if (!app.get_subcommands().empty()) return {};  // one was found; the mistake is behind it
+/// Index of the first word of the command line that is no option; argc when there is none.
+int first_word(int argc, char** argv) {
     for (int i = 1; i < argc; ++i) {
         const std::string_view word = argv[i];
         if (word == "--socket") {
             ++i;
         } else if (!word.starts_with('-')) {
-            return std::string(word);
+            return i;
         }
     }
-    return {};
+    return argc;
+}
+
+/// The first word of the command line that is no option, when no command is called so.
+std::string unknown_command(const CLI::App& app, int argc, char** argv) {
+    if (!app.get_subcommands().empty()) return {};  // one was found; the mistake is behind it
+    const int word = first_word(argc, argv);
+    return word < argc ? argv[word] : std::string();
 }
 
 std::string complaint_about(const std::string& command, const CLI::App& app) {
@@ -84,6 +90,11 @@ int main(int argc, char** argv) try {
     add_capture_command(app, context);
     add_reload_command(app, context);
     add_check_command(app, context);
+    // The words behind it are conntrack(8)'s own, which CLI11 would read otherwise.
+    if (const int word = first_word(argc, argv); word < argc && argv[word] == std::string_view("conntrack")) {
+        context.words.assign(argv + word + 1, argv + argc);
+        argc = word + 1;
+    }
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {

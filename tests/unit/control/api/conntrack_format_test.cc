@@ -120,6 +120,43 @@ TEST_CASE("lines with accounting, helper and IPv6") {
           "src=2001:db8::2 dst=2001:db8::2 type=129 code=0 id=12253 packets=1 bytes=104 mark=0 use=1");
 }
 
+TEST_CASE("lines of -o save and of /proc/net/nf_conntrack") {
+    auto udp = flow(17, 98, tuple("192.0.2.1", "192.0.2.2", 1, 2), tuple("192.0.2.2", "192.0.2.9", 2, 77));
+    udp.unreplied = true;
+    CHECK(conntrack_save_line(udp) ==
+          "-A -t 98 -u UNSET -s 192.0.2.1 -d 192.0.2.2 -r 192.0.2.2 -n 192.0.2.9 -p udp --sport 1 --dport 2 "
+          "--reply-port-src 2 --reply-port-dst 77");
+    CHECK(conntrack_line(udp, kProcStyle) ==
+          "ipv4     2 udp      17 98 src=192.0.2.1 dst=192.0.2.2 sport=1 dport=2 packets=0 bytes=0 [UNREPLIED] "
+          "src=192.0.2.2 dst=192.0.2.9 sport=2 dport=77 packets=0 bytes=0 mark=0 zone=0 use=2");
+
+    auto tcp = flow(6, 97, tuple("192.0.2.1", "192.0.2.2", 1, 2), tuple("192.0.2.2", "192.0.2.1", 2, 1));
+    tcp.state = "ESTABLISHED";
+    tcp.assured = true;
+    tcp.mark = 5;
+    CHECK(conntrack_save_line(tcp) ==
+          "-A -t 97 -u SEEN_REPLY,ASSURED -s 192.0.2.1 -d 192.0.2.2 -r 192.0.2.2 -q 192.0.2.1 -p tcp --sport 1 "
+          "--dport 2 --reply-port-src 2 --reply-port-dst 1 --state ESTABLISHED");
+    CHECK(conntrack_line(tcp, kProcStyle) ==
+          "ipv4     2 tcp      6 97 ESTABLISHED src=192.0.2.1 dst=192.0.2.2 sport=1 dport=2 packets=0 bytes=0 "
+          "src=192.0.2.2 dst=192.0.2.1 sport=2 dport=1 packets=0 bytes=0 [ASSURED] mark=5 zone=0 use=2");
+
+    const auto echo = flow(1, 28, icmp("192.0.2.2", "192.0.2.3", 8, 6231), icmp("192.0.2.9", "192.0.2.2", 0, 6231));
+    CHECK(conntrack_save_line(echo) ==
+          "-A -t 28 -u SEEN_REPLY -s 192.0.2.2 -d 192.0.2.3 -g 192.0.2.9 -q 192.0.2.2 -p icmp --icmp-type 8 "
+          "--icmp-code 0 --icmp-id 6231");
+
+    auto gre = flow(47, 98, tuple("192.0.2.1", "192.0.2.2", 0, 0x1234), tuple("192.0.2.2", "192.0.2.1", 0x1234, 0));
+    gre.unreplied = true;
+    CHECK(conntrack_save_line(gre) ==
+          "-A -t 98 -u UNSET -s 192.0.2.1 -d 192.0.2.2 -r 192.0.2.2 -q 192.0.2.1 -p gre --srckey 0 --dstkey 4660 "
+          "--reply-key-src 4660 --reply-key-dst 0");
+
+    auto esp = flow(50, 96, tuple("192.0.2.1", "192.0.2.2"), tuple("192.0.2.2", "192.0.2.1"));
+    esp.unreplied = true;
+    CHECK(conntrack_save_line(esp) == "-A -t 96 -u UNSET -s 192.0.2.1 -d 192.0.2.2 -r 192.0.2.2 -q 192.0.2.1 -p 50");
+}
+
 TEST_CASE("an expectation, and the last lines") {
     ExpectationRecord expectation;
     expectation.proto = expectation.master_proto = 6;

@@ -28,15 +28,51 @@ TEST_CASE("prefixes match by their leading bits, in both families") {
 TEST_CASE("a port that was changed counts as translation") {
     auto flow = tcp_flow(1, 40000, false);
     FlowFilter filter;
-    filter.src_nat = true;
+    filter.src_nat.wanted = true;
     CHECK_FALSE(filter.matches(flow));
     flow.reply.dport = 1025;
     CHECK(filter.matches(flow));
     filter = {};
-    filter.dst_nat = true;
+    filter.dst_nat.wanted = true;
     CHECK_FALSE(filter.matches(flow));
     flow.reply.sport = 2121;
     CHECK(filter.matches(flow));
+}
+
+TEST_CASE("translation to a port, and either of the two") {
+    const auto matches = [](const char* name, const char* value, const FlowRecord& flow) {
+        return std::get<FlowFilter>(parse_flow_filter({{name, value}})).matches(flow);
+    };
+    auto flow = tcp_flow(1, 40000);                               // source becomes 198.51.100.2:40000
+    CHECK_FALSE(matches("src_nat", "198.51.100.2:40000", flow));  // the port was not changed
+    CHECK(matches("src_nat", "198.51.100.2", flow));
+    flow.reply.dport = 1025;
+    CHECK(matches("src_nat", "198.51.100.2:1025", flow));
+    CHECK(matches("any_nat", ":1025", flow));
+    CHECK(matches("any_nat", "198.51.100.0/24", flow));
+    CHECK_FALSE(matches("src_nat", "198.51.100.2:1026", flow));
+    CHECK_FALSE(matches("src_nat", "198.51.100.3:1025", flow));
+    CHECK_FALSE(matches("dst_nat", "", flow));
+    CHECK_FALSE(matches("any_nat", "any", tcp_flow(1, 40000, false)));
+    CHECK(std::get<std::string>(parse_flow_filter({{"src_nat", "198.51.100.2:x"}})).find("with a port") !=
+          std::string::npos);
+    CHECK(std::get<std::string>(parse_flow_filter({{"src_nat", "[198.51.100:1"}})).find("src_nat") !=
+          std::string::npos);
+}
+
+TEST_CASE("statuses in any case; what no flow has matches none") {
+    auto flow = tcp_flow(1, 40000);
+    const auto matches = [&flow](const char* name, const char* value) {
+        return std::get<FlowFilter>(parse_flow_filter({{name, value}})).matches(flow);
+    };
+    CHECK(matches("status", "assured,Seen_Reply"));
+    CHECK_FALSE(matches("status", "EXPECTED"));
+    flow.expected = true;
+    CHECK(matches("status", "EXPECTED"));
+    CHECK_FALSE(matches("status", "OFFLOAD"));
+    CHECK_FALSE(matches("status", "ASSURED,FIXED_TIMEOUT"));
+    CHECK(matches("zone", "0"));
+    CHECK_FALSE(matches("zone", "1"));
 }
 
 TEST_CASE("no parameter matches everything, any parameter does not") {
@@ -46,6 +82,10 @@ TEST_CASE("no parameter matches everything, any parameter does not") {
                                                  {"mark", "0"},
                                                  {"worker", "0"},
                                                  {"status", "UNREPLIED"},
+                                                 {"status", "EXPECTED"},
+                                                 {"status", "OFFLOAD"},
+                                                 {"any_nat", ""},
+                                                 {"zone", "0"},
                                                  {"icmp_id", "0"},
                                                  {"family", "ipv4"}})
         CHECK_FALSE(std::get<FlowFilter>(parse_flow_filter({parameter})).matches_all());
