@@ -15,8 +15,8 @@ using namespace tcp_flag;
 constexpr std::uint32_t kAckSlack = 66000;  // Linux: the largest window without scaling, and a little more
 constexpr std::uint8_t kMaxScale = 14;      // RFC 7323 section 2.3
 
-constexpr std::uint8_t kOptionEnd = 0, kOptionNop = 1, kOptionScale = 3, kOptionSackPermitted = 4, kOptionSack = 5,
-                       kOptionTimestamp = 8;
+constexpr std::uint8_t kOptionEnd = 0, kOptionNop = 1, kOptionScale = 3, kOptionSackPermitted = 4, kOptionSack = 5;
+constexpr std::uint32_t kTimestampAlone = 0x0101080a;  // NOP, NOP, kind 8, length 10
 
 std::span<const std::uint8_t> options_of(const Packet& p) noexcept {
     return {p.l4 + sizeof(rte_tcp_hdr), p.payload_offset - sizeof(rte_tcp_hdr)};
@@ -58,14 +58,16 @@ SynOptions syn_options(const Packet& p) noexcept {
     return found;
 }
 
-/// The right edge of the highest SACK block, or `ack` when there is none above it.
-std::uint32_t highest_sack(const Packet& p, std::uint32_t ack) noexcept {
+/// Nearly every segment with options has a timestamp alone: two NOPs in front of it.
+bool has_sack_option(const Packet& p) noexcept {
     const auto options = options_of(p);
-    // Nearly every segment with options has this one alone: two NOPs and a timestamp.
-    if (options.size() == 12 && options[0] == kOptionNop && options[1] == kOptionNop &&
-        options[2] == kOptionTimestamp && options[3] == 10)
-        return ack;
-    each_option(options, [&](std::uint8_t kind, std::span<const std::uint8_t> value) noexcept {
+    if (options.empty()) return false;
+    return options.size() != 12 || number_at(options.data()) != kTimestampAlone;
+}
+
+/// The right edge of the highest SACK block, or `ack` when there is none above it.
+[[gnu::noinline]] std::uint32_t highest_sack(const Packet& p, std::uint32_t ack) noexcept {
+    each_option(options_of(p), [&](std::uint8_t kind, std::span<const std::uint8_t> value) noexcept {
         if (kind != kOptionSack || value.empty() || value.size() % 8 != 0) return true;
         for (std::size_t at = 0; at < value.size(); at += 8)
             if (const std::uint32_t right = number_at(&value[at + 4]); seq_after(right, ack)) ack = right;
@@ -114,19 +116,75 @@ void count_repeats(TcpMemory& tcp, const TcpSegment& s, std::uint32_t ack, Direc
     tcp.set_last(tcp_last::kZeroWindow, s.window == 0);
 }
 
-}  // namespace
+/// What a segment says, once a helper's shift is taken back and what it does not say is filled in.
+struct Numbers {
+    std::uint32_t seq, end, ack, sack;
+};
 
-TcpSegment TcpSegment::of(const Packet& p) noexcept {
-    const rte_tcp_hdr& h = *p.tcp();
-    TcpSegment s;
-    s.flags = h.tcp_flags;
-    s.kind = tcp_flag_class(s.flags);
-    s.seq = Be32::from_raw(h.sent_seq).host();
-    s.ack = Be32::from_raw(h.recv_ack).host();
-    s.window = Be16::from_raw(h.rx_win).host();
-    s.end = s.seq + p.l4_bytes - p.payload_offset + (s.has(kSyn) ? 1U : 0U) + (s.has(kFin) ? 1U : 0U);
-    return s;
+/// Segments that begin something, or do not acknowledge anything. True: they fit without looking at any number.
+[[gnu::noinline]] bool meet_unusual(FlowHot& flow, const Packet& p, const TcpSegment& s, Numbers& n) noexcept {
+    const Direction d = p.direction;
+    TcpEnd& sender = flow.tcp.ends[index_of(d)];
+    TcpEnd& receiver = flow.tcp.ends[index_of(opposite(d))];
+    if (sender.max_window == 0) {
+        if (s.has(kSyn)) {
+            begin_end(flow, p, s);
+            if (!s.has(kAck)) return true;  // simultaneous open: nothing is acknowledged yet
+        } else {
+            // The connection began before us: this segment is all that is known of its sender.
+            sender.end = n.end;
+            sender.max_window = at_least_one(std::uint32_t{s.window} << flow.dir(d).tcp_scale);
+            sender.max_end = n.end + sender.max_window;
+            if (receiver.max_window == 0) {
+                receiver.end = receiver.max_end = n.sack;
+            } else if (n.sack == receiver.end + 1) {
+                ++receiver.end;  // probably the answer to a keep-alive probe
+            }
+        }
+    } else if (s.has(kSyn) && seq_after(n.end, sender.end) &&
+               (flow.tcp_state == TcpState::syn_sent || flow.tcp_state == TcpState::syn_recv)) {
+        // Another attempt, with numbers and options of its own.
+        begin_end(flow, p, s);
+        if (d == Direction::reply && !s.has(kAck)) return true;
+    }
+    // Without ACK, and in the RST of stacks that set it with the number zero, the number says nothing: take it as fit.
+    if (!s.has(kAck) || (s.has(kRst) && n.ack == 0)) n.ack = n.sack = receiver.end;
+    // The RST that answers a SYN has no number to offer.
+    if (s.has(kRst) && n.seq == 0 && flow.tcp_state == TcpState::syn_sent) n.seq = n.end = sender.end;
+    return false;
 }
+
+/// Beyond what the receiver allowed, but by less than another window.
+bool is_small_excess(const TcpEnd& sender, const TcpEnd& receiver, const Numbers& n) noexcept {
+    return receiver.max_window != 0 && n.end - sender.max_end + 1 <= receiver.max_window;
+}
+
+/// The segment is in the window: what it says of both ends.
+void learn(FlowHot& flow, const TcpSegment& s, const Numbers& n, Direction d) noexcept {
+    TcpMemory& tcp = flow.tcp;
+    const Direction back = opposite(d);
+    TcpEnd& sender = tcp.ends[index_of(d)];
+    TcpEnd& receiver = tcp.ends[index_of(back)];
+    DirectionHalf& half = flow.dir(d);
+    const std::uint32_t window = s.has(kSyn) ? s.window : std::uint32_t{s.window} << half.tcp_scale;
+    sender.max_window = std::max(sender.max_window, window + (n.sack - n.ack));
+    if (receiver.max_window != 0 && seq_after(n.end, sender.max_end)) receiver.max_window += n.end - sender.max_end;
+    if (!seq_before(n.sack + window, receiver.max_end)) receiver.max_end = n.sack + at_least_one(window);
+    unsigned own = tcp.flags[index_of(d)];
+    if (seq_after(n.end, sender.end)) {
+        sender.end = n.end;
+        own |= tcp_end::kUnacknowledged;
+    }
+    if (s.has(kAck)) {
+        if ((own & tcp_end::kMaxAckKnown) == 0 || seq_after(n.ack, half.tcp_max_ack)) half.tcp_max_ack = n.ack;
+        own |= tcp_end::kMaxAckKnown;
+    }
+    tcp.flags[index_of(d)] = static_cast<std::uint8_t>(own);
+    if (n.ack == receiver.end) tcp.clear(back, tcp_end::kUnacknowledged);
+    if (s.kind == TcpFlagClass::ack) count_repeats(tcp, s, n.ack, d);
+}
+
+}  // namespace
 
 TcpFit fit_window(FlowHot& flow, const Packet& p, const TcpSegment& s, const TcpRules& rules,
                   const SeqAdjust* shift) noexcept {
@@ -134,77 +192,33 @@ TcpFit fit_window(FlowHot& flow, const Packet& p, const TcpSegment& s, const Tcp
     const Direction d = p.direction, back = opposite(d);
     TcpEnd& sender = tcp.ends[index_of(d)];
     TcpEnd& receiver = tcp.ends[index_of(back)];
-    const bool liberal = rules.be_liberal || tcp.has(d, tcp_end::kLiberal);
-    const auto refuse = [liberal](TcpFit fit) { return liberal ? TcpFit::in : fit; };
 
-    std::uint32_t seq = s.seq, end = s.end;
-    std::uint32_t ack = s.ack;
-    std::uint32_t sack = tcp.has(back, tcp_end::kSackPermitted) ? highest_sack(p, ack) : ack;
-    if (shift != nullptr && shift->active()) {
-        sack = shift->adjust_ack(sack);
-        ack = shift->adjust_ack(ack);
+    Numbers n{.seq = s.seq, .end = s.end, .ack = s.ack, .sack = s.ack};
+    if (tcp.has(back, tcp_end::kSackPermitted) && has_sack_option(p)) n.sack = highest_sack(p, n.ack);
+    if (shift != nullptr && shift->active()) [[unlikely]] {
+        n.sack = shift->adjust_ack(n.sack);
+        n.ack = shift->adjust_ack(n.ack);
     }
+    const bool usual = (s.flags & (kSyn | kRst | kAck)) == kAck && sender.max_window != 0;
+    if (!usual && meet_unusual(flow, p, s, n)) return TcpFit::in;
 
-    if (sender.max_window == 0) {
-        if (s.has(kSyn)) {
-            begin_end(flow, p, s);
-            if (!s.has(kAck)) return TcpFit::in;  // simultaneous open: nothing is acknowledged yet
-        } else {
-            // The connection began before us: this segment is all that is known of its sender.
-            sender.end = end;
-            sender.max_window = at_least_one(std::uint32_t{s.window} << flow.dir(d).tcp_scale);
-            sender.max_end = end + sender.max_window;
-            if (receiver.max_window == 0) {
-                receiver.end = receiver.max_end = sack;
-            } else if (sack == receiver.end + 1) {
-                ++receiver.end;  // probably the answer to a keep-alive probe
-            }
-        }
-    } else if (s.has(kSyn) && seq_after(end, sender.end) &&
-               (flow.tcp_state == TcpState::syn_sent || flow.tcp_state == TcpState::syn_recv)) {
-        // Another attempt, with numbers and options of its own.
-        begin_end(flow, p, s);
-        if (d == Direction::reply && !s.has(kAck)) return TcpFit::in;
-    }
-
-    // Without ACK, and in the RST of stacks that set it with the number zero, the number says nothing: take it as fit.
-    if (!s.has(kAck) || (s.has(kRst) && ack == 0)) ack = sack = receiver.end;
-    // The RST that answers a SYN has no number to offer.
-    if (s.has(kRst) && seq == 0 && flow.tcp_state == TcpState::syn_sent) seq = end = sender.end;
-
-    const std::uint32_t oldest_ack = receiver.end - std::max(sender.max_window, kAckSlack);
-    const bool fresh_data = seq_after(end, sender.end - receiver.max_window - 1);  // II
-    if (seq_after(seq, sender.max_end)) {                                          // I
-        const std::uint32_t excess = end - sender.max_end + 1;
-        if (receiver.max_window != 0 && fresh_data && seq_after(sack, oldest_ack - 1) &&
-            !seq_after(sack, receiver.end) && excess <= receiver.max_window) {
+    // All four at once: they nearly always hold, and one branch is cheaper than four.
+    const bool allowed = !seq_after(n.seq, sender.max_end);                                                 // I
+    const bool fresh = receiver.max_window == 0 || seq_after(n.end, sender.end - receiver.max_window - 1);  // II
+    const bool sent = !seq_after(n.sack, receiver.end);                                                     // III
+    const bool recent = !seq_before(n.sack, receiver.end - std::max(sender.max_window, kAckSlack));         // IV
+    if (!(allowed & fresh & sent & recent)) [[unlikely]] {
+        TcpFit fit = allowed ? (sent ? TcpFit::repeat : TcpFit::unsent) : TcpFit::beyond;
+        if (!allowed && fresh && sent && recent && is_small_excess(sender, receiver, n)) {
             // Some stacks send a little more than was allowed. If it arrives it will be acknowledged: be ready for
             // that.
-            sender.end = end;
+            sender.end = n.end;
             tcp.set(d, tcp_end::kUnacknowledged);
-            return refuse(TcpFit::repeat);
+            fit = TcpFit::repeat;
         }
-        return refuse(TcpFit::beyond);
+        return rules.be_liberal || tcp.has(d, tcp_end::kLiberal) ? TcpFit::in : fit;
     }
-    if (seq_after(sack, receiver.end)) return refuse(TcpFit::unsent);            // III
-    if (receiver.max_window != 0 && !fresh_data) return refuse(TcpFit::repeat);  // II
-    if (seq_before(sack, oldest_ack)) return refuse(TcpFit::repeat);             // IV
-
-    const std::uint32_t window = s.has(kSyn) ? s.window : std::uint32_t{s.window} << flow.dir(d).tcp_scale;
-    sender.max_window = std::max(sender.max_window, window + (sack - ack));
-    if (seq_after(end, sender.end)) {
-        sender.end = end;
-        tcp.set(d, tcp_end::kUnacknowledged);
-    }
-    if (s.has(kAck)) {
-        std::uint32_t& max_ack = flow.dir(d).tcp_max_ack;
-        if (!tcp.has(d, tcp_end::kMaxAckKnown) || seq_after(ack, max_ack)) max_ack = ack;
-        tcp.set(d, tcp_end::kMaxAckKnown);
-    }
-    if (receiver.max_window != 0 && seq_after(end, sender.max_end)) receiver.max_window += end - sender.max_end;
-    if (!seq_before(sack + window, receiver.max_end)) receiver.max_end = sack + at_least_one(window);
-    if (ack == receiver.end) tcp.clear(back, tcp_end::kUnacknowledged);
-    if (s.kind == TcpFlagClass::ack) count_repeats(tcp, s, ack, d);
+    learn(flow, s, n, d);
     return TcpFit::in;
 }
 

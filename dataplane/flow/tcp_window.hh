@@ -37,6 +37,19 @@ struct TcpSegment {
     [[nodiscard]] bool has(std::uint8_t flag) const noexcept { return (flags & flag) != 0; }
 };
 
+inline TcpSegment TcpSegment::of(const Packet& p) noexcept {
+    const rte_tcp_hdr& h = *p.tcp();
+    TcpSegment s;
+    s.flags = h.tcp_flags;
+    s.kind = tcp_flag_class(s.flags);
+    s.seq = Be32::from_raw(h.sent_seq).host();
+    s.ack = Be32::from_raw(h.recv_ack).host();
+    s.window = Be16::from_raw(h.rx_win).host();
+    s.end =
+        s.seq + p.l4_bytes - p.payload_offset + (s.has(tcp_flag::kSyn) ? 1U : 0U) + (s.has(tcp_flag::kFin) ? 1U : 0U);
+    return s;
+}
+
 enum class TcpFit : std::uint8_t {
     in,      ///< in the window; the memory of both ends is up to date
     repeat,  ///< let it pass, it changes nothing
