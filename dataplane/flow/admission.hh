@@ -5,7 +5,6 @@
 // the asking types only. Pure; any thread.
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 
 #include "dataplane/base/invalid_reason.hh"
@@ -20,7 +19,7 @@ struct Admission {
     bool admit = false;  ///< false: the packet is INVALID, for the reason `refused`
     InvalidReason refused{};
     TcpState tcp_state = TcpState::none;
-    std::uint32_t timeout_s = 0;
+    std::uint32_t timeout_s = 0;  ///< TCP: of the state, without the caps that the segment's numbers may put on it
 };
 
 [[nodiscard]] inline Admission admission_of(const Packet& p, const Timeouts& timeouts, const TcpRules& rules) noexcept {
@@ -34,11 +33,7 @@ struct Admission {
             const auto cell = tcp_transition(Direction::original, tcp_flag_class(flags), TcpState::none);
             const bool picked_up = cell.moves() && cell.next() == TcpState::established;
             if (!cell.moves() || (picked_up && !rules.loose)) return refuse(InvalidReason::tcp_no_connection);
-            // Picked up mid-stream, without any sign of an answer and of its window yet: the shorter cap of the two.
-            const std::uint32_t timeout_s = timeouts.tcp_for(cell.next(), {.zero_window = picked_up});
-            return {.admit = true,
-                    .tcp_state = cell.next(),
-                    .timeout_s = picked_up ? std::min(timeout_s, timeouts.tcp_unacknowledged) : timeout_s};
+            return {.admit = true, .tcp_state = cell.next(), .timeout_s = timeouts.of(cell.next())};
         }
         case L4Kind::udp:
             return {.admit = true, .timeout_s = timeouts.udp};

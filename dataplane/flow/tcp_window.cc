@@ -98,15 +98,15 @@ void begin_end(FlowHot& flow, const Packet& p, const TcpSegment& s) noexcept {
 }
 
 /// Enough to tell an exact repeat of an ACK: two different ones that agree cost a flow a shorter timeout, no more.
-std::uint32_t fingerprint(const TcpSegment& s, std::uint32_t ack, Direction d) noexcept {
+std::uint32_t fingerprint(const TcpSegment& s, std::uint32_t ack) noexcept {
     constexpr std::uint64_t kOdd = 0x9e3779b97f4a7c15U;
     const std::uint64_t mixed = (std::uint64_t{s.seq} << 32 | ack) * kOdd;
-    return static_cast<std::uint32_t>(mixed >> 32) ^ (std::uint32_t{s.window} << 1 | index_of(d));
+    return static_cast<std::uint32_t>(mixed >> 32) ^ s.window;
 }
 
 void count_repeats(TcpMemory& tcp, const TcpSegment& s, std::uint32_t ack, Direction d) noexcept {
-    const std::uint32_t memo = fingerprint(s, ack, d);
-    if (tcp.last_memo == memo && tcp.last_end == s.end) {
+    const std::uint32_t memo = fingerprint(s, ack);
+    if (tcp.last_memo == memo && tcp.last_end == s.end && tcp.last_direction() == d) {
         if (tcp.repeats != 0xff) ++tcp.repeats;
         return;
     }
@@ -237,6 +237,19 @@ void begin_window(FlowHot& flow, const Packet& p, const TcpRules& rules) noexcep
     }
     (void)fit_window(flow, p, s, rules, nullptr);
     tcp.note_last(s.kind, Direction::original);
+}
+
+std::uint32_t tcp_timeout(const FlowHot& flow, TcpFlagClass kind, const Timeouts& timeouts,
+                          const TcpRules& rules) noexcept {
+    const TcpMemory& tcp = flow.tcp;
+    const TcpCaps caps{.retransmitted = tcp.repeats >= rules.max_retrans,
+                       .reset = kind == TcpFlagClass::rst,
+                       .unacknowledged = ((tcp.flags[0] | tcp.flags[1]) & tcp_end::kUnacknowledged) != 0,
+                       .zero_window = tcp.waits_for(tcp_last::kZeroWindow)};
+    const std::uint32_t timeout_s = timeouts.tcp_for(flow.tcp_state, caps);
+    // Picked up, and nobody has answered yet: the long timeout waits for that.
+    const bool alone = flow.tcp_state == TcpState::established && !flow.has(status::kSeenReply);
+    return alone ? std::min(timeout_s, timeouts.tcp_unacknowledged) : timeout_s;
 }
 
 std::uint32_t annotate_syn(const Packet& p, const TcpSegment& s) noexcept {

@@ -21,6 +21,7 @@
 #include "dataplane/flow/packet.hh"
 #include "dataplane/flow/seq_adjust.hh"
 #include "dataplane/flow/tcp_rules.hh"
+#include "dataplane/flow/timeouts.hh"
 
 namespace sluice {
 
@@ -64,6 +65,10 @@ TcpFit fit_window(FlowHot& flow, const Packet& p, const TcpSegment& segment, con
 
 /// The memory of a flow that `p` opens, before it is published.
 void begin_window(FlowHot& flow, const Packet& p, const TcpRules& rules) noexcept;
+
+/// The timeout that a segment of `kind` puts in force, in seconds, when it has left the flow in its present state.
+[[nodiscard]] std::uint32_t tcp_timeout(const FlowHot& flow, TcpFlagClass kind, const Timeouts& timeouts,
+                                        const TcpRules& rules) noexcept;
 
 /// What TcpMemory::last_memo keeps of a SYN that was let through.
 [[nodiscard]] std::uint32_t annotate_syn(const Packet& p, const TcpSegment& segment) noexcept;

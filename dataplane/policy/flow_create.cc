@@ -150,17 +150,21 @@ Decision FlowCreator::make(Packet& p, const Policy& policy, const Draft& draft, 
     }
     const Admission start = admission_of(p, policy.timeouts, policy.tcp);
     h.tcp_state = start.tcp_state;
-    if (h.kind == L4Kind::tcp) begin_window(h, p, policy.tcp);
+    p.direction = Direction::original;  // not the one in which it met the flow that it replaces
+    std::uint32_t timeout_s = start.timeout_s;
+    if (h.kind == L4Kind::tcp) {
+        begin_window(h, p, policy.tcp);
+        timeout_s = tcp_timeout(h, tcp_flag_class(p.tcp()->tcp_flags), policy.timeouts, policy.tcp);
+    }
     h.half[0].packets = 1;
     h.half[0].bytes = p.l3_bytes;
-    p_.store.refresh(slot, now, start.timeout_s);
+    p_.store.refresh(slot, now, timeout_s);
     if (!p_.store.publish(slot)) return Decision::drop(DropReason::flow_insert_failed);
 
     if (draft.dnat_rule != kNoRule) count(policy, p_.worker, draft.dnat_rule, p);
     if (draft.snat_rule != kNoRule) count(policy, p_.worker, draft.snat_rule, p);
     p.slot = slot;
     p.generation = h.generation;
-    p.direction = Direction::original;
     p.fresh = true;
     return {};
 }

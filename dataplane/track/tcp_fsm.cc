@@ -1,7 +1,5 @@
 #include "dataplane/track/tcp_fsm.hh"
 
-#include <algorithm>
-
 #include "dataplane/base/sequence.hh"
 #include "dataplane/flow/tcp_window.hh"
 
@@ -76,7 +74,7 @@ Step judge_reset(Passage& t) noexcept {
         t.next = now;  // the receiver will ask with a challenge ACK whether it is meant
     }
     // An answer to a SYN or ACK that we let through: it acknowledges what is in none of our windows.
-    const bool after_syn = t.flow.has(status::kSeenReply) && tcp.last_flags() == TcpFlagClass::syn;
+    const bool after_syn = t.flow.has(status::kSeenReply) && tcp.last_was(TcpFlagClass::syn, back);
     const bool after_ack = !t.flow.has(status::kAssured) && tcp.last_flags() == TcpFlagClass::ack;
     if ((after_syn || after_ack) && s.ack == tcp.last_end) return Step::believe;
     // The challenge ACK to a lone SYN has provoked it.
@@ -149,21 +147,15 @@ TrackResult arrive(FlowStore& store, const Passage& t, const Timeouts& timeouts,
         if (t.next == TcpState::fin_wait) h.tcp.set(t.direction(), tcp_end::kCloseInitiated);
         store.set_tcp_state(t.p.slot, t.next);
     }
-    const TcpCaps caps{.retransmitted = h.tcp.repeats >= t.rules.max_retrans,
-                       .reset = kind == TcpFlagClass::rst,
-                       .unacknowledged = ((h.tcp.flags[0] | h.tcp.flags[1]) & tcp_end::kUnacknowledged) != 0,
-                       .zero_window = h.tcp.waits_for(tcp_last::kZeroWindow)};
-    std::uint32_t timeout_s = timeouts.tcp_for(t.next, caps);
     if (!h.has(status::kSeenReply)) {
         if (kind == TcpFlagClass::rst) return TrackResult::kill;
         // A repeated SYN does not renew the timeout: port reuse must not keep a dead entry alive.
         if (kind == TcpFlagClass::syn && old == TcpState::syn_sent) return TrackResult::ignore;
-        if (t.next == TcpState::established) timeout_s = std::min(timeout_s, timeouts.tcp_unacknowledged);
     } else if (!h.has(status::kAssured) && t.next == TcpState::established &&
                (old == TcpState::syn_recv || old == TcpState::established)) {
         store.set_status(t.p.slot, status::kAssured);
     }
-    store.refresh(t.p.slot, now, timeout_s);
+    store.refresh(t.p.slot, now, tcp_timeout(h, kind, timeouts, t.rules));
     return TrackResult::accept;
 }
 

@@ -75,6 +75,7 @@ struct Room : PacketRoom {
         policy.generation = 1;
         policy.max_flows_per_worker = capacity;
         policy.timeouts.tcp.fill(100);
+        policy.timeouts.tcp_max_retrans = policy.timeouts.tcp_unacknowledged = 100;
         policy.timeouts.udp = 30;
         policy.timeouts.icmp = 20;
         policy.timeouts.generic = 600;

@@ -19,7 +19,7 @@ using namespace sluice::test;
 namespace {
 
 constexpr Ip4 kClient = ip4(192, 0, 2, 7), kServer = ip4(203, 0, 113, 9);
-constexpr std::uint32_t kUnacknowledged = 300, kMaxRetrans = 299;
+constexpr std::uint32_t kUnacknowledged = 300, kMaxRetrans = 299;  // different, so that a timeout names its cap
 
 constexpr Timeouts kTimeouts = [] {
     Timeouts t{};
@@ -53,6 +53,7 @@ struct Connection : PacketRoom {
         slot = flows.fill(p.key, invert(p.key), now, start.timeout_s);
         flow().tcp_state = start.tcp_state;
         if (flows.store.hot(slot).kind == L4Kind::tcp) begin_window(flows.store.hot(slot), p, rules);
+        flows.store.refresh(slot, now, tcp_timeout(flow(), TcpSegment::of(p).kind, kTimeouts, rules));
         REQUIRE(flows.store.publish(slot));
         rte_pktmbuf_free(p.mbuf);
     }
@@ -327,6 +328,23 @@ TEST_CASE("a challenge ACK closes nothing, and the RST that it provokes is belie
         CHECK(c.accepts(out(1001, 0).flags(kRst)));  // seen no other reply than one that was let through
         CHECK(c.state() == TcpState::close);
     }
+}
+
+TEST_CASE("an RST behind a SYN of the same side answers nothing: its numbers are looked at") {
+    Connection c;
+    c.handshake();
+    CHECK(c.ignores(out(500'000, 0).flags(kSyn)));
+    CHECK(c.ignores(out(3'000'000'000U, 500'001).flags(kRst)));
+    CHECK(c.state() == TcpState::established);
+}
+
+TEST_CASE("a picked-up connection has the cap of what its first segment shows") {
+    const bool far = GENERATE(false, true);
+    Connection c;
+    // Linux compares with the numbers of an end that has not spoken, which are zero: hence the odd place where the
+    // window of the first segment counts.
+    c.open(out(5000, far ? 7000 : 0xffffff00U).window(20));
+    CHECK(c.timeout() == (far ? kMaxRetrans : kUnacknowledged));
 }
 
 TEST_CASE("each attempt to open has numbers of its own") {

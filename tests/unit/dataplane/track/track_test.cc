@@ -52,7 +52,10 @@ struct Room : PacketRoom {
         slot = flows.fill(p.key, invert(p.key), now, start.timeout_s);
         FlowHot& h = flows.store.hot(slot);
         h.tcp_state = start.tcp_state;
-        if (flows.store.hot(slot).kind == L4Kind::tcp) begin_window(flows.store.hot(slot), p, rules);
+        if (flows.store.hot(slot).kind == L4Kind::tcp) {
+            begin_window(hot(), p, rules);
+            flows.store.refresh(slot, now, tcp_timeout(hot(), TcpSegment::of(p).kind, kTimeouts, rules));
+        }
         REQUIRE(flows.store.publish(slot));
         rte_pktmbuf_free(p.mbuf);
     }
