@@ -37,7 +37,9 @@ LiveBox::LiveBox(const Parts& parts)
       lister_(
           parts.io, parts.engine.order_rings(), [this] { return at_.machine.clock.now().ms; },
           [this](const FlowCopy& flow, api::FlowRecord& record) { describe(flow, record); }),
-      captures_(parts.io, parts.machine.grace) {}
+      captures_(parts.io, parts.machine.grace) {
+    reloads_.last_s = unix_time();  // the start has loaded a configuration as well
+}
 
 LiveBox::~LiveBox() {
     helper_.join();

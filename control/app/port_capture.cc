@@ -3,6 +3,7 @@
 #include <array>
 #include <chrono>
 #include <cstring>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -79,7 +80,9 @@ bool has_tag(const rte_mbuf* m, std::uint16_t vlan) noexcept {
 
 }  // namespace
 
-class PortCaptures::Running : public api::Capture {
+/// A running capture. Its timer's handler owns it as well: the handler may be queued already when the capture ends, and
+/// the capture may end while it hands a packet on.
+class PortCaptures::Running : public std::enable_shared_from_this<Running> {
 public:
     Running(PortCaptures& all, const CapturePoint& point, std::uint32_t snaplen, api::CaptureHandler handler)
         : all_(all), point_(point), handler_(std::move(handler)), timer_(all.io_) {
@@ -105,11 +108,14 @@ public:
         for (const auto& tap : taps_)
             tap->callback = tap->transmit ? rte_eth_add_tx_callback(point.device, tap->queue, on_transmit, tap.get())
                                           : rte_eth_add_rx_callback(point.device, tap->queue, on_receive, tap.get());
-        drain();
     }
 
-    ~Running() override {
-        if (taps_.empty()) return;
+    void start() { drain(); }
+
+    /// No packet is handed on from here on. Called once, if it started.
+    void stop() {
+        stopped_ = true;
+        timer_.cancel();
         --all_.running_;
         for (const auto& tap : taps_) {
             if (tap->callback == nullptr) continue;
@@ -119,7 +125,7 @@ public:
                 rte_eth_remove_rx_callback(point_.device, tap->queue, tap->callback);
         }
         // A worker may be inside a callback now; after the grace period none is.
-        all_.grace_.retire([taps = std::move(taps_)]() mutable {
+        all_.grace_.retire([taps = taps_]() mutable {
             for (auto& tap : taps) {
                 std::array<rte_mbuf*, 64> left;
                 while (const unsigned n = tap->ring.take(left.data(), left.size()))
@@ -131,7 +137,7 @@ public:
     }
 
     [[nodiscard]] bool started() const noexcept { return !taps_.empty(); }
-    [[nodiscard]] std::uint64_t lost_packets() const override {
+    [[nodiscard]] std::uint64_t lost_packets() const {
         std::uint64_t sum = 0;
         for (const auto& tap : taps_) sum += tap->lost.get();
         return sum;
@@ -144,14 +150,15 @@ private:
             // Bounded: what comes faster waits in the ring, and then is lost to the capture.
             for (unsigned rounds = 0; rounds < 8; ++rounds) {
                 const unsigned n = tap->ring.take(batch.data(), batch.size());
-                for (unsigned i = 0; i < n; ++i) deliver(batch[i]);
+                for (unsigned i = 0; i < n && !stopped_; ++i) deliver(batch[i]);
                 rte_pktmbuf_free_bulk(batch.data(), n);
+                if (stopped_) return;
                 if (n < batch.size()) break;
             }
         }
         timer_.expires_after(kDrainEvery);
-        timer_.async_wait([this](boost::system::error_code e) {
-            if (!e) drain();
+        timer_.async_wait([self = shared_from_this()](boost::system::error_code e) {
+            if (!e && !self->stopped_) self->drain();
         });
     }
 
@@ -175,6 +182,20 @@ private:
     std::vector<std::shared_ptr<Tap>> taps_;
     std::uint64_t base_tsc_ = 0;
     std::chrono::system_clock::time_point base_time_;
+    bool stopped_ = false;
+};
+
+/// What the caller holds: it goes, and the capture stops.
+class PortCaptures::Handle : public api::Capture {
+public:
+    explicit Handle(std::shared_ptr<Running> running) : running_(std::move(running)) {}
+    ~Handle() override { running_->stop(); }
+    Handle(const Handle&) = delete;
+    Handle& operator=(const Handle&) = delete;
+    [[nodiscard]] std::uint64_t lost_packets() const override { return running_->lost_packets(); }
+
+private:
+    std::shared_ptr<Running> running_;
 };
 
 PortCaptures::PortCaptures(boost::asio::io_context& io, GracePeriods& grace) : io_(io), grace_(grace) {}
@@ -191,9 +212,10 @@ std::unique_ptr<api::Capture> PortCaptures::start(const CapturePoint& point, std
         pool_ = rte_pktmbuf_pool_create("sluice-captures", kCopies, 0, sizeof(CopyNote), RTE_MBUF_DEFAULT_BUF_SIZE,
                                         SOCKET_ID_ANY);
     if (pool_ == nullptr) throw api::CaptureRefused("no memory for the copies of a capture (memory.megabytes)");
-    auto running = std::make_unique<Running>(*this, point, snaplen_bytes, std::move(handler));
+    auto running = std::make_shared<Running>(*this, point, snaplen_bytes, std::move(handler));
     if (!running->started()) throw api::CaptureRefused("no memory for the rings of a capture (memory.megabytes)");
-    return running;
+    running->start();
+    return std::make_unique<Handle>(std::move(running));
 }
 
 }  // namespace sluice

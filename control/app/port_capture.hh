@@ -47,6 +47,7 @@ public:
 
 private:
     class Running;
+    class Handle;
     boost::asio::io_context& io_;
     GracePeriods& grace_;
     rte_mempool* pool_ = nullptr;  // made with the first capture

@@ -1,6 +1,10 @@
 // Reload and check, all or nothing; captures; and a box that goes away while somebody waits for it.
 #include "control/app/live_box.hh"
 
+#include <chrono>
+#include <thread>
+
+#include <boost/asio/steady_timer.hpp>
 #include <catch2/catch.hpp>
 
 #include "tests/unit/control/app/live_room.hh"
@@ -117,6 +121,22 @@ TEST_CASE("captures of a port, as many as there may be") {
     CHECK_THROWS_WITH(start("nowhere"), Contains("'nowhere'"));
     running.clear();
     the_room->machine.grace.reclaim();
+}
+
+TEST_CASE("a capture may end when its timer is due, or is being served") {
+    // Both timers are due in the same turn of the event loop, this one first.
+    boost::asio::steady_timer first(the_room->io, std::chrono::milliseconds(0));
+    auto capture = the_room->box->start_capture("lan", 128, [](const auto&) {});
+    first.async_wait([&](boost::system::error_code) { capture.reset(); });
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));  // asio's timers know the real clock only
+    the_room->io.restart();
+    CHECK(the_room->io.poll() >= 2);
+    CHECK(capture == nullptr);
+    // A dead timer in the queue would be found due for ever.
+    the_room->io.restart();
+    the_room->io.run_for(std::chrono::milliseconds(20));
+    the_room->machine.grace.reclaim();
+    CHECK(the_room->box->start_capture("lan", 128, [](const auto&) {})->lost_packets() == 0);
 }
 
 TEST_CASE("handlers of a box that is gone are not called") {
