@@ -120,9 +120,13 @@ class Host:
     def run(self, *words, check=True, timeout=60, text=True, stdin=None):
         return sh(*self.command(*words), check=check, timeout=timeout, text=text, stdin=stdin)
 
-    def succeeds(self, *words, timeout=60):
+    def status(self, *words, timeout=60):
+        """The exit status of a command."""
         return subprocess.run(self.command(*words), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                              stdin=subprocess.DEVNULL, timeout=timeout).returncode == 0
+                              stdin=subprocess.DEVNULL, timeout=timeout).returncode
+
+    def succeeds(self, *words, timeout=60):
+        return self.status(*words, timeout=timeout) == 0
 
     def ip(self, *words):
         return self.run("ip", *words)

@@ -82,7 +82,7 @@ class WebServer:
 
     def __init__(self, lab, host):
         self.host = host
-        root = lab.path(f"web-{host.short}")
+        self.root = root = lab.path(f"web-{host.short}")
         self.digests = make_files(root)
         with open(os.path.join(root, "index.html"), "w") as handle:
             handle.write(f"hello from {host.short}\n")
