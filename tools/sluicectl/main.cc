@@ -13,6 +13,7 @@
 namespace sluice::ctl {
 
 void print(std::string_view text) {
+    if (text.empty()) return;  // fwrite wants an object even for no bytes; an empty view has none
     if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size())
         throw Failure(kFailure, std::string("cannot write: ") + std::strerror(errno));
 }
