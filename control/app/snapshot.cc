@@ -1,11 +1,11 @@
 #include "control/app/snapshot.hh"
 
 #include <algorithm>
-#include <cstdio>
 
 #include <rte_version.h>
 
 #include "control/compile/names.hh"
+#include "control/config/parse_values.hh"
 #include "dataplane/flow/tcp_table.hh"
 
 namespace sluice::app {
@@ -32,7 +32,7 @@ void add_ports(const SnapshotSources& from, metrics::Snapshot& out) {
                                                 : config.ports[i].device;
         port.role = info.role == PortRole::inside ? "inside" : "outside";
         port.tap = config.ports[i].tap;
-        port.mac = to_text(info.mac);
+        port.mac = config::to_string(info.mac);
         for (const PortAddress& a : addresses.by_port[index])
             port.addresses.push_back(to_string(Ip4Prefix{a.address, a.prefix_length}));
         port.up = info.up.load(std::memory_order_relaxed);
@@ -155,13 +155,6 @@ void add_helpers(const Engine& engine, metrics::Ftp& ftp) {
 }
 
 }  // namespace
-
-std::string to_text(const MacAddress& mac) {
-    char text[18];
-    const auto& b = mac.bytes;
-    std::snprintf(text, sizeof text, "%02x:%02x:%02x:%02x:%02x:%02x", b[0], b[1], b[2], b[3], b[4], b[5]);
-    return text;
-}
 
 metrics::Snapshot take_snapshot(const SnapshotSources& from, const ReloadFigures& reloads) {
     metrics::Snapshot out;

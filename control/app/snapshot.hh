@@ -27,6 +27,4 @@ struct ReloadFigures {
 /// Everything but the version and the uptime, which the caller knows.
 metrics::Snapshot take_snapshot(const SnapshotSources& from, const ReloadFigures& reloads);
 
-std::string to_text(const MacAddress& mac);
-
 }  // namespace sluice::app

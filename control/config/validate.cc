@@ -6,6 +6,7 @@
 #include <set>
 #include <tuple>
 
+#include "control/config/overlap.hh"
 #include "control/config/resolve.hh"
 #include "control/config/sections.hh"
 
@@ -156,16 +157,26 @@ void check_vlans(const Config& config, Places& places) {
     }
 }
 
+/// No address twice, and no network on two ports: only one of the two could be reached. A network within another is
+/// well, the longer prefix wins; so are two addresses of one network on the same port.
 void check_addresses(const Config& config, Places& places) {
     std::map<Ip4, std::size_t> seen;
+    std::map<std::pair<Ip4, std::uint8_t>, std::size_t> networks;
     for (std::size_t i = 0; i < config.ports.size(); ++i) {
         for (std::size_t j = 0; j < config.ports[i].addresses.size(); ++j) {
-            const Ip4 address = config.ports[i].addresses[j].address;
+            const auto [address, length] = config.ports[i].addresses[j];
             if (address == Ip4{}) continue;
             if (const auto other = taken(seen, address, i)) {
                 places.error({"ports", i, "addresses", j},
                              "the address " + to_string(address) + " is that of " + port_path(*other) + " too");
+                continue;
             }
+            const Ip4 network = network_range({address, length}).first;
+            const auto other = taken(networks, {network, length}, i);
+            if (!other || *other == i) continue;
+            places.error({"ports", i, "addresses", j}, "the network " + to_string(network) + "/" +
+                                                           std::to_string(length) + " is that of " + port_path(*other) +
+                                                           " too: one network, one port");
         }
     }
     for (std::size_t i = 0; i < config.routes.size(); ++i) {
@@ -275,6 +286,18 @@ void check_targets(const Config& config, Places& places) {
     }
 }
 
+/// In dnat.to an address may be there twice: it gets two shares.
+void check_pools(const Config& config, Places& places) {
+    for (std::size_t i = 0; i < config.nat.size(); ++i) {
+        if (!config.nat[i].is_snat()) continue;
+        for (const Overlap& overlap : find_overlaps(config.groups, std::get<Snat>(config.nat[i].action).to)) {
+            places.error({"nat", i, "snat", "to", overlap.item}, in_quotes(to_string(overlap.range)) + " overlaps " +
+                                                                     in_quotes(to_string(overlap.with)) +
+                                                                     ": a pool counts each address once");
+        }
+    }
+}
+
 struct KnownNames {
     std::string_view what;
     std::set<std::string_view> names;
@@ -323,6 +346,7 @@ void validate(const Config& config, const YamlNode& root, Findings& findings) {
     check_circles(config.groups.addresses, "addresses", places);
     check_circles(config.groups.ports, "ports", places);
     check_targets(config, places);
+    check_pools(config, places);
     check_references(config, findings);
 }
 

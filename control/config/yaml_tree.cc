@@ -32,16 +32,19 @@ public:
     void OnDocumentEnd() override {}
 
     void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
+        if (in_bad_key()) return;
         leaf(mark, anchor, YamlNode::Kind::null, {});
     }
 
     void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
                   const std::string& value) override {
+        if (in_bad_key()) return;
         refuse_tag(mark, tag);
         leaf(mark, anchor, YamlNode::Kind::scalar, value);
     }
 
     void OnAlias(const YAML::Mark& mark, YAML::anchor_t anchor) override {
+        if (in_bad_key()) return;
         const auto found = anchors_.find(anchor);
         if (found == anchors_.end()) throw Refused{position_of(mark), "an alias inside the value that it names"};
         if (awaits_key()) {
@@ -73,7 +76,7 @@ public:
 
 private:
     static constexpr const char* kBadKey = "a key must be plain text";
-    static constexpr const char* kTooDeep = "nested too deeply (more than 32 levels)";
+    static constexpr const char* kTooDeep = "nested deeper than 32 levels";
     static_assert(kMaxDepth == 32);
 
     /// A list or map that is being filled. A node does not move while a child of it is open.
@@ -88,6 +91,10 @@ private:
     [[nodiscard]] bool awaits_key() const {
         return !open_.empty() && open_.back().node->kind == YamlNode::Kind::map && !open_.back().has_key;
     }
+
+    /// A list or map where a key should be is refused at its end, not at once: yaml-cpp takes a bracket that is never
+    /// closed for the beginning of a key, and for such a text there are truer words (too deep, end not found).
+    [[nodiscard]] bool in_bad_key() const { return bad_key_levels_ > 0; }
 
     void set_key(Position at, const std::string& text) {
         open_.back().has_key = true;
@@ -159,9 +166,12 @@ private:
     }
 
     void open(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, YamlNode::Kind kind) {
+        if (open_.size() + bad_key_levels_ >= kMaxDepth) throw Refused{position_of(mark), kTooDeep};
+        if (in_bad_key() || awaits_key()) {
+            if (bad_key_levels_++ == 0) bad_key_at_ = position_of(mark);
+            return;
+        }
         refuse_tag(mark, tag);
-        if (awaits_key()) throw Refused{position_of(mark), kBadKey};
-        if (open_.size() >= kMaxDepth) throw Refused{position_of(mark), kTooDeep};
         count(mark, 1);
         YamlNode& node = place(mark);
         node.kind = kind;
@@ -169,6 +179,10 @@ private:
     }
 
     void close() {
+        if (in_bad_key()) {
+            if (--bad_key_levels_ == 0) throw Refused{bad_key_at_, kBadKey};
+            return;
+        }
         const Open done = std::move(open_.back());
         open_.pop_back();
         remember({}, done.anchor, *done.node);
@@ -184,6 +198,8 @@ private:
     std::vector<Open> open_;
     std::map<YAML::anchor_t, YamlNode> anchors_;
     std::size_t nodes_ = 0;
+    std::size_t bad_key_levels_ = 0;  ///< of the list or map where a key should be, open now
+    Position bad_key_at_;
 };
 
 /// The bytes of the UTF-8 character that the text begins with; 0 when it is none (cut short, overlong, a surrogate).

@@ -5,6 +5,7 @@
 
 #include <catch2/catch.hpp>
 
+#include "control/config/parse_values.hh"
 #include "dataplane/flow/tcp_table.hh"
 #include "tests/unit/control/app/live_room.hh"
 
@@ -45,7 +46,7 @@ TEST_CASE("ports: what they are, what the kernel set on them, what went through 
     CHECK(ports[0].tap == "lan0");
     CHECK(ports[0].addresses == std::vector<std::string>{"192.0.2.1/24"});
     CHECK(ports[0].mtu == 1500);
-    CHECK(ports[0].mac == app::to_text(the_room->machine.table[0].mac));
+    CHECK(ports[0].mac == config::to_string(the_room->machine.table[0].mac));
     CHECK(ports[1].role == "outside");
     CHECK(ports[2].device == "wan.20");
     CHECK(ports[2].mac == ports[1].mac);

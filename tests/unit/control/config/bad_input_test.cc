@@ -5,28 +5,34 @@ namespace sluice::config {
 namespace {
 
 TEST_CASE("text that is not the YAML of a configuration") {
-    check_bad("",
-              {
-                  {"nothing at all", "", "1:1: the configuration is empty\n"},
-                  {"only a comment", "# soon\n", "1:1: the configuration is empty\n"},
-                  {"a list", "- a\n", "1:1: expected a map, found a list\n"},
-                  {"a word", "hello\n", "1:1: expected a map, found text 'hello'\n"},
-                  {"an open list", "ports: [\n", "2:1: not valid YAML: end of sequence flow not found\n"},
-                  {"a tab for indentation", "ports:\n\t- {}\n", "2:2: not valid YAML: illegal block entry\n"},
-                  {"an alias of nothing", "ports: *x\n", "1:8: not valid YAML: the referenced anchor is not defined\n"},
-                  {"a tag", "log: !fast info\n",
-                   "1:6: a YAML tag ('!fast') has no meaning here: put text that begins with '!' in quotes\n"},
-                  {"a list as a key", "[a, b]: c\n", "1:1: a key must be plain text\n"},
-                  {"two documents", "log: {level: info}\n---\nlog: {level: info}\n",
-                   "3:1: a second YAML document: only one is expected\n"},
-                  {"a control character", std::string{"log: {\x04level: info}\n"},
-                   "1:7: a control character (byte 4) in the text\n"},
-                  {"no UTF-8", "log: {level: \xff}\n", "1:14: the text is not UTF-8\n"},
-                  {"UTF-8 cut short", "# \xc3\xa9 \xe2\x82\n", "1:5: the text is not UTF-8\n"},
-                  {"an anchor inside itself", "ports: &a [*a]\n", "1:12: an alias inside the value that it names\n"},
-                  {"too deep", "log: " + std::string(64, '[') + std::string(64, ']') + "\n",
-                   "1:37: nested too deeply (more than 32 levels)\n"},
-              });
+    check_bad(
+        "",
+        {
+            {"nothing at all", "", "1:1: the configuration is empty\n"},
+            {"only a comment", "# soon\n", "1:1: the configuration is empty\n"},
+            {"a list", "- a\n", "1:1: expected a map, found a list\n"},
+            {"a word", "hello\n", "1:1: expected a map, found text 'hello'\n"},
+            {"an open list", "ports: [\n", "2:1: not valid YAML: end of sequence flow not found\n"},
+            {"a tab for indentation", "ports:\n\t- {}\n", "2:2: not valid YAML: illegal block entry\n"},
+            {"an alias of nothing", "ports: *x\n", "1:8: not valid YAML: the referenced anchor is not defined\n"},
+            {"a tag", "log: !fast info\n",
+             "1:6: a YAML tag ('!fast') has no meaning here: put text that begins with '!' in quotes\n"},
+            {"a list as a key", "[a, b]: c\n", "1:1: a key must be plain text\n"},
+            {"two documents", "log: {level: info}\n---\nlog: {level: info}\n",
+             "3:1: a second YAML document: only one is expected\n"},
+            {"a control character", std::string{"log: {\x04level: info}\n"},
+             "1:7: a control character (byte 4) in the text\n"},
+            {"no UTF-8", "log: {level: \xff}\n", "1:14: the text is not UTF-8\n"},
+            {"UTF-8 cut short", "# \xc3\xa9 \xe2\x82\n", "1:5: the text is not UTF-8\n"},
+            {"an anchor inside itself", "ports: &a [*a]\n", "1:12: an alias inside the value that it names\n"},
+            {"too deep", "log: " + std::string(64, '[') + std::string(64, ']') + "\n",
+             "1:37: nested deeper than 32 levels\n"},
+            {"thousands of brackets that nobody closes", "log: " + std::string(5000, '[') + "\n",
+             "1:22: nested deeper than 32 levels\n"},
+            {"thousands of braces at the top", std::string(5000, '{'), "1:32: nested deeper than 32 levels\n"},
+            {"a few brackets that nobody closes", "[[[[\n", "2:1: not valid YAML: end of sequence flow not found\n"},
+            {"a map as a key", "? {a: [b, {c: d}]}\n: e\n", "1:3: a key must be plain text\n"},
+        });
 }
 
 TEST_CASE("an alias that grows without bound is refused") {
@@ -211,6 +217,14 @@ TEST_CASE("names, devices, addresses, VLANs and cores that overlap") {
              "ports:\n  - {name: a, device: d0, role: inside, addresses: [192.0.2.1/24]}\n"
              "  - {name: b, device: d1, role: inside, addresses: [198.51.100.1/24, 192.0.2.1/25]}\n",
              "3:70: ports[1].addresses[1]: the address 192.0.2.1 is that of ports[0] too\n"},
+            {"a network on two ports",
+             "ports:\n  - {name: a, device: d0, role: inside, addresses: [198.51.100.1/24, 192.0.2.1/24]}\n"
+             "  - {name: b, device: d1, role: inside, addresses: [192.0.2.2/24]}\n",
+             "3:53: ports[1].addresses[0]: the network 192.0.2.0/24 is that of ports[0] too: one network, one port\n"},
+            {"a network on a port and on a VLAN of it",
+             "ports:\n  - {name: a, device: d0, role: inside, addresses: [192.0.2.0/31]}\n"
+             "  - {name: b, parent: a, vlan: 7, role: inside, addresses: [192.0.2.1/31]}\n",
+             "3:61: ports[1].addresses[0]: the network 192.0.2.0/31 is that of ports[0] too: one network, one port\n"},
             {"a VLAN twice",
              "ports:\n  - {name: a, device: d0, role: inside}\n  - {name: b, parent: a, vlan: 7, role: inside}\n"
              "  - {name: c, parent: a, vlan: 7, role: inside}\n",
@@ -235,6 +249,23 @@ TEST_CASE("names, devices, addresses, VLANs and cores that overlap") {
              "ports: [{name: a, device: d0, role: inside}]\nworkers: {main: 1}\n",
              "2:10: workers: core 1 is that of the control thread too (workers.main)\n"},
         });
+}
+
+TEST_CASE("networks that are no overlap, as on Linux") {
+    const std::string port = "ports:\n  - {name: a, device: d0, role: inside, addresses: [10.0.0.1/8";
+    SECTION("one within another: the longer prefix wins") {
+        CHECK(load_config_text(port + "]}\n  - {name: b, device: d1, role: inside, addresses: [10.1.0.1/16]}\n", "t")
+                  .ok());
+    }
+    SECTION("two addresses of one network on one port") {
+        CHECK(load_config_text(port + ", 10.0.0.2/8]}\n", "t").ok());
+    }
+    SECTION("addresses without a network") {
+        CHECK(load_config_text(port + "]}\n  - {name: b, device: d1, role: inside, addresses: [192.0.2.1/32]}\n"
+                                      "  - {name: c, device: d2, role: inside, addresses: [192.0.2.2/32]}\n",
+                               "t")
+                  .ok());
+    }
 }
 
 TEST_CASE("a port too many") {

@@ -172,6 +172,18 @@ TEST_CASE("NAT rules with wrong parts") {
             {"targets in a group that no host has",
              "  - {out: wan, snat: {to: loop}}\ngroups: {addresses: {loop: 127.0.0.1}}\n",
              "5:27: nat[0].snat.to: '127.0.0.1' in the group is not a unicast address\n"},
+            {"a pool that overlaps",
+             "  - {out: wan, snat: {to: [192.0.2.16/28, 198.51.100.1, 192.0.2.9-192.0.2.16, 198.51.100.1]}}\n",
+             "5:57: nat[0].snat.to[2]: '192.0.2.9-192.0.2.16' overlaps '192.0.2.16/28': a pool counts each address "
+             "once\n"
+             "5:79: nat[0].snat.to[3]: '198.51.100.1' overlaps '198.51.100.1': a pool counts each address once\n"},
+            {"a pool that overlaps by a group",
+             "  - {out: wan, snat: {to: [pool, 192.0.2.7]}}\n"
+             "groups: {addresses: {pool: [192.0.2.1-192.0.2.9, 192.0.2.20]}}\n",
+             "5:34: nat[0].snat.to[1]: '192.0.2.7' overlaps '192.0.2.1-192.0.2.9': a pool counts each address once\n"},
+            {"a pool whose group overlaps",
+             "  - {out: wan, snat: {to: pool}}\ngroups: {addresses: {pool: [192.0.2.1-192.0.2.9, 192.0.2.4]}}\n",
+             "5:27: nat[0].snat.to: '192.0.2.4' overlaps '192.0.2.1-192.0.2.9': a pool counts each address once\n"},
             {"port 0", "  - {in: wan, proto: tcp, dnat: {to: 192.0.2.1, port: 0}}\n",
              "5:55: nat[0].dnat.port: 0 is out of range 1..65535\n"},
             {"port and ports", "  - {in: wan, proto: tcp, dport: 80, dnat: {to: 192.0.2.1, port: 80, ports: 80}}\n",
