@@ -27,4 +27,8 @@ boost::json::array nat_json(const metrics::Snapshot& snapshot);
 boost::json::object stats_json(const metrics::Snapshot& snapshot);
 boost::json::object version_json(const metrics::Snapshot& snapshot);
 
+/// The families that /metrics shows as text, each with its name, help, type and metrics (labels; value, or count and
+/// sum of a summary).
+boost::json::array metrics_json(const metrics::Snapshot& snapshot);
+
 }  // namespace sluice::api

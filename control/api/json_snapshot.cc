@@ -49,6 +49,8 @@ json::object worker_json(const metrics::Worker& w) {
             {"handoffs_received", w.handoffs_received},
             {"mailbox_overflows", w.mailbox_overflows},
             {"held_packets", w.held_packets},
+            {"first_packet_waits", w.first_packet_waits},
+            {"first_packets_lost", w.first_packets_lost},
             {"verdict_cache_hits", w.verdict_cache_hits},
             {"verdict_cache_misses", w.verdict_cache_misses},
             {"conntrack", conntrack_json(w)}};
@@ -70,7 +72,9 @@ json::array reasons_json(const metrics::Snapshot& snapshot, std::array<std::uint
 json::object ftp_json(const metrics::Ftp& f) {
     return {{"commands_seen", f.commands_seen},
             {"rewrites", f.rewrites},
-            {"refusals", f.refusals},
+            {"refusals", f.refused_foreign_address + f.refused_privileged_port},
+            {"refused_foreign_address", f.refused_foreign_address},
+            {"refused_privileged_port", f.refused_privileged_port},
             {"malformed", f.malformed},
             {"split_commands_joined", f.split_commands_joined},
             {"expectations_created", f.expectations_created},

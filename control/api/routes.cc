@@ -82,6 +82,9 @@ void reply_json(Exchange& exchange, http::status status, const json::value& valu
 
 void add_metrics_route(Router& router, Box& box) {
     router.add(http::verb::get, "/metrics", [&box](const ExchangePtr& exchange) {
+        // Prometheus never asks for this, sluicectl does.
+        if (exchange->request().accept.find("application/json") != std::string::npos)
+            return reply_json(*exchange, http::status::ok, metrics_json(box.snapshot()));
         const metrics::SnapshotCollector collector([&box] { return box.snapshot(); });
         exchange->reply(http::status::ok, "text/plain; version=0.0.4; charset=utf-8",
                         metrics::exposition({&collector}));

@@ -124,6 +124,8 @@ metrics::Worker worker_of(const Lcore& lcore, std::uint32_t number) {
     w.handoffs_received = c.balance.handed_in.get();
     w.mailbox_overflows = c.notices_deferred.get();
     w.held_packets = c.balance.held.get();
+    w.first_packet_waits = c.firsts_waited_for.get();
+    w.first_packets_lost = c.firsts_lost.get();
     w.verdict_cache_hits = c.verdict_cached.get();
     w.verdict_cache_misses = c.verdict_judged.get();
     for (std::size_t i = 0; i < kDropReasonCount; ++i) w.drops[i] = c.drops[i].get();
@@ -136,10 +138,10 @@ void add_helpers(const Engine& engine, metrics::Ftp& ftp) {
         engine, [](auto& c) -> auto& { return c.alg_commands; });
     ftp.rewrites = sum(
         engine, [](auto& c) -> auto& { return c.alg_rewrites; });
-    ftp.refusals = sum(
-                       engine, [](auto& c) -> auto& { return c.alg_refused_address; }) +
-                   sum(
-                       engine, [](auto& c) -> auto& { return c.alg_refused_port; });
+    ftp.refused_foreign_address = sum(
+        engine, [](auto& c) -> auto& { return c.alg_refused_address; });
+    ftp.refused_privileged_port = sum(
+        engine, [](auto& c) -> auto& { return c.alg_refused_port; });
     ftp.malformed = sum(
         engine, [](auto& c) -> auto& { return c.alg_malformed; });
     ftp.split_commands_joined = sum(

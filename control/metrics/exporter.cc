@@ -207,8 +207,10 @@ void add_helpers(Builder& b, const Snapshot& s) {
     b.counter("sluice_ftp_commands_total", "PORT, EPRT, 227 and 229 that were understood.").value(s.ftp.commands_seen);
     b.counter("sluice_ftp_rewrites_total", "FTP commands and replies whose payload was rewritten.")
         .value(s.ftp.rewrites);
-    b.counter("sluice_ftp_refusals_total", "FTP commands refused because they named a foreign address.")
-        .value(s.ftp.refusals);
+    b.counter("sluice_ftp_refusals_total",
+              "FTP commands refused for the endpoint they announced: another host's address, or a port below 1024.")
+        .value(s.ftp.refused_foreign_address, {{"reason", "foreign_address"}})
+        .value(s.ftp.refused_privileged_port, {{"reason", "privileged_port"}});
     b.counter("sluice_ftp_malformed_total", "FTP commands that made no sense.").value(s.ftp.malformed);
     b.counter("sluice_ftp_split_commands_joined_total", "FTP commands that came in two segments and were joined.")
         .value(s.ftp.split_commands_joined);
@@ -244,8 +246,15 @@ void add_workers(Builder& b, const Snapshot& s) {
     }
     b.counter("sluice_mailbox_overflows_total", "Notices that found the mailbox full and waited in their flow slot.");
     each(&Worker::mailbox_overflows);
-    b.gauge("sluice_held_packets", "Packets that wait for a neighbour or for the rest of a command.");
+    b.gauge("sluice_held_packets",
+            "Packets that wait for a neighbour, for the rest of a command or for the first packet of their flow.");
     each(&Worker::held_packets);
+    b.counter("sluice_first_packet_waits_total",
+              "Packets that waited until the first one of their flow was back from another worker.");
+    each(&Worker::first_packet_waits);
+    b.counter("sluice_first_packets_lost_total",
+              "First packets of flows that did not come back from another worker in time.");
+    each(&Worker::first_packets_lost);
     b.counter("sluice_verdict_cache_hits_total", "Packets whose verdict came from their flow.");
     each(&Worker::verdict_cache_hits);
     b.counter("sluice_verdict_cache_misses_total", "Packets that were judged by the rules.");

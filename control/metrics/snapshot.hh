@@ -82,8 +82,10 @@ struct Worker {
     std::uint64_t idle_cycles = 0;
     std::uint64_t handoffs_sent = 0;  ///< packets given to their home worker
     std::uint64_t handoffs_received = 0;
-    std::uint64_t mailbox_overflows = 0;  ///< notices that found the ring full and were linked into their slots
-    std::uint64_t held_packets = 0;       ///< waiting for a neighbour or the second half of a command, now
+    std::uint64_t mailbox_overflows = 0;   ///< notices that found the ring full and were linked into their slots
+    std::uint64_t held_packets = 0;        ///< waiting for a neighbour, a command's rest or a flow's first packet, now
+    std::uint64_t first_packet_waits = 0;  ///< packets that waited for their flow's first, which was at another worker
+    std::uint64_t first_packets_lost = 0;  ///< such first packets that did not come back
     std::uint64_t verdict_cache_hits = 0;
     std::uint64_t verdict_cache_misses = 0;
     std::array<std::uint64_t, kDropReasonCount> drops{};
@@ -107,9 +109,10 @@ struct Listener {
 };
 
 struct Ftp {
-    std::uint64_t commands_seen = 0;  ///< PORT, EPRT, 227 and 229 that were understood
-    std::uint64_t rewrites = 0;       ///< of them: payload changed
-    std::uint64_t refusals = 0;       ///< address that is not the peer's (bounce)
+    std::uint64_t commands_seen = 0;            ///< PORT, EPRT, 227 and 229 that were understood
+    std::uint64_t rewrites = 0;                 ///< of them: payload changed
+    std::uint64_t refused_foreign_address = 0;  ///< address that is not the sender's (bounce)
+    std::uint64_t refused_privileged_port = 0;  ///< port below 1024
     std::uint64_t malformed = 0;
     std::uint64_t split_commands_joined = 0;
     std::uint64_t expectations_created = 0;

@@ -111,6 +111,8 @@ inline metrics::Snapshot full_snapshot() {
     worker.flows_died = 4;
     worker.invalid[0] = 1;
     worker.invalid[1] = 2;
+    worker.first_packet_waits = 31;
+    worker.first_packets_lost = 1;
     worker.busy_cycles = 250;
     worker.idle_cycles = 750;
     s.lateness_events = 4;
@@ -121,7 +123,7 @@ inline metrics::Snapshot full_snapshot() {
     s.workers = {worker};
     s.punts = {{"arp_nd", 10, 0}, {"new", 4, 2}};
     s.listeners = {{.name = "control", .connections = 2, .accepted = 90, .evicted = 3, .refused = 1, .timed_out = 5}};
-    s.ftp = {.commands_seen = 6, .rewrites = 4, .refusals = 1};
+    s.ftp = {.commands_seen = 6, .rewrites = 4, .refused_foreign_address = 1, .refused_privileged_port = 2};
     s.from_twins = {20, 2000};
     s.flow_limit = 1000;
     s.flow_capacity = 65536;

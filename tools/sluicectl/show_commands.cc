@@ -217,11 +217,11 @@ void add_show_commands(CLI::App& app, Context& context) {
             return kOk;
         };
     });
-    auto* metrics = app.add_subcommand("metrics", "What Prometheus scrapes (see stats --json for JSON).");
+    auto* metrics = app.add_subcommand("metrics", "What Prometheus scrapes; with --json the same as JSON.");
     metrics->callback([&context] {
         context.run = [&context] {
-            if (context.json) throw Failure(kUsage, "metrics come as Prometheus text only; see stats --json");
-            print(context.client().body_of({.target = "/metrics"}));
+            print(context.client().body_of(
+                {.target = "/metrics", .accept = context.json ? "application/json" : "text/plain"}));
             return kOk;
         };
     });

@@ -239,3 +239,31 @@ TEST_CASE("/metrics is Prometheus text") {
     REQUIRE_THAT(reply.head, Catch::Contains("text/plain; version=0.0.4"));
     REQUIRE_THAT(reply.body, Catch::Contains("sluice_drops_total{reason=\"ip_checksum\"} 2"));
 }
+
+TEST_CASE("/metrics is JSON for who accepts only that") {
+    Served served;
+    const auto reply = served.call("GET", "/metrics", "", "application/json");
+    REQUIRE(reply.status == 200);
+    REQUIRE_THAT(reply.head, Catch::Contains("application/json"));
+    const auto families = json::parse(reply.body).as_array();
+    const auto family = [&](std::string_view name) -> const json::object& {
+        for (const auto& one : families)
+            if (one.at("name").as_string() == name) return one.as_object();
+        FAIL("no family " << name);
+        return families.front().as_object();
+    };
+    const auto& uptime = family("sluice_uptime_seconds");
+    CHECK(uptime.at("type").as_string() == "gauge");
+    CHECK(uptime.at("help").as_string() == "Time since sluiced started.");
+    CHECK(uptime.at("metrics").as_array().at(0).at("labels").as_object().empty());
+    CHECK(uptime.at("metrics").as_array().at(0).at("value").to_number<double>() == 3723.5);
+    const auto& drops = family("sluice_drops_total").at("metrics").as_array();
+    CHECK(drops.size() == kDropReasonCount);
+    const auto& checksum = drops.at(static_cast<std::size_t>(DropReason::ip_checksum));
+    CHECK(checksum.at("labels").at("reason").as_string() == "ip_checksum");
+    CHECK(checksum.at("value").to_number<std::uint64_t>() == 2);
+    const auto& lateness = family("sluice_wheel_lateness_seconds");
+    CHECK(lateness.at("type").as_string() == "summary");
+    CHECK(lateness.at("metrics").as_array().at(0).at("count").to_number<std::uint64_t>() == 4);
+    CHECK(lateness.at("metrics").as_array().at(0).at("sum").to_number<double>() == Approx(0.04));
+}

@@ -147,6 +147,8 @@ TEST_CASE("a worker's figures: births and deaths of every cause, drops, cycles")
     c.notices_deferred.add(8);
     c.verdict_cached.add(20);
     c.verdict_judged.add(21);
+    c.firsts_waited_for.add(22);
+    c.firsts_lost.add(23);
     c.expectations.set(2);
     const auto snapshot = take();
     REQUIRE(snapshot.workers.size() == 1);
@@ -169,6 +171,8 @@ TEST_CASE("a worker's figures: births and deaths of every cause, drops, cycles")
     CHECK(w.mailbox_overflows - before.mailbox_overflows == 8);
     CHECK(w.verdict_cache_hits - before.verdict_cache_hits == 20);
     CHECK(w.verdict_cache_misses - before.verdict_cache_misses == 21);
+    CHECK(w.first_packet_waits - before.first_packet_waits == 22);
+    CHECK(w.first_packets_lost - before.first_packets_lost == 23);
     CHECK(w.expectations == 2);
     CHECK(w.flow_capacity >= 1024);
     CHECK(snapshot.flow_capacity == w.flow_capacity);
@@ -203,7 +207,8 @@ TEST_CASE("punts, the helper, twins and what the box is") {
     CHECK(s.punts[0].limited - before.punts[0].limited == 6);
     CHECK(s.ftp.commands_seen - before.ftp.commands_seen == 1);
     CHECK(s.ftp.rewrites - before.ftp.rewrites == 2);
-    CHECK(s.ftp.refusals - before.ftp.refusals == 7);
+    CHECK(s.ftp.refused_foreign_address - before.ftp.refused_foreign_address == 3);
+    CHECK(s.ftp.refused_privileged_port - before.ftp.refused_privileged_port == 4);
     CHECK(s.ftp.malformed - before.ftp.malformed == 5);
     CHECK(s.ftp.split_commands_joined - before.ftp.split_commands_joined == 6);
     CHECK(s.ftp.expectations_created - before.ftp.expectations_created == 7);

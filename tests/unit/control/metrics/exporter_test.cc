@@ -59,6 +59,10 @@ TEST_CASE("values and labels arrive") {
     CHECK(has(R"(sluice_nat_pool_mappings{rule="1",kind="masquerade",comment=""} 4)"));
     CHECK(has(R"(sluice_punts_total{class="new",result="limited"} 2)"));
     CHECK(has("sluice_ftp_rewrites_total 4"));
+    CHECK(has(R"(sluice_ftp_refusals_total{reason="foreign_address"} 1)"));
+    CHECK(has(R"(sluice_ftp_refusals_total{reason="privileged_port"} 2)"));
+    CHECK(has(R"(sluice_first_packet_waits_total{worker="0"} 31)"));
+    CHECK(has(R"(sluice_first_packets_lost_total{worker="0"} 1)"));
     CHECK(has(R"(sluice_wheel_lateness_seconds_count 4)"));
     CHECK(has(R"(sluice_wheel_lateness_seconds_sum 0.04)"));
     CHECK(has(R"(sluice_reloads_total{result="failure"} 1)"));
