@@ -7,6 +7,8 @@ import json
 import os
 import shutil
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -85,7 +87,7 @@ class SluicectlTest(unittest.TestCase):
                       'bytes=60 [UNREPLIED] src=203.0.113.53 dst=192.0.2.11 sport=53 dport=5353 packets=0 bytes=0 '
                       'mark=7 zone=0 use=2\n', out)
         self.assertNotIn('helper=', out)
-        self.check('proc --json', 2, '', 'conntrack -L --json')
+        self.assertEqual(json.loads(self.check('proc --json', 0)), json.loads(self.check('conntrack -L --json', 0)))
 
     def test_get(self):
         flow = '-G -p tcp -s 192.0.2.10 -d 203.0.113.9 --dport 21'
@@ -145,10 +147,18 @@ class SluicectlTest(unittest.TestCase):
         self.check('conntrack -F', 0, '', TRAILER + 'connection tracking table has been emptied.')
         self.check('conntrack -C', 0, '0\n')
 
+    def test_delete_without_a_filter(self):
+        """As conntrack(8) does: everything matches, each flow is printed, and exit code 1 when there was none."""
+        out = self.check('conntrack -D', 0, FLOW + '\n', TRAILER + '12 flow entries have been deleted.')
+        self.assertEqual(len(out.splitlines()), 12)
+        self.check('conntrack -C', 0, '0\n')
+        self.check('conntrack -D', 1, '', TRAILER + '0 flow entries have been deleted.')
+        self.check('conntrack -D --json', 1, '{"deleted":0}')
+
     def test_json(self):
         for command, kind in (('conntrack -L', list), ('conntrack -L expect', list), ('conntrack -C', dict),
                               ('rules', list), ('nat', list), ('ports', list), ('stats', dict), ('expectations', list),
-                              ('version', dict), ('config', dict), ('reload', dict)):
+                              ('version', dict), ('config', dict), ('reload', dict), ('metrics', list), ('proc', list)):
             self.assertIsInstance(json.loads(self.check(command + ' --json', 0)), kind, command)
 
     def test_tables(self):
@@ -187,6 +197,55 @@ class SluicectlTest(unittest.TestCase):
         self.assertEqual(done.returncode, 1)
         self.assertIn(b"'example.org' is a name", done.stderr)
         self.assertFalse(os.path.exists(missing))
+        with open(file, 'rb') as before:
+            kept = before.read()
+        self.check(f'capture --port dmz -w {file}', 1, '', "no port is named 'dmz'")
+        with open(file, 'rb') as after:
+            self.assertEqual(after.read(), kept)
+        self.assertEqual(json.loads(self.check(f'capture --port wan -c 1 -w {file} --json', 0)), {'packets': 1})
+        self.assertEqual(os.path.getsize(file), 24 + 16 + 60)
+
+    def with_silent_sluiced(self, file, act):
+        """Runs a capture against a socket where nobody answers; `act(capture, listener)` sees to its end."""
+        path = os.path.join(self.directory.name, 'silent.sock')
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(path)
+            listener.listen()
+            listener.settimeout(10)
+            capture = subprocess.Popen([SLUICECTL, '--socket', path, 'capture', '--port', 'wan', '-w', file],
+                                       stderr=subprocess.PIPE)
+            try:
+                return act(capture, listener)
+            finally:
+                capture.kill()
+                capture.wait()
+                capture.stderr.close()
+
+    def test_capture_broken_off_before_it_begins(self):
+        file = os.path.join(self.directory.name, 'early.pcap')
+
+        def interrupt(capture, listener):
+            with listener.accept()[0] as connection:
+                self.assertIn(b'/v1/capture', connection.recv(4096))
+                with open(file, 'rb') as early:
+                    header = early.read()
+                self.assertEqual(struct.unpack('<IHHiIII', header), (0xa1b2c3d4, 2, 4, 0, 0, 65535, 1))
+                capture.send_signal(signal.SIGINT)
+                _, err = capture.communicate(timeout=10)
+            self.assertEqual((capture.returncode, err), (0, b'0 packets captured\n'))
+            self.assertEqual(os.path.getsize(file), 24)
+
+        self.with_silent_sluiced(file, interrupt)
+
+    def test_capture_to_nowhere_is_not_asked_for(self):
+        def nothing_comes(capture, listener):
+            _, err = capture.communicate(timeout=10)
+            self.assertEqual(capture.returncode, 1)
+            self.assertEqual(err, b'sluicectl: /nowhere/wan.pcap: No such file or directory\n')
+            listener.setblocking(False)
+            self.assertRaises(BlockingIOError, listener.accept)
+
+        self.with_silent_sluiced('/nowhere/wan.pcap', nothing_comes)
 
     def test_capture_ends_on_interrupt(self):
         file = os.path.join(self.directory.name, 'out.pcap')
@@ -205,8 +264,7 @@ class SluicectlTest(unittest.TestCase):
                                    ('conntrack -L --dport 70000', "'dport'"),
                                    ('conntrack -L -m x', "'mark'"), ('conntrack -E', "no command `--event'"),
                                    ('conntrack -F expect', 'end by themselves'), ('conntrack -L --bogus', 'bogus'),
-                                   ('capture --port wan', '-w'), ('capture --port wan -c 0 -w x', ''),
-                                   ('metrics --json', 'stats --json')):
+                                   ('capture --port wan', '-w'), ('capture --port wan -c 0 -w x', '')):
             self.check(arguments, 2, '', message)
 
     def test_help(self):

@@ -3,11 +3,15 @@
 #include <csignal>
 #include <cstdio>
 #include <cstring>
+#include <fcntl.h>
 #include <memory>
+#include <sys/stat.h>
 #include <unistd.h>
+#include <utility>
 
 #include <spdlog/fmt/fmt.h>
 
+#include "control/api/pcap_stream.hh"
 #include "control/api/router.hh"
 #include "tools/sluicectl/commands.hh"
 
@@ -54,6 +58,70 @@ private:
     std::uint64_t packets_ = 0;
 };
 
+/// Where the packets go. A file that is not there yet is made at once, with the header of an empty pcap, so that a path
+/// that cannot be written is told before sluiced begins, and so that whatever breaks the capture off leaves a file that
+/// tools can read. A file that is there (or stdout) is overwritten only when sluiced has agreed.
+class PcapFile {
+public:
+    PcapFile(const std::string& path, std::uint32_t snaplen_bytes)
+        : path_(path), header_(api::pcap_file_header(snaplen_bytes)) {
+        if (path == "-") {
+            path_ = "stdout";
+            file_.reset(stdout);
+            return;
+        }
+        int descriptor = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        created_ = descriptor >= 0;
+        if (!created_ && errno == EEXIST) descriptor = ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+        if (descriptor < 0) fail();
+        file_.reset(::fdopen(descriptor, "wb"));
+        if (!file_) fail();
+        if (created_) begin();
+    }
+
+    /// Empties what was there before. Only the first call does something.
+    void begin() {
+        if (std::exchange(begun_, true)) return;
+        struct ::stat about {};
+        const int descriptor = ::fileno(file_.get());
+        if (file_.get() != stdout && ::fstat(descriptor, &about) == 0 && S_ISREG(about.st_mode) &&
+            ::ftruncate(descriptor, 0) != 0)
+            fail();
+        put(header_);
+    }
+    /// A part of the stream that sluiced sends, which begins with a header of its own.
+    void write(std::string_view part) {
+        begin();
+        const auto header = std::min(part.size(), header_.size() - skipped_bytes_);
+        skipped_bytes_ += header;
+        part.remove_prefix(header);
+        put(part);
+    }
+    /// The capture was refused: as if nobody had asked.
+    void discard() noexcept {
+        if (created_) ::unlink(path_.c_str());
+    }
+
+private:
+    [[noreturn]] void fail() const { throw Failure(kFailure, path_ + ": " + std::strerror(errno)); }
+    void put(std::string_view part) {
+        if (std::fwrite(part.data(), 1, part.size(), file_.get()) != part.size() || std::fflush(file_.get()) != 0)
+            fail();
+    }
+
+    struct Close {
+        void operator()(std::FILE* file) const {
+            if (file != stdout) std::fclose(file);
+        }
+    };
+    std::string path_;
+    std::string header_;
+    std::unique_ptr<std::FILE, Close> file_;
+    std::size_t skipped_bytes_ = 0;
+    bool created_ = false;
+    bool begun_ = false;
+};
+
 void end_on_signals() {
     struct sigaction action {};
     action.sa_handler = [](int) { Client::stop_streams(); };
@@ -73,35 +141,32 @@ ExitCode capture(const Context& context, const Options& options) {
     const bool to_stdout = options.file == "-";
     if (to_stdout && ::isatty(STDOUT_FILENO) != 0)
         throw Failure(kUsage, "capture: packets are not for a terminal; use -w FILE, or -w - | tcpdump -nr -");
-    if (to_stdout && context.json) throw Failure(kUsage, "capture: --json goes with a file, not with -w -");
 
-    // The file is made when sluiced has agreed, so a refused capture leaves none behind.
-    struct Close {
-        void operator()(std::FILE* file) const { std::fclose(file); }
-    };
-    std::unique_ptr<std::FILE, Close> owned;
-    std::FILE* out = to_stdout ? stdout : nullptr;
-    PacketCounter counter;
     end_on_signals();
+    PcapFile file(options.file, options.snaplen_bytes);
+    PacketCounter counter;
+    bool agreed = false;
     const Call call{.method = http::verb::post,
                     .target = target_of(options),
                     .accept = "application/vnd.tcpdump.pcap",
                     .silence = std::chrono::milliseconds(0)};
-    context.client().stream(call, [&](std::string_view part) {
-        if (out == nullptr) {
-            owned.reset(std::fopen(options.file.c_str(), "wb"));
-            out = owned.get();
-            if (out == nullptr) throw Failure(kFailure, options.file + ": " + std::strerror(errno));
-        }
-        counter.feed(part);
-        if (std::fwrite(part.data(), 1, part.size(), out) != part.size() || std::fflush(out) != 0)
-            throw Failure(kFailure, options.file + ": " + std::strerror(errno));
-    });
-    if (context.json) {
-        print(fmt::format("{{\"packets\":{}}}\n", counter.packets()));
-    } else {
-        std::fprintf(stderr, "%s\n", fmt::format("{} packets captured", counter.packets()).c_str());
+    try {
+        context.client().stream(call, [&](std::string_view part) {
+            agreed = true;
+            counter.feed(part);
+            file.write(part);
+        });
+    } catch (const Failure&) {
+        if (!agreed) file.discard();
+        throw;
     }
+    file.begin();
+    const std::string summary = context.json ? fmt::format("{{\"packets\":{}}}\n", counter.packets())
+                                             : fmt::format("{} packets captured\n", counter.packets());
+    if (context.json && !to_stdout)
+        print(summary);
+    else
+        std::fputs(summary.c_str(), stderr);
     return kOk;
 }
 

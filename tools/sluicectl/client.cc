@@ -92,7 +92,10 @@ bool Client::exchange(const Call& call, const std::function<void(unsigned, std::
     asio::io_context io;
     Local::socket socket(io);
     connect(socket, path_);
-    running_stream = socket.native_handle();
+    if (int none = -1; !running_stream.compare_exchange_strong(none, socket.native_handle())) {
+        running_stream = -1;
+        return false;  // stopped before it began
+    }
     send(socket, call);
 
     PatientSocket patient{socket, call.silence};
