@@ -273,8 +273,8 @@ ExitCode print_proc(const Context& context) {
 void add_conntrack_command(CLI::App& app, Context& context) {
     auto* command = app.add_subcommand("conntrack", "Lists, counts and deletes flows, as conntrack(8) does.");
     command->callback([&context] { context.run = [&context] { return run(context); }; });
-    auto* proc = app.add_subcommand(
-        "proc", "Prints flows as the lines of /proc/net/nf_conntrack (--json: as conntrack -L does).");
+    auto* proc = app.add_subcommand("proc", "Prints flows as the lines of /proc/net/nf_conntrack.");
+    proc->footer("\nWith --json the same as conntrack -L --json.");
     proc->callback([&context] {
         context.run = [&context] { return context.json ? list_flows(context, {}) : print_proc(context); };
     });
