@@ -81,6 +81,9 @@ std::string explain(int error, const EalOptions& options, const std::string& las
 
 Eal::Eal(const EalOptions& options, EalLogSink sink) : plan_(plan_eal(options, read_machine_facts("/"))) {
     if (!plan_.problem.empty()) throw std::runtime_error(plan_.problem);
+    if (sink)
+        xdp_log_ =
+            std::make_unique<XdpLog>([sink](std::string_view line) { sink(static_cast<int>(RTE_LOG_DEBUG), line); });
     log_ = std::make_unique<Log>(std::move(sink));
     // DPDK keeps pointers into the arguments and reorders them.
     std::vector<char*> words;

@@ -5,7 +5,8 @@
 // Threads that the process starts afterwards inherit the pinning of their creator.
 // Failure policy: std::runtime_error with one line that names the setting to change. Nothing stays behind.
 //
-// What DPDK and its drivers log goes to `sink`, line by line, from whatever thread logs; stderr stays ours.
+// What DPDK and its drivers log goes to `sink`, line by line, from whatever thread logs; stderr stays ours. So does what
+// libbpf and libxdp print for the driver of AF_XDP, as debug messages (xdp_log.hh).
 #pragma once
 
 #include <functional>
@@ -14,6 +15,7 @@
 #include <string_view>
 
 #include "dataplane/worker/eal_plan.hh"
+#include "dataplane/worker/xdp_log.hh"
 
 namespace sluice {
 
@@ -35,6 +37,7 @@ private:
     class Log;
     EalPlan plan_;
     std::unique_ptr<Log> log_;
+    std::unique_ptr<XdpLog> xdp_log_;
 };
 
 }  // namespace sluice
