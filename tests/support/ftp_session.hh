@@ -114,34 +114,34 @@ struct Session {
     }
     /// A data connection from the server to what it was told, and back.
     void check_active_data(unsigned told, unsigned real) {
-        box.send(server_port, tcp(server, 20, client_seen, told).flags(kSyn).seq(9000));
-        const Decoded syn = box.one(client_port);
-        CHECK(syn.text() == to_text(server_seen) + ":20 > " + to_text(client) + ":" + std::to_string(real) +
-                                " tcp S seq 9000 ttl 63");
-        box.send(client_port, tcp(client, real, server_seen, 20).flags(kSyn | kAck).seq(100).ack(9001));
-        const Decoded back = box.one(server_port);
-        CHECK(back.src == client_seen);
-        CHECK(back.sport == told);
-        CHECK(back.dst == server);
-        CHECK(back.dport == 20);
-        CHECK(back.valid_checksums());
-        box.send(server_port, tcp(server, 20, client_seen, told).seq(9001).ack(101).payload("data"));
-        CHECK(box.one(client_port).payload == "data");
+        check_data({server_port, server, server_seen, 20}, {client_port, client, client_seen, real}, told);
     }
+    /// The same from the client.
     void check_passive_data(unsigned told, unsigned real) {
-        box.send(client_port, tcp(client, 45000, server_seen, told).flags(kSyn).seq(9000));
-        const Decoded syn = box.one(server_port);
-        CHECK(syn.text() == to_text(client_seen) + ":45000 > " + to_text(server) + ":" + std::to_string(real) +
-                                " tcp S seq 9000 ttl 63");
-        box.send(server_port, tcp(server, real, client_seen, 45000).flags(kSyn | kAck).seq(100).ack(9001));
-        const Decoded back = box.one(client_port);
-        CHECK(back.src == server_seen);
+        check_data({client_port, client, client_seen, 45000}, {server_port, server, server_seen, real}, told);
+    }
+
+private:
+    struct DataEnd {
+        std::string box_port;
+        Ip4 real, seen;  ///< its address, and the one by which the other end knows it
+        unsigned port;
+    };
+    /// `from` opens a connection to the port of `to` that it was `told`; a handshake and data pass.
+    void check_data(const DataEnd& from, const DataEnd& to, unsigned told) {
+        box.send(from.box_port, tcp(from.real, from.port, to.seen, told).flags(kSyn).seq(9000));
+        CHECK(box.one(to.box_port).text() == to_text(from.seen) + ":" + std::to_string(from.port) + " > " +
+                                                 to_text(to.real) + ":" + std::to_string(to.port) +
+                                                 " tcp S seq 9000 ttl 63");
+        box.send(to.box_port, tcp(to.real, to.port, from.seen, from.port).flags(kSyn | kAck).seq(100).ack(9001));
+        const Decoded back = box.one(from.box_port);
+        CHECK(back.src == to.seen);
         CHECK(back.sport == told);
-        CHECK(back.dst == client);
-        CHECK(back.dport == 45000);
+        CHECK(back.dst == from.real);
+        CHECK(back.dport == from.port);
         CHECK(back.valid_checksums());
-        box.send(client_port, tcp(client, 45000, server_seen, told).seq(9001).ack(101).payload("data"));
-        CHECK(box.one(server_port).payload == "data");
+        box.send(from.box_port, tcp(from.real, from.port, to.seen, told).seq(9001).ack(101).payload("data"));
+        CHECK(box.one(to.box_port).payload == "data");
     }
 };
 
