@@ -111,6 +111,11 @@ Twin::~Twin() {
 
 OrFailure<std::unique_ptr<Twin>> Twin::create(boost::asio::io_context& io, KernelRequests& requests,
                                               const TwinSpec& spec) {
+    // In-process devices have none; the kernel would call it an address that it cannot assign.
+    if (spec.mac.is_zero() || spec.mac.is_group())
+        return Failure{"twin " + spec.name +
+                       ": the device of its port has no MAC address of its own: give the port one, "
+                       "for example mac: \"02:00:00:00:00:01\""};
     auto attached = attach(spec.name);
     if (auto* failure = std::get_if<Failure>(&attached)) return std::move(*failure);
     const int fd = std::get<Attached>(attached).fd;

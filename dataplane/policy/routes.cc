@@ -56,14 +56,14 @@ RouteTable::RouteTable(const char* name, GracePeriods& grace, std::uint32_t max_
     lpm_ = rte_lpm_create(name, socket, &config);
     if (lpm_ == nullptr)
         throw std::runtime_error(std::string("no memory for ") + std::to_string(max_routes) +
-                                 " routes: " + rte_strerror(rte_errno));
+                                 " routes (raise memory.megabytes): " + rte_strerror(rte_errno));
     rte_lpm_rcu_config rcu{};
     rcu.v = grace.qsbr();
     rcu.mode = RTE_LPM_QSBR_MODE_DQ;
     if (rte_lpm_rcu_qsbr_add(lpm_, &rcu) != 0) {
         const std::string why = rte_strerror(rte_errno);
         rte_lpm_free(lpm_);
-        throw std::runtime_error("no memory for the routes' grace periods: " + why);
+        throw std::runtime_error("no memory for the routes' grace periods (raise memory.megabytes): " + why);
     }
 }
 

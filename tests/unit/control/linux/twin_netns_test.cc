@@ -35,6 +35,16 @@ TEST_CASE("a twin has the port's name, MAC, MTU and carrier") {
     CHECK_THAT(text_of(twin->set_mtu(1000000)), Contains("lan0"));
 }
 
+TEST_CASE("a twin for a port without a MAC address says what to do, and is not made") {
+    Box box;
+    for (const MacAddress mac : {MacAddress{}, MacAddress{{1, 0, 0, 0, 0, 1}}}) {
+        const auto refused = Twin::create(box.io, *box.requests, {.name = "lan0", .mac = mac});
+        REQUIRE(std::holds_alternative<Failure>(refused));
+        CHECK_THAT(std::get<Failure>(refused).text, Contains("twin lan0") && Contains("give the port one"));
+        CHECK(index_of("lan0") == 0);
+    }
+}
+
 TEST_CASE("a twin outlives its process, kill -9 included, and is found again with its addresses") {
     Box box;
     const pid_t child = fork();

@@ -187,3 +187,9 @@ TEST_CASE_METHOD(Room, "masquerade takes the address whose subnet holds the gate
 TEST_CASE_METHOD(Room, "two tables need two names") {
     CHECK_THROWS_AS(RouteTable("routes-test", grace, 16, 4, SOCKET_ID_ANY), std::runtime_error);
 }
+
+TEST_CASE_METHOD(Room, "more routes than the memory has room for: the message names the setting") {
+    using Catch::Matchers::Contains;
+    CHECK_THROWS_WITH(RouteTable("routes-many", grace, 1U << 28, 4, SOCKET_ID_ANY),
+                      Contains("no memory for 268435456 routes (raise memory.megabytes)"));
+}
