@@ -6,10 +6,8 @@
 #include <cstring>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
-#include <set>
 #include <string>
 #include <sys/socket.h>
-#include <tuple>
 #include <utility>
 
 #include <boost/asio/posix/stream_descriptor.hpp>
@@ -19,38 +17,24 @@
 #include <netlink/netlink.h>
 #include <netlink/socket.h>
 
-#include "control/linux/messages.hh"
-#include "control/linux/mirror.hh"
+#include "control/linux/kernel_tables.hh"
 
 namespace sluice {
 namespace {
 
-/// The tables in the order of a resync: a link is known before its addresses, those before routes and neighbours.
-enum class Table : std::uint8_t { links, addresses, routes, neighbours };
-constexpr std::size_t kTables = 4;
-constexpr std::size_t index_of(Table table) {
-    return static_cast<std::size_t>(table);
-}
-
 /// A table that keeps changing under the dump is dumped this often in a row, then the others have their turn.
 constexpr unsigned kAttempts = 3;
-
-using AddressKey = std::tuple<IfIndex, Ip4Prefix>;
-using NeighbourKey = std::pair<IfIndex, Ip4>;
-
-AddressKey key_of(const AddressInfo& address) {
-    return {address.ifindex, address.prefix};
-}
-NeighbourKey key_of(const NeighbourInfo& neighbour) {
-    return {neighbour.ifindex, neighbour.address};
-}
 
 }  // namespace
 
 class Netlink::Impl : public std::enable_shared_from_this<Netlink::Impl> {
 public:
     Impl(boost::asio::io_context& io, KernelObserver& observer, RtnlRequests& requests, nl_sock* socket)
-        : io_(io), observer_(observer), requests_(requests), socket_(socket), stream_(io, nl_socket_get_fd(socket)) {}
+        : io_(io),
+          observer_(observer),
+          socket_(socket),
+          stream_(io, nl_socket_get_fd(socket)),
+          tables_(observer, requests, counters, [this] { want_routes(); }) {}
     ~Impl() { close(); }
 
     void start() {
@@ -68,9 +52,7 @@ public:
 
     NetlinkCounters counters;
 
-    [[nodiscard]] NetlinkSizes sizes() const {
-        return {links_.size(), addresses_.size(), routes_.size(), neighbours_.size()};
-    }
+    [[nodiscard]] NetlinkSizes sizes() const { return tables_.sizes(); }
 
 private:
     // ---- reading ----
@@ -129,121 +111,15 @@ private:
                 if (from_dump && nlmsg_datalen(&message) >= static_cast<int>(sizeof(nlmsgerr)))
                     lose(std::strerror(-static_cast<const nlmsgerr*>(nlmsg_data(&message))->error));
                 return;
-            case RTM_NEWLINK:
-            case RTM_DELLINK:
-                return take_link(message, from_dump);
-            case RTM_NEWADDR:
-            case RTM_DELADDR:
-                return take_address(message, from_dump);
-            case RTM_NEWROUTE:
-            case RTM_DELROUTE:
-                return take_route(message, from_dump);
-            case RTM_NEWNEIGH:
-            case RTM_DELNEIGH:
-                return take_neighbour(message, from_dump);
-            case RTM_DELNEXTHOP:
-                return want_routes();
-            case RTM_NEWNEXTHOP:
-                if ((message.nlmsg_flags & NLM_F_REPLACE) != 0) want_routes();
-                return;
             default:
-                return;
+                return tables_.take(message, from_dump);
         }
-    }
-
-    template <class T>
-    bool good(const Parsed<T>& parsed) {
-        if (parsed.status == ParseStatus::malformed) ++counters.malformed;
-        return parsed.status == ParseStatus::ok;
-    }
-
-    // ---- the four tables ----
-
-    void take_link(const nlmsghdr& message, bool from_dump) {
-        const auto parsed = parse_link(message);
-        if (!good(parsed)) return;
-        const LinkInfo& link = parsed.value;
-        if (message.nlmsg_type == RTM_DELLINK) {
-            if (const auto old = links_.erase_from_event(link.ifindex)) withdraw(*old);
-            return;
-        }
-        const LinkInfo* known = links_.find(link.ifindex);
-        // The kernel drops and marks routes of a link that changes state without a word about each.
-        if (known != nullptr && (known->up != link.up || known->carrier != link.carrier)) want_routes();
-        if (from_dump ? links_.put_from_dump(link.ifindex, link) : links_.put_from_event(link.ifindex, link))
-            observer_.on_link(link, false);
-    }
-
-    void take_address(const nlmsghdr& message, bool from_dump) {
-        const auto parsed = parse_address(message);
-        if (!good(parsed)) return;
-        const AddressInfo& address = parsed.value;
-        if (message.nlmsg_type == RTM_DELADDR) {
-            if (const auto old = addresses_.erase_from_event(key_of(address))) withdraw(*old);
-            return;
-        }
-        if (from_dump ? addresses_.put_from_dump(key_of(address), address)
-                      : addresses_.put_from_event(key_of(address), address))
-            observer_.on_address(address, true);
-    }
-
-    void take_route(const nlmsghdr& message, bool from_dump) {
-        const auto parsed = parse_route(message);
-        if (!good(parsed)) return;
-        const RouteInfo& route = parsed.value;
-        if (message.nlmsg_type == RTM_DELROUTE) {
-            // Behind an appended or prepended route another of the same key comes to light, which nobody announces.
-            if (shadowing_.contains(route.key)) return want_routes();
-            if (const auto old = routes_.erase_from_event(route.key)) withdraw(*old);
-            return;
-        }
-        const RouteInfo* known = routes_.find(route.key);
-        const bool beside = from_dump ? routes_.is_marked(route.key) : (message.nlmsg_flags & NLM_F_REPLACE) == 0;
-        if (known != nullptr && beside && *known != route) {
-            shadowing_.insert(route.key);
-            if ((message.nlmsg_flags & NLM_F_APPEND) != 0) return;  // the first of the key is the one in force
-        }
-        if (!(from_dump ? routes_.put_from_dump(route.key, route) : routes_.put_from_event(route.key, route))) return;
-        requests_.route_seen(route, true);
-        observer_.on_route(route, true);
-    }
-
-    void take_neighbour(const nlmsghdr& message, bool from_dump) {
-        const auto parsed = parse_neighbour(message);
-        if (!good(parsed)) return;
-        const NeighbourInfo& neighbour = parsed.value;
-        if (message.nlmsg_type == RTM_DELNEIGH) {
-            if (const auto old = neighbours_.erase_from_event(key_of(neighbour))) withdraw(*old);
-            return;
-        }
-        if (!(from_dump ? neighbours_.put_from_dump(key_of(neighbour), neighbour)
-                        : neighbours_.put_from_event(key_of(neighbour), neighbour)))
-            return;
-        observer_.on_neighbour(neighbour, false);
-        requests_.neighbour_seen(neighbour, false);
-    }
-
-    void withdraw(const LinkInfo& link) {
-        want_routes();
-        observer_.on_link(link, true);
-    }
-    void withdraw(const AddressInfo& address) {
-        want_routes();  // routes that prefer this source address go silently
-        observer_.on_address(address, false);
-    }
-    void withdraw(const RouteInfo& route) {
-        requests_.route_seen(route, false);
-        observer_.on_route(route, false);
-    }
-    void withdraw(const NeighbourInfo& neighbour) {
-        requests_.neighbour_seen(neighbour, true);
-        observer_.on_neighbour(neighbour, true);
     }
 
     // ---- dumps: what is wanted → dump → sweep → what is wanted next ----
 
     void want_routes() {
-        wanted_.set(index_of(Table::routes));
+        wanted_.set(index_of(KernelTable::routes));
         if (!dumping_ && !sweeping_) next();
     }
 
@@ -261,28 +137,27 @@ private:
             observer_.on_resync_end();
             again_.reset();
         }
-        for (std::size_t i = 0; i < kTables; ++i) {
+        for (std::size_t i = 0; i < kKernelTables; ++i) {
             if (!wanted_[i] || (resyncing_ && again_[i])) continue;
             wanted_.reset(i);
             if (!resyncing_) ++counters.route_dumps;
             attempts_ = 0;
-            return dump(static_cast<Table>(i));
+            return dump(static_cast<KernelTable>(i));
         }
     }
 
-    void dump(Table table) {
+    void dump(KernelTable table) {
         table_ = table;
         dumping_ = true;
         interrupted_ = false;
-        with_table([](auto& mirror) { mirror.begin_dump(); });
-        if (table == Table::routes) shadowing_.clear();
-        constexpr std::array<int, kTables> kRequest{RTM_GETLINK, RTM_GETADDR, RTM_GETROUTE, RTM_GETNEIGH};
+        tables_.begin_dump(table);
+        constexpr std::array<int, kKernelTables> kRequest{RTM_GETLINK, RTM_GETADDR, RTM_GETROUTE, RTM_GETNEIGH};
         // Every kind's own header, long enough for the longest, zero but for the family.
         std::array<unsigned char, 32> header{};
         static_assert(sizeof(ifinfomsg) <= 32 && sizeof(rtmsg) <= 32 && sizeof(ndmsg) <= 32);
-        constexpr std::array<std::size_t, kTables> kBytes{sizeof(ifinfomsg), sizeof(ifaddrmsg), sizeof(rtmsg),
-                                                          sizeof(ndmsg)};
-        header[0] = table == Table::links ? AF_UNSPEC : AF_INET;
+        constexpr std::array<std::size_t, kKernelTables> kBytes{sizeof(ifinfomsg), sizeof(ifaddrmsg), sizeof(rtmsg),
+                                                                sizeof(ndmsg)};
+        header[0] = table == KernelTable::links ? AF_UNSPEC : AF_INET;
         sequence_ = nl_socket_use_seq(socket_);
         nl_msg* message = nlmsg_alloc_simple(kRequest[index_of(table)], NLM_F_REQUEST | NLM_F_DUMP);
         if (message == nullptr) return lose("out of memory");
@@ -300,7 +175,7 @@ private:
 
     void dump_done() {
         dumping_ = false;
-        with_table([](auto& mirror) { mirror.end_dump(); });
+        tables_.end_dump(table_);
         if (resync_wanted_) return next();  // what came was incomplete anyway
         if (interrupted_) {
             ++counters.interrupted_dumps;
@@ -314,31 +189,13 @@ private:
     }
 
     void sweep_some() {
-        bool through = false;
-        with_table([&](auto& mirror) {
-            through = mirror.sweep(kSweepPerWakeUp, [this](const auto& value) { withdraw(value); });
-        });
-        if (through) {
+        if (tables_.sweep(table_, kSweepPerWakeUp)) {
             sweeping_ = false;
             return next();
         }
         boost::asio::post(io_, [self = shared_from_this()] {
             if (!self->closed_) self->sweep_some();
         });
-    }
-
-    template <class Use>
-    void with_table(Use&& use) {
-        switch (table_) {
-            case Table::links:
-                return use(links_);
-            case Table::addresses:
-                return use(addresses_);
-            case Table::routes:
-                return use(routes_);
-            case Table::neighbours:
-                return use(neighbours_);
-        }
     }
 
     void lose(const char* why) {
@@ -351,17 +208,12 @@ private:
 
     boost::asio::io_context& io_;
     KernelObserver& observer_;
-    RtnlRequests& requests_;
     nl_sock* socket_;
     boost::asio::posix::stream_descriptor stream_;
 
-    Mirror<IfIndex, LinkInfo> links_;
-    Mirror<AddressKey, AddressInfo> addresses_;
-    Mirror<RouteKey, RouteInfo> routes_;
-    Mirror<NeighbourKey, NeighbourInfo> neighbours_;
-    std::set<RouteKey> shadowing_;  ///< keys under which the kernel holds more than one route
+    KernelTables tables_;
 
-    Table table_ = Table::links;  ///< of the dump or sweep in progress
+    KernelTable table_ = KernelTable::links;  ///< of the dump or sweep in progress
     std::uint32_t sequence_ = 0;
     unsigned attempts_ = 0;
     bool dumping_ = false;
@@ -370,8 +222,8 @@ private:
     bool resyncing_ = false;
     bool resync_wanted_ = false;
     bool closed_ = false;
-    std::bitset<kTables> wanted_;  ///< tables to be dumped
-    std::bitset<kTables> again_;   ///< of those, the ones that a resync does not wait for any more
+    std::bitset<kKernelTables> wanted_;  ///< tables to be dumped
+    std::bitset<kKernelTables> again_;   ///< of those, the ones that a resync does not wait for any more
 
     alignas(nlmsghdr) std::array<char, 65536> buffer_;
 };

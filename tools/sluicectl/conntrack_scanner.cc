@@ -1,0 +1,142 @@
+#include "tools/sluicectl/conntrack_scanner.hh"
+
+#include <array>
+
+#include <spdlog/fmt/fmt.h>
+
+namespace sluice::ctl {
+namespace {
+
+using Command = ConntrackCommand;
+
+// clang-format off
+constexpr auto kOptions = std::to_array<ConntrackOption>({
+    {'s', "-s,--src,--orig-src", required_argument, "src", "LDG"},
+    {'d', "-d,--dst,--orig-dst", required_argument, "dst", "LDG"},
+    {'r', "-r,--reply-src", required_argument, "reply_src", "LDG"},
+    {'q', "-q,--reply-dst", required_argument, "reply_dst", "LDG"},
+    {'p', "-p,--protonum,--proto", required_argument, "proto", "LDG"},
+    {'t', "-t,--timeout", required_argument, "", ""},
+    {'u', "-u,--status", required_argument, "status", "LD"},
+    {'z', "-z,--zero", no_argument, "", ""},
+    {'e', "-e,--event-mask", required_argument, "", ""},
+    {kTupleSrc, "--tuple-src", required_argument, "", ""},
+    {kTupleDst, "--tuple-dst", required_argument, "", ""},
+    {kMaskSrc, "--mask-src", required_argument, "", "LD"},
+    {kMaskDst, "--mask-dst", required_argument, "", "LD"},
+    {'m', "-m,--mark", required_argument, "mark", "LD"},
+    {'i', "-i,--id", required_argument, "id", "LD"},
+    {'f', "-f,--family", required_argument, "family", "LDFl"},
+    {'n', "-n,--src-nat", optional_argument, "src_nat", "LD"},
+    {'g', "-g,--dst-nat", optional_argument, "dst_nat", "LD"},
+    {'j', "-j,--any-nat", optional_argument, "any_nat", "LD"},
+    {'o', "-o,--output", required_argument, "", "LDGl"},
+    {'c', "-c,--secmark", required_argument, "", ""},
+    {'b', "-b,--buffer-size", required_argument, "", ""},
+    {'w', "-w,--zone", required_argument, "zone", "LD"},
+    {kOrigZone, "--orig-zone", required_argument, "zone", "LD"},
+    {kReplyZone, "--reply-zone", required_argument, "zone", "LD"},
+    {'l', "-l,--label", required_argument, "", ""},
+    {kLabelAdd, "--label-add", required_argument, "", ""},
+    {kLabelDel, "--label-del", optional_argument, "", ""},
+    {kSport, "--sport,--orig-port-src", required_argument, "sport", "LDG"},
+    {kDport, "--dport,--orig-port-dst", required_argument, "dport", "LDG"},
+    {kReplyPortSrc, "--reply-port-src", required_argument, "reply_sport", "LDG"},
+    {kReplyPortDst, "--reply-port-dst", required_argument, "reply_dport", "LDG"},
+    {kIcmpType, "--icmp-type", required_argument, "icmp_type", "LDG"},
+    {kIcmpCode, "--icmp-code", required_argument, "icmp_code", "LDG"},
+    {kIcmpId, "--icmp-id", required_argument, "icmp_id", "LDG"},
+    {kState, "--state", required_argument, "state", "LDG"},
+    {kJson, "--json", no_argument, "", "*"},
+    {kSocket, "--socket", required_argument, "", "*"},
+});
+
+constexpr auto kVerbs = std::to_array<ConntrackVerb>({
+    {'L', 'L', "-L,--dump,--list", Command::list},
+    {'G', 'G', "-G,--get", Command::get},
+    {'D', 'D', "-D,--delete", Command::remove},
+    {'F', 'F', "-F,--flush", Command::flush},
+    {'C', 'C', "-C,--count", Command::count},
+    {'S', 'S', "-S,--stats", Command::stats},
+    {'h', 'h', "-h,--help", Command::help},
+    {'V', 'V', "-V,--version", Command::version},
+    {0, 'E', "-E,--event", Command::help},
+    {0, 'I', "-I,--create", Command::help},
+    {0, 'A', "-A,--add", Command::help},
+    {0, 'U', "-U,--update", Command::help},
+    {0, 'R', "-R,--load-file", Command::help},
+});
+// clang-format on
+
+int has_table(int letter) {
+    return letter == 'h' || letter == 'V' ? no_argument : letter == 'R' ? required_argument : optional_argument;
+}
+
+}  // namespace
+
+std::span<const ConntrackOption> conntrack_options() {
+    return kOptions;
+}
+std::span<const ConntrackVerb> conntrack_verbs() {
+    return kVerbs;
+}
+
+std::vector<std::string> split_list(std::string_view list) {
+    std::vector<std::string> words;
+    while (true) {
+        const auto comma = list.find(',');
+        words.emplace_back(list.substr(0, comma));
+        if (comma == std::string_view::npos) return words;
+        list.remove_prefix(comma + 1);
+    }
+}
+
+std::string first_long(const char* names) {
+    for (const auto& name : split_list(names))
+        if (name.starts_with("--")) return name;
+    return names;
+}
+
+void complain(const std::string& message) {
+    throw Complaint(kUsage, message);
+}
+
+ConntrackScanner::ConntrackScanner(const std::vector<std::string>& words) : words_(words) {
+    words_.insert(words_.begin(), "conntrack");
+    for (auto& word : words_) argv_.push_back(word.data());
+    argv_.push_back(nullptr);
+    for (const ConntrackOption& option : kOptions) add(option.names, option.letter, option.argument);
+    for (const ConntrackVerb& verb : kVerbs) add(verb.names, verb.option, has_table(verb.option));
+    table_.push_back({});
+    optind = 0;  // starts a scan afresh (glibc)
+    opterr = 0;
+}
+
+int ConntrackScanner::next() {
+    value.reset();
+    const int found = ::getopt_long(argc(), argv_.data(), short_.c_str(), table_.data(), nullptr);
+    if (found == ':')
+        complain(fmt::format("option `{}' requires an argument", argv_[static_cast<std::size_t>(optind) - 1]));
+    if (found == '?') complain(fmt::format("unknown option `{}'", argv_[static_cast<std::size_t>(optind) - 1]));
+    if (found == -1) return found;
+    if (optarg != nullptr) value = optarg;
+    return found;
+}
+
+void ConntrackScanner::take_next_word() {
+    if (value || optind >= argc() || argv_[static_cast<std::size_t>(optind)][0] == '-') return;
+    value = argv_[static_cast<std::size_t>(optind++)];
+}
+
+void ConntrackScanner::add(const char* names, int letter, int argument) {
+    for (const auto& name : split_list(names)) {
+        if (!name.starts_with("--")) continue;
+        names_.push_back(std::make_unique<std::string>(name.substr(2)));
+        table_.push_back({names_.back()->c_str(), argument, nullptr, letter});
+    }
+    if (letter > 255) return;
+    short_ += static_cast<char>(letter);
+    short_.append(static_cast<std::size_t>(argument), ':');  // no_argument 0, required 1, optional 2
+}
+
+}  // namespace sluice::ctl
