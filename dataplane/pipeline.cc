@@ -83,6 +83,7 @@ void Pipeline::arrive_again(rte_mbuf* m, const Policy& policy, Now now) noexcept
     p.in_port = note.in_port;
     p.out_port = note.out_port;
     p.local_out = note.local_out;
+    p.mark = note.packet_mark;
     // Parsed and found sound before; here again only to set up `p`.
     if (parse(p, p_.ports, p_.disposal) != Arrival::forward) {
         burst_.pop();
@@ -150,10 +151,11 @@ Decision Pipeline::filter(Packet& p, const Policy& policy, Now now) noexcept {
         p_.alg.attach(p, policy, now);
         return {};
     }
+    FlowHot& hot = p_.store.hot(p.slot);
+    FlowCold& cold = p_.store.cold(p.slot);
     if (p.icmp_error) [[unlikely]]
-        return judge_error(policy, p_.worker, p, p_.store.hot(p.slot).dir(p.direction).plan.dst, p_.counters);
-    return judge_of_flow(policy, p_.worker, p, p_.store.cold(p.slot).key, p_.store.hot(p.slot).dir(p.direction).verdict,
-                         p_.counters);
+        return judge_error(policy, p_.worker, p, hot, cold, p_.counters);
+    return judge_of_flow(policy, p_.worker, p, hot, cold, p_.counters);
 }
 
 /// Helpers run last, on packets that are about to leave, as in Linux: what is dropped announces nothing.

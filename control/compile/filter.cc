@@ -22,6 +22,8 @@ FilterAction action_of(config::FilterAction action) noexcept {
             return FilterAction::accept;
         case config::FilterAction::drop:
             return FilterAction::drop;
+        case config::FilterAction::next:
+            return FilterAction::next;
         case config::FilterAction::reject:
             break;
     }
@@ -67,6 +69,9 @@ FilterRule RuleCompiler::filter_rule(Chain chain, const config::FilterRule& from
     rule.match.states = state_bits(from.state);
     rule.match.invalid_reasons = from.invalid_reasons;
     if (from.icmp_type) rule.match.icmp_types = sets_.icmp_type(*from.icmp_type);
+    rule.set_mark = {from.set_mark.value, from.set_mark.mask, from.set_mark.copy};
+    rule.set_ct_mark = {from.set_ct_mark.value, from.set_ct_mark.mask, from.set_ct_mark.copy};
+    if (from.set_mark.copy) rule.match.needs_flow = true;
     rule.action = action_of(from.action);
     rule.reject_with = answer_of(from.reject_with);
     if (from.log) rule.log = log_prefix(*from.log);

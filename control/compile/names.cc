@@ -90,6 +90,16 @@ public:
         if (rule.proto) pair("proto", config::proto_name(*rule.proto));
         items("sport", rule.sport);
         items("dport", rule.dport);
+        mark("mark", rule.mark);
+        mark("ct_mark", rule.ct_mark);
+    }
+    void mark(std::string_view key, const config::MarkMatch& match) {
+        if (!match.any()) pair(key, (match.negated ? "!" : "") + config::to_string(match));
+    }
+    void set(std::string_view key, const config::MarkSet& set, std::string_view other) {
+        if (set.none()) return;
+        word("set");
+        pair(key, config::to_string(set, other));
     }
     [[nodiscard]] std::string take() { return std::move(text_); }
 
@@ -122,6 +132,8 @@ void add_action(Line& line, const config::FilterRule& rule) {
             return line.word("accept");
         case config::FilterAction::drop:
             return line.word("drop");
+        case config::FilterAction::next:
+            return;
         case config::FilterAction::reject:
             break;
     }
@@ -164,6 +176,8 @@ std::string core_of(const config::FilterRule& rule) {
     if (!rule.state.any()) line.pair("state", list_of(rule.state));
     if (rule.invalid_reasons != 0) line.pair("invalid", list_of(config::invalid_reason_names(rule.invalid_reasons)));
     if (rule.icmp_type) line.pair("icmp_type", config::icmp_type_name(*rule.icmp_type));
+    line.set("mark", rule.set_mark, "ct_mark");
+    line.set("ct_mark", rule.set_ct_mark, "mark");
     add_action(line, rule);
     return line.take();
 }

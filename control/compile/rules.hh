@@ -26,6 +26,9 @@ private:
     NatRule destination_nat(NatRule rule, const config::NatRule& from, const config::Dnat& dnat) const;
     [[nodiscard]] AddressPool pool_of(const std::vector<config::AddressItem>& items) const;
     [[nodiscard]] std::uint64_t port_mask(const config::PortNameMatch& match) const noexcept;
+    [[nodiscard]] static MarkMatch mark_match(const config::MarkMatch& from) noexcept {
+        return {from.value, from.mask, from.negated};
+    }
 
     /// What filter and NAT rules have in common.
     template <class Rule>
@@ -38,6 +41,9 @@ private:
         spec.dst = sets_.addresses(rule.dst);
         spec.sport = sets_.ports(rule.sport);
         spec.dport = sets_.ports(rule.dport);
+        spec.mark = mark_match(rule.mark);
+        spec.ct_mark = mark_match(rule.ct_mark);
+        spec.needs_flow = !rule.ct_mark.any();
         return spec;
     }
     [[nodiscard]] std::uint32_t next_number() const noexcept { return static_cast<std::uint32_t>(names_.rules.size()); }

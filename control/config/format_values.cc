@@ -1,4 +1,7 @@
 // Typed values as text: the reverse of parse_values.cc.
+#include <array>
+#include <charconv>
+
 #include "control/config/parse_values.hh"
 #include "control/config/protocol_names.hh"
 
@@ -7,6 +10,17 @@ namespace {
 
 std::uint32_t host_mask(std::uint8_t prefix_length) noexcept {
     return prefix_length == 0 ? 0xffffffffU : (std::uint32_t{1} << (32 - prefix_length)) - 1U;
+}
+
+std::string hex(std::uint32_t value) {
+    std::array<char, 8> digits{};
+    const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), value, 16).ptr;
+    return "0x" + std::string(digits.data(), end);
+}
+
+std::string masked(std::string text, std::uint32_t mask) {
+    if (mask != 0xffffffffU) text += '/' + hex(mask);
+    return text;
 }
 
 }  // namespace
@@ -36,6 +50,12 @@ std::string to_string(const PortRange& range) {
     return std::to_string(range.first) + "-" + std::to_string(range.last);
 }
 
+std::string to_string(const MarkMatch& match) {
+    return masked(hex(match.value), match.mask);
+}
+std::string to_string(const MarkSet& set, std::string_view other) {
+    return masked(set.copy ? std::string{other} : hex(set.value), set.mask);
+}
 std::string to_string(const MacAddress& mac) {
     constexpr std::string_view kHex = "0123456789abcdef";
     std::string text;

@@ -39,6 +39,34 @@ bool looks_like_ipv6(std::string_view text) {
     return address.find(':') != std::string::npos && inet_pton(AF_INET6, address.c_str(), &ignored) == 1;
 }
 
+/// Decimal, or hexadecimal with 0x, in 32 bits.
+std::optional<std::uint32_t> word32(std::string_view text) {
+    const bool hex = text.starts_with("0x") || text.starts_with("0X");
+    if (hex) text.remove_prefix(2);
+    std::uint32_t value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, hex ? 16 : 10);
+    if (text.empty() || error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
+    return value;
+}
+
+/// VALUE or VALUE/MASK; `take` says whether it could make something of the value.
+template <class T, class Take>
+Parsed<T> parse_masked(std::string_view text, std::string_view wanted, T out, Take take) {
+    const std::size_t slash = text.find('/');
+    if (!take(text.substr(0, slash), out)) {
+        return Parsed<T>::bad("expected " + std::string{wanted} + ", found " + in_quotes(text));
+    }
+    out.mask = 0xffffffffU;
+    if (slash != std::string_view::npos) {
+        const auto mask = word32(text.substr(slash + 1));
+        if (!mask) return Parsed<T>::bad("the mask of " + in_quotes(text) + " is not a number of 32 bits");
+        if (*mask == 0) return Parsed<T>::bad("the mask of " + in_quotes(text) + " has no bit");
+        out.mask = *mask;
+    }
+    if ((out.value & ~out.mask) != 0) return Parsed<T>::bad(in_quotes(text) + " has bits outside of its mask");
+    return Parsed<T>::good(out);
+}
+
 /// a.b.c.d/n, host bits allowed.
 Parsed<InterfaceAddress> parse_prefix(std::string_view text) {
     using Result = Parsed<InterfaceAddress>;
@@ -219,6 +247,24 @@ Parsed<std::uint8_t> parse_icmp_type(std::string_view text) {
     }
     return Result::bad("unknown ICMP type " + in_quotes(text) +
                        ": a name as in nft (echo-request, ...) or a number 0..255");
+}
+
+Parsed<MarkMatch> parse_mark_match(std::string_view text) {
+    return parse_masked(text, "a mark (16, 0x10 or 0x10/0xf0)", MarkMatch{}, [](std::string_view word, MarkMatch& out) {
+        const auto value = word32(word);
+        out.value = value.value_or(0);
+        return value.has_value();
+    });
+}
+
+Parsed<MarkSet> parse_mark_set(std::string_view text, std::string_view other) {
+    const std::string wanted = "a mark (16, 0x10 or 0x10/0xf0) or " + std::string{other};
+    return parse_masked(text, wanted, MarkSet{}, [&](std::string_view word, MarkSet& out) {
+        const auto value = word32(word);
+        out.value = value.value_or(0);
+        out.copy = word == other;
+        return value.has_value() || out.copy;
+    });
 }
 
 Parsed<MacAddress> parse_mac(std::string_view text) {

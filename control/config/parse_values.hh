@@ -59,6 +59,12 @@ Parsed<std::optional<std::uint8_t>> parse_proto(std::string_view text);
 /// The names of nftables, or 0–255.
 Parsed<std::uint8_t> parse_icmp_type(std::string_view text);
 
+/// 16, 0x10, 0x10/0xf0.
+Parsed<MarkMatch> parse_mark_match(std::string_view text);
+
+/// The same, or the name of the other mark (ct_mark, mark) with or without a mask.
+Parsed<MarkSet> parse_mark_set(std::string_view text, std::string_view other);
+
 Parsed<MacAddress> parse_mac(std::string_view text);
 
 /// What a port or a group may be called: a letter, then up to 30 letters, digits, '_', '-' or '.'.
@@ -75,6 +81,9 @@ std::string to_string(const InterfaceAddress& address);
 /// As CIDR when it is one, a single address as such, else as a-b.
 std::string to_string(const Ip4Range& range);
 std::string to_string(const PortRange& range);
+/// Hexadecimal, with the mask unless it is whole; without the negation.
+std::string to_string(const MarkMatch& match);
+std::string to_string(const MarkSet& set, std::string_view other);
 std::string to_string(const MacAddress& mac);
 /// Whole days, hours or minutes when it is that.
 std::string to_string(seconds duration);

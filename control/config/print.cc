@@ -70,6 +70,22 @@ void put_names(YAML::Emitter& out, const char* key, const PortNameMatch& match) 
     if (!match.any()) put(out, key, match.names);
 }
 
+void put_mark(YAML::Emitter& out, const char* key, const MarkMatch& match) {
+    if (match.any()) return;
+    out << YAML::Key << key << YAML::Value;
+    if (match.negated) out << Flow << BeginMap << YAML::Key << "not" << YAML::Value;
+    out << to_string(match);
+    if (match.negated) out << EndMap;
+}
+
+void put_set(YAML::Emitter& out, const FilterRule& rule) {
+    if (rule.set_mark.none() && rule.set_ct_mark.none()) return;
+    begin_flow(out, "set");
+    if (!rule.set_mark.none()) put(out, "mark", to_string(rule.set_mark, "ct_mark"));
+    if (!rule.set_ct_mark.none()) put(out, "ct_mark", to_string(rule.set_ct_mark, "mark"));
+    out << EndMap;
+}
+
 /// What filter and NAT rules match alike.
 template <class Rule>
 void put_matches(YAML::Emitter& out, const Rule& rule) {
@@ -80,6 +96,8 @@ void put_matches(YAML::Emitter& out, const Rule& rule) {
     if (rule.proto) put(out, "proto", proto_name(*rule.proto));
     put_match(out, "sport", rule.sport);
     put_match(out, "dport", rule.dport);
+    put_mark(out, "mark", rule.mark);
+    put_mark(out, "ct_mark", rule.ct_mark);
 }
 
 void print_port(YAML::Emitter& out, const Port& port) {
@@ -181,7 +199,8 @@ void print_filter_rule(YAML::Emitter& out, const FilterRule& rule) {
         out << EndSeq;
     }
     if (rule.icmp_type) put(out, "icmp_type", icmp_type_name(*rule.icmp_type));
-    put(out, "action", name_of(kFilterActions, rule.action));
+    put_set(out, rule);
+    if (rule.action != FilterAction::next) put(out, "action", name_of(kFilterActions, rule.action));
     if (rule.action == FilterAction::reject) put(out, "reject_with", name_of(kRejectWith, rule.reject_with));
     if (rule.log) put_quoted(out, "log", *rule.log);
     if (!rule.comment.empty()) put_quoted(out, "comment", rule.comment);

@@ -34,11 +34,28 @@ void read_invalid_reasons(const Value& value, std::uint32_t& out) {
     });
 }
 
+void read_mark_set(const Value& value, std::string_view other, MarkSet& out) {
+    const std::string* text = value.scalar("a mark");
+    if (text == nullptr) return;
+    Parsed<MarkSet> parsed = parse_mark_set(*text, other);
+    if (!parsed.value) return value.error(std::move(parsed.error));
+    out = *parsed.value;
+}
+
 void read_log_prefix(const Value& value, FilterRule& out) {
     const std::size_t errors = value.findings().error_count();
     std::string prefix;
     read_text(value, prefix, kLongestLogPrefix);
     if (value.findings().error_count() == errors) out.log = std::move(prefix);
+}
+
+void read_set(const Value& value, FilterRule& out) {
+    constexpr std::array<Field<FilterRule>, 2> kFields{{
+        {"mark", [](const Value& v, FilterRule& r) { read_mark_set(v, "ct_mark", r.set_mark); }},
+        {"ct_mark", [](const Value& v, FilterRule& r) { read_mark_set(v, "mark", r.set_ct_mark); }},
+    }};
+    read_map(value, kFields, out);
+    if (value.is(YamlNode::Kind::map) && value.node().items.empty()) value.error("there is nothing to set");
 }
 
 /// Conditions that no packet can meet, and answers that nothing asks for. Only for a rule whose parts are all good.
@@ -50,6 +67,7 @@ void check_rule(const Value& value, const FilterRule& rule) {
     if (rule.invalid_reasons != 0 && !rule.state.any() && !rule.state.invalid) {
         value.error_at("invalid", "the rule's state is not invalid");
     }
+    if (rule.action == FilterAction::next && rule.log) value.error_at("log", "log needs an action");
     if (value.has("reject_with") && rule.action != FilterAction::reject) {
         value.error_at("reject_with", "reject_with needs action: reject");
     } else if (rule.reject_with == RejectWith::tcp_reset && rule.proto != static_cast<std::uint8_t>(IpProto::tcp)) {
@@ -58,7 +76,7 @@ void check_rule(const Value& value, const FilterRule& rule) {
 }
 
 void read_rule(const Value& value, FilterRule& out) {
-    constexpr std::array<Field<FilterRule>, 14> kFields{{
+    constexpr std::array<Field<FilterRule>, 17> kFields{{
         {"in", [](const Value& v, FilterRule& r) { read_port_names(v, r.in); }},
         {"out", [](const Value& v, FilterRule& r) { read_port_names(v, r.out); }},
         {"src", [](const Value& v, FilterRule& r) { read_address_match(v, r.src); }},
@@ -70,13 +88,20 @@ void read_rule(const Value& value, FilterRule& out) {
         {"invalid", [](const Value& v, FilterRule& r) { read_invalid_reasons(v, r.invalid_reasons); }},
         {"icmp_type",
          [](const Value& v, FilterRule& r) { read_parsed(v, parse_icmp_type, "an ICMP type", r.icmp_type); }},
-        {"action", [](const Value& v, FilterRule& r) { read_enum(v, kFilterActions, r.action); }, Need::required},
+        {"mark", [](const Value& v, FilterRule& r) { read_mark_match(v, r.mark); }},
+        {"ct_mark", [](const Value& v, FilterRule& r) { read_mark_match(v, r.ct_mark); }},
+        {"set", read_set},
+        {"action", [](const Value& v, FilterRule& r) { read_enum(v, kFilterActions, r.action); }},
         {"reject_with", [](const Value& v, FilterRule& r) { read_enum(v, kRejectWith, r.reject_with); }},
         {"log", read_log_prefix},
         {"comment", [](const Value& v, FilterRule& r) { read_comment(v, r.comment); }},
     }};
     const std::size_t errors = value.findings().error_count();
+    out.action = FilterAction::next;
     read_map(value, kFields, out);
+    if (value.is(YamlNode::Kind::map) && !value.has("action") && !value.has("set")) {
+        value.error("the key 'action' is missing");
+    }
     if (value.findings().error_count() == errors) check_rule(value, out);
 }
 

@@ -61,7 +61,33 @@ void read_match(const Value& value, typename Kind::Match& out) {
     read_items<Kind>(value, out.items);
 }
 
+void read_mark_text(const Value& value, std::string_view text, MarkMatch& out) {
+    Parsed<MarkMatch> parsed = parse_mark_match(text);
+    if (!parsed.value) return value.error(std::move(parsed.error));
+    out.value = parsed.value->value;
+    out.mask = parsed.value->mask;
+}
+
 }  // namespace
+
+void read_mark_match(const Value& value, MarkMatch& out) {
+    constexpr std::string_view kWanted = "a mark";
+    if (value.is(YamlNode::Kind::map)) {
+        constexpr std::array<Field<MarkMatch>, 1> kFields{{
+            {"not",
+             [](const Value& v, MarkMatch& m) {
+                 if (const std::string* text = v.scalar(kWanted)) read_mark_text(v, *text, m);
+             },
+             Need::required},
+        }};
+        out.negated = true;
+        return read_map(value, kFields, out);
+    }
+    const std::string* text = value.scalar(kWanted);
+    if (text == nullptr) return;
+    out.negated = text->starts_with('!');
+    read_mark_text(value, std::string_view{*text}.substr(out.negated ? 1 : 0), out);
+}
 
 void read_address_items(const Value& value, std::vector<AddressItem>& out) {
     read_items<Addresses>(value, out);

@@ -16,6 +16,9 @@ void read_port_items(const Value& value, std::vector<PortItem>& out);
 void read_address_match(const Value& value, AddressMatch& out);
 void read_port_match(const Value& value, PortMatch& out);
 
+/// A mark with or without a mask; also "!x" and {not: x}.
+void read_mark_match(const Value& value, MarkMatch& out);
+
 /// The name of a port, or a list of them.
 void read_port_names(const Value& value, PortNameMatch& out);
 /// The name of one port.

@@ -104,7 +104,7 @@ void check_dnat(const Value& value, const NatRule& rule, const Dnat& dnat) {
 }
 
 void read_rule(const Value& value, NatRule& out) {
-    constexpr std::array<Field<NatRule>, 11> kFields{{
+    constexpr std::array<Field<NatRule>, 13> kFields{{
         {"in", [](const Value& v, NatRule& r) { read_port_names(v, r.in); }},
         {"out", [](const Value& v, NatRule& r) { read_port_names(v, r.out); }},
         {"src", [](const Value& v, NatRule& r) { read_address_match(v, r.src); }},
@@ -112,6 +112,8 @@ void read_rule(const Value& value, NatRule& out) {
         {"proto", [](const Value& v, NatRule& r) { read_proto(v, r.proto); }},
         {"sport", [](const Value& v, NatRule& r) { read_port_match(v, r.sport); }},
         {"dport", [](const Value& v, NatRule& r) { read_port_match(v, r.dport); }},
+        {"mark", [](const Value& v, NatRule& r) { read_mark_match(v, r.mark); }},
+        {"ct_mark", [](const Value& v, NatRule& r) { read_mark_match(v, r.ct_mark); }},
         {"snat", read_snat},
         {"dnat", read_dnat},
         {"existing", read_existing},

@@ -203,7 +203,28 @@ struct StateMatch {
     friend bool operator==(const StateMatch&, const StateMatch&) = default;
 };
 
-enum class FilterAction : std::uint8_t { accept, drop, reject };
+/// Which mark: (mark & mask) == value, or not that. Mask 0: any mark at all.
+struct MarkMatch {
+    bool negated = false;
+    std::uint32_t value = 0;  ///< no bit outside of the mask
+    std::uint32_t mask = 0;
+
+    [[nodiscard]] bool any() const noexcept { return mask == 0; }
+    friend bool operator==(const MarkMatch&, const MarkMatch&) = default;
+};
+
+/// What a rule does to a mark: the bits of the mask become those of the value, or of the other mark. Mask 0: nothing.
+struct MarkSet {
+    bool copy = false;        ///< from the flow's mark to the packet's, or the other way
+    std::uint32_t value = 0;  ///< unless `copy`; no bit outside of the mask
+    std::uint32_t mask = 0;
+
+    [[nodiscard]] bool none() const noexcept { return mask == 0; }
+    friend bool operator==(const MarkSet&, const MarkSet&) = default;
+};
+
+/// next: the rule decides nothing, the rules behind it are asked.
+enum class FilterAction : std::uint8_t { accept, drop, reject, next };
 
 /// The answer of a reject: ICMP destination unreachable, code 3 or 13, or a TCP RST.
 enum class RejectWith : std::uint8_t { port_unreachable, admin_prohibited, tcp_reset };
@@ -220,6 +241,10 @@ struct FilterRule {
     StateMatch state;
     std::uint32_t invalid_reasons = 0;  ///< bit per InvalidReason; 0: not asked, else only INVALID packets match
     std::optional<std::uint8_t> icmp_type;
+    MarkMatch mark;
+    MarkMatch ct_mark;  ///< never matches a packet without a flow
+    MarkSet set_mark;   ///< done before set_ct_mark
+    MarkSet set_ct_mark;
     FilterAction action = FilterAction::accept;
     RejectWith reject_with = RejectWith::port_unreachable;  ///< read only when action is reject
     std::optional<std::string> log;                         ///< prefix of the log line; absent: no log
@@ -279,6 +304,8 @@ struct NatRule {
     std::optional<std::uint8_t> proto;
     PortMatch sport;
     PortMatch dport;
+    MarkMatch mark;     ///< of the flow's first packet
+    MarkMatch ct_mark;  ///< snat: as the filter left it; dnat: as the flow inherited it
     std::variant<Snat, Dnat> action;
     ExistingFlows existing = ExistingFlows::keep;
     std::string comment;

@@ -87,7 +87,7 @@ struct alignas(64) FlowCold {
     SlotIndex master = kNoSlot;            // 48: flow whose helper expected this one
     std::uint32_t master_generation = 0;   // 52
     std::uint32_t helper_state = kNoSlot;  // 56: index in the worker's helper pool
-    std::uint32_t mark = 0;                // 60
+    std::uint32_t mark = 0;                // 60: changed by set_mark alone
     // --- line 1
     std::uint32_t id = 0;                   // 64: as conntrack -o id prints
     PendingNotice notice;                   // 68
@@ -98,5 +98,12 @@ struct alignas(64) FlowCold {
     TimeMs created_ms = 0;                  // 88: when its first packet came: UDP's two-second rule, listings
 };
 static_assert(sizeof(FlowCold) == 128);
+
+/// Rules match the mark, so what was judged by the old one does not hold any more.
+inline void set_mark(FlowHot& hot, FlowCold& cold, std::uint32_t mark) noexcept {
+    if (cold.mark == mark) return;
+    cold.mark = mark;
+    for (DirectionHalf& half : hot.half) half.verdict.policy_generation = 0;
+}
 
 }  // namespace sluice

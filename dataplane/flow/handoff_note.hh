@@ -44,13 +44,16 @@ struct HandoffNote {
     std::uint32_t policy_generation = 0;  ///< of the rule numbers below
     std::uint32_t snat_rule = kNoRule;
     std::uint32_t dnat_rule = kNoRule;
-    FlowKey reply{};                      ///< stub_request: wanted; stub_answer: taken. stub_hit: the original tuple.
-                                          ///< held packets: the tuple as it arrived
-    Ip4 next_hop_address{};               ///< held packets: whose MAC they wait for
-    std::uint32_t next_hop = kNoNextHop;  ///< held packets: where the route led, to be checked against the address
-    SlotIndex master = kNoSlot;           ///< expected: the flow whose helper announced it
+    FlowKey reply{};         ///< stub_request: wanted; stub_answer: taken. stub_hit: the original tuple.
+                             ///< held packets: the tuple as it arrived
+    Ip4 next_hop_address{};  ///< held packets: whose MAC they wait for
+    union {
+        std::uint32_t next_hop = kNoNextHop;  ///< held packets: where the route led, to be checked against the address
+        std::uint32_t packet_mark;            ///< all others: what rules have made of it
+    };
+    SlotIndex master = kNoSlot;  ///< expected: the flow whose helper announced it
     std::uint32_t master_generation = 0;
-    std::uint32_t mark = 0;  ///< expected: what the flow inherits
+    std::uint32_t mark = 0;  ///< stub_request, stub_answer: of the flow, as it was inherited or set by the filter
 };
 static_assert(sizeof(HandoffNote) <= 64);
 
@@ -70,6 +73,7 @@ inline HandoffNote& begin_note(const Packet& p, HandoffKind kind, std::uint8_t f
     note.in_port = p.in_port;
     note.out_port = p.out_port;
     note.local_out = p.local_out;
+    note.packet_mark = p.mark;
     return note;
 }
 

@@ -45,6 +45,7 @@ struct Packet {
     bool trackable = true;           // false: an ICMP message that names no flow, INVALID as in Linux; `key` is empty
     PuntClass punt_class = PuntClass::exception;  // meaningful when the packet is punted
     std::uint32_t next_hop = kNoNextHop;
+    std::uint32_t mark = 0;        // set and matched by rules; ends with the packet
     SlotIndex slot = kNoSlot;      // the flow, once found or made
     std::uint32_t generation = 0;  // of the slot when it was found
     std::uint32_t hash = 0;        // of `key`

@@ -106,6 +106,8 @@ public:
     // --- state that gauges follow
     void set_tcp_state(SlotIndex slot, TcpState state) noexcept;
     void set_status(SlotIndex slot, std::uint8_t bits) noexcept;
+    /// The flow's mark from now on; the next packets are judged by it.
+    void set_mark(SlotIndex slot, std::uint32_t mark) noexcept { sluice::set_mark(hot_[slot], cold_[slot], mark); }
 
     /// An un-ASSURED or expired flow near a rotating hand, or kNoSlot: at most 16 flows are looked at (Linux looks at 8
     /// buckets), in at most 256 slots. The caller kills it.

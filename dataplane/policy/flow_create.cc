@@ -20,20 +20,20 @@ Decision FlowCreator::create(Packet& p, const Policy& policy, Now now) noexcept 
     // Only now: a packet that may open no flow must not use an expectation up.
     draft.expected = p_.expectations.size() != 0 && p_.expectations.take(p.key, now, draft.expectation);
     p.state = draft.expected ? PacketState::related : PacketState::new_flow;
+    draft.mark = inherited_mark(draft);
 
     draft.tuple = p.key;
     if (draft.expected) {
         draft.tuple.dst = draft.expectation.real_destination;
         draft.tuple.dport = draft.expectation.real_port;
     } else if (!p.local_out && !policy.dnat.empty()) {
-        const DestinationNat nat = decide_dnat(policy, p.key, p.in_port, round_robin_, p_.random);
+        const DestinationNat nat = decide_dnat(policy, p.key, p.in_port, round_robin_, p_.random, {p.mark, draft.mark});
         draft.tuple = nat.tuple;
         draft.dnat = nat.rule;
     }
 
     if (Decision routed = find_exit(p, draft.tuple.dst, p_.routes); routed.fate != Fate::go) return routed;
-    VerdictCache judged;
-    Decision verdict = judge_packet(policy, p_.worker, p, draft.tuple, &judged, p_.counters);
+    Decision verdict = judge_packet(policy, p_.worker, p, draft.tuple, {&draft.mark, nullptr}, p_.counters);
     if (verdict.fate != Fate::go) return verdict;
 
     if (draft.dnat != nullptr) draft.dnat_rule = draft.dnat->rule;
@@ -48,7 +48,16 @@ Decision FlowCreator::pass_invalid(Packet& p, const Policy& policy) noexcept {
     p.slot = kNoSlot;
     if (Decision routed = find_exit(p, Ip4::from_raw(p.ip()->dst_addr), p_.routes); routed.fate != Fate::go)
         return Decision::drop(routed.reason);
-    return judge_packet(policy, p_.worker, p, header_tuple(p), nullptr, p_.counters);
+    return judge_packet(policy, p_.worker, p, header_tuple(p), {}, p_.counters);
+}
+
+/// An expected flow takes the mark of its master: as it is now where the master is of this worker, else as it was when
+/// the helper announced the flow.
+std::uint32_t FlowCreator::inherited_mark(const Draft& draft) const noexcept {
+    if (!draft.expected) return 0;
+    const Expectation& e = draft.expectation;
+    const bool here = e.master_worker == p_.worker && p_.store.is(e.master, e.master_generation);
+    return here ? p_.store.cold(e.master).mark : e.mark;
 }
 
 /// For masquerade: a packet of the box itself has no hop here, its destination stands for the gateway.
@@ -60,13 +69,14 @@ const NextHop& FlowCreator::hop_of(const Packet& p) const noexcept {
 
 Decision FlowCreator::choose_source(Packet& p, const Policy& policy, Draft& draft, unsigned attempt, Now now) noexcept {
     FlowKey wanted = invert(draft.tuple);
+    const Marks marks{p.mark, draft.mark};
     SourceNat nat;
     nat.address = draft.tuple.src;
     nat.ports.ports = wanted.kind() == L4Kind::icmp ? PortRange{} : port_class(draft.tuple.sport.host());
     if (draft.expected) {
         if (draft.expectation.source_as != Ip4{}) nat.address = draft.expectation.source_as;
     } else if (p.out_port != kKernelPort && !policy.snat.empty()) {
-        nat = decide_snat(policy, draft.tuple, p.in_port, p.out_port, hop_of(p), p_.routes.addresses(), attempt);
+        nat = decide_snat(policy, draft.tuple, p.in_port, p.out_port, hop_of(p), p_.routes.addresses(), attempt, marks);
         if (nat.address == Ip4{}) return Decision::drop(DropReason::nat_no_address);
     }
     draft.masquerade = nat.rule != nullptr && nat.rule->snat == SnatKind::masquerade;
@@ -75,7 +85,7 @@ Decision FlowCreator::choose_source(Packet& p, const Policy& policy, Draft& draf
 
     for (unsigned i = attempt; i < nat.alternatives; ++i) {
         if (i != attempt)
-            nat = decide_snat(policy, draft.tuple, p.in_port, p.out_port, hop_of(p), p_.routes.addresses(), i);
+            nat = decide_snat(policy, draft.tuple, p.in_port, p.out_port, hop_of(p), p_.routes.addresses(), i, marks);
         wanted.dst = nat.address;
         const std::uint8_t home = home_of(p_.homes, p_.ports, p.out_port, wanted.src, wanted.dst);
         if (home != p_.worker) {
@@ -92,7 +102,7 @@ Decision FlowCreator::choose_source(Packet& p, const Policy& policy, Draft& draf
             note.reply = wanted;
             note.master = draft.expectation.master;
             note.master_generation = draft.expectation.master_generation;
-            note.mark = draft.expectation.mark;
+            note.mark = draft.mark;
             p_.counters.stub_requests.add();
             return Decision::hand_over(home);
         }
@@ -146,8 +156,8 @@ Decision FlowCreator::make(Packet& p, const Policy& policy, const Draft& draft, 
         h.status |= status::kExpected;
         c.master = draft.expectation.master;
         c.master_generation = draft.expectation.master_generation;
-        c.mark = draft.expectation.mark;
     }
+    c.mark = draft.mark;
     const Admission start = admission_of(p, policy.timeouts, policy.tcp);
     h.tcp_state = start.tcp_state;
     p.direction = Direction::original;  // not the one in which it met the flow that it replaces

@@ -67,12 +67,13 @@ private:
         Expectation expectation{};
         std::uint8_t stub_worker = 255;
         std::uint32_t snat_rule = kNoRule, dnat_rule = kNoRule;
-        std::uint32_t cached_rule = kNoRule;
+        std::uint32_t mark = 0;
         std::uint16_t nat_gauge = kNoNatGauge;
     };
     [[nodiscard]] Decision choose_source(Packet& p, const Policy& policy, Draft& draft, unsigned attempt,
                                          Now now) noexcept;
     [[nodiscard]] Decision make(Packet& p, const Policy& policy, const Draft& draft, Now now) noexcept;
+    [[nodiscard]] std::uint32_t inherited_mark(const Draft& draft) const noexcept;
     [[nodiscard]] const NextHop& hop_of(const Packet& p) const noexcept;
     [[nodiscard]] bool make_room(const Policy& policy, Now now) noexcept;
     static void count(const Policy& policy, unsigned worker, std::uint32_t rule, const Packet& p) noexcept;

@@ -60,7 +60,7 @@ Decision FlowCreator::finish(Packet& p, const Policy& policy, Now now) noexcept 
     draft.expected = note.expected;
     draft.expectation.master = note.master;
     draft.expectation.master_generation = note.master_generation;
-    draft.expectation.mark = note.mark;
+    draft.mark = note.mark;
     draft.dnat_rule = note.policy_generation == policy.generation ? note.dnat_rule : kNoRule;
     draft.snat_rule = note.policy_generation == policy.generation ? note.snat_rule : kNoRule;
     draft.masquerade = note.masquerade;

@@ -36,8 +36,9 @@ std::uint16_t target_port(const NatRule& rule, std::uint16_t port, FastRandom& r
 }  // namespace
 
 DestinationNat decide_dnat(const Policy& policy, const FlowKey& key, PortIndex in_port, std::uint32_t& round_robin,
-                           FastRandom& random) noexcept {
+                           FastRandom& random, Marks marks) noexcept {
     MatchInput input = MatchInput::of(key);
+    input.marks = marks;
     input.in_port = in_port;
     const NatRule* rule = first_match(policy.dnat, input, policy);
     FlowKey tuple = key;
@@ -50,8 +51,9 @@ DestinationNat decide_dnat(const Policy& policy, const FlowKey& key, PortIndex i
 }
 
 SourceNat decide_snat(const Policy& policy, const FlowKey& tuple, PortIndex in_port, PortIndex out_port,
-                      const NextHop& hop, const Addresses& addresses, unsigned attempt) noexcept {
+                      const NextHop& hop, const Addresses& addresses, unsigned attempt, Marks marks) noexcept {
     MatchInput input = MatchInput::of(tuple);
+    input.marks = marks;
     input.in_port = in_port;
     input.out_port = out_port;
     SourceNat nat;

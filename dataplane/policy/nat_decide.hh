@@ -18,7 +18,7 @@ struct DestinationNat {
     FlowKey tuple{};
 };
 [[nodiscard]] DestinationNat decide_dnat(const Policy& policy, const FlowKey& key, PortIndex in_port,
-                                         std::uint32_t& round_robin, FastRandom& random) noexcept;
+                                         std::uint32_t& round_robin, FastRandom& random, Marks marks = {}) noexcept;
 
 /// SNAT: the source address beyond the box and the ports to choose from. `attempt` counts the addresses of the pool
 /// that were found used up: an inside address starts at its own place in the pool and so keeps one outside address
@@ -31,6 +31,7 @@ struct SourceNat {
 };
 inline constexpr unsigned kMaxPoolAttempts = 8;
 [[nodiscard]] SourceNat decide_snat(const Policy& policy, const FlowKey& tuple, PortIndex in_port, PortIndex out_port,
-                                    const NextHop& hop, const Addresses& addresses, unsigned attempt) noexcept;
+                                    const NextHop& hop, const Addresses& addresses, unsigned attempt,
+                                    Marks marks = {}) noexcept;
 
 }  // namespace sluice

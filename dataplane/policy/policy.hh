@@ -33,6 +33,28 @@ struct SetMatch {
     bool negated = false;
 };
 
+/// (mark & mask) == value, or not that; mask 0: any mark.
+struct MarkMatch {
+    std::uint32_t value = 0;
+    std::uint32_t mask = 0;
+    bool negated = false;
+
+    [[nodiscard]] constexpr bool matches(std::uint32_t mark) const noexcept {
+        return mask == 0 || ((mark & mask) == value) != negated;
+    }
+};
+
+/// The bits of `mask` become those of `value`, or of the other mark; mask 0: nothing changes.
+struct MarkSet {
+    std::uint32_t value = 0;
+    std::uint32_t mask = 0;
+    bool copy = false;  ///< from the flow's mark to the packet's, or the other way
+
+    [[nodiscard]] constexpr std::uint32_t of(std::uint32_t mark, std::uint32_t other) const noexcept {
+        return (mark & ~mask) | ((copy ? other : value) & mask);
+    }
+};
+
 /// The conditions of one rule; every one must hold. Used by filter and NAT rules alike.
 struct MatchSpec {
     std::uint64_t in_ports = ~std::uint64_t{0};  ///< bit per PortIndex; kKernelPort is the box itself
@@ -43,13 +65,18 @@ struct MatchSpec {
     SetMatch src, dst;                  ///< index into Policy::address_sets
     SetMatch sport, dport;              ///< index into Policy::port_sets; host order
     std::int32_t icmp_types = -1;       ///< index into Policy::icmp_type_sets; -1: any
+    MarkMatch mark, ct_mark;
+    bool needs_flow = false;  ///< it asks for the flow's mark: a packet without a flow does not match
 };
 
-enum class FilterAction : std::uint8_t { accept, drop, reject };
+/// next: the rule does what it does, and the rules behind it are asked.
+enum class FilterAction : std::uint8_t { accept, drop, reject, next };
 enum class RejectWith : std::uint8_t { port_unreachable, admin_prohibited, tcp_reset };
 
 struct FilterRule {
     MatchSpec match;
+    MarkSet set_mark;     ///< first
+    MarkSet set_ct_mark;  ///< then; a packet without a flow has none to set
     FilterAction action = FilterAction::accept;
     RejectWith reject_with = RejectWith::port_unreachable;
     std::int32_t log = -1;   ///< index into Policy::log_prefixes; a rule that logs is judged per packet, never cached

@@ -49,14 +49,9 @@ bool matches(const MatchSpec& spec, const MatchInput& in, const Policy& policy) 
         return false;
     if (spec.icmp_types >= 0 && !policy.icmp_type_sets[static_cast<std::size_t>(spec.icmp_types)].test(in.icmp_type))
         return false;
+    if (!spec.mark.matches(in.marks.packet) || !spec.ct_mark.matches(in.marks.flow)) return false;
+    if (spec.needs_flow && !in.has_flow) return false;
     return set_matches(spec.src, policy.address_sets, in.src) && set_matches(spec.dst, policy.address_sets, in.dst);
-}
-
-FilterVerdict judge(const Policy& policy, Chain chain, const MatchInput& input) noexcept {
-    const FilterChain& rules = policy.chain(chain);
-    for (const FilterRule& r : rules.rules)
-        if (matches(r.match, input, policy)) return {r.action, r.reject_with, r.rule, r.log < 0, r.log};
-    return {rules.policy, RejectWith::port_unreachable, rules.policy_rule, true, -1};
 }
 
 const NatRule* first_match(const std::vector<NatRule>& rules, const MatchInput& input, const Policy& policy) noexcept {

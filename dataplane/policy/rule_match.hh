@@ -1,5 +1,6 @@
 // Does a rule match? The plain first-match evaluation: the reference for every faster one. Rules see a packet as
-// netfilter's hooks do: filter rules after DNAT and before SNAT, NAT rules likewise for their half.
+// netfilter's hooks do: filter rules after DNAT and before SNAT, NAT rules likewise for their half. Marks are what the
+// rules before have made of them.
 //
 // Pure; worker threads; nothing here fails.
 #pragma once
@@ -12,6 +13,12 @@
 
 namespace sluice {
 
+/// What rules can set and match: the packet's own mark, which ends with it, and that of its flow.
+struct Marks {
+    std::uint32_t packet = 0;
+    std::uint32_t flow = 0;
+};
+
 /// What rules look at. Ports in host order; for ICMP they are 0 and type/code are set.
 struct MatchInput {
     Ip4 src{}, dst{};
@@ -22,6 +29,8 @@ struct MatchInput {
     PortIndex out_port = kNoPort;
     PacketState state = PacketState::new_flow;
     InvalidReason invalid_reason{};  ///< when state is INVALID
+    Marks marks{};
+    bool has_flow = true;  ///< false: marks.flow means nothing
 
     /// The facts of a tuple.
     static MatchInput of(const FlowKey& key) noexcept;
@@ -33,12 +42,32 @@ struct FilterVerdict {
     FilterAction action = FilterAction::accept;
     RejectWith reject_with = RejectWith::port_unreachable;
     std::uint32_t rule = kNoRule;  ///< number of the deciding rule or chain policy
-    bool cacheable = true;         ///< false: a per-packet condition or a log was consulted on the way
+    bool cacheable = true;         ///< false: a rule logs, or one more than this one is to be counted
     std::int32_t log = -1;         ///< prefix of the last rule that logs, -1: none
 };
 
-/// First match decides, else the chain's policy. Counts nothing.
-[[nodiscard]] FilterVerdict judge(const Policy& policy, Chain chain, const MatchInput& input) noexcept;
+/// The marks after `rule`.
+inline void set_marks(const FilterRule& rule, MatchInput& input) noexcept {
+    Marks& m = input.marks;
+    m.packet = rule.set_mark.of(m.packet, m.flow);
+    if (input.has_flow) m.flow = rule.set_ct_mark.of(m.flow, m.packet);
+}
+
+/// First match that decides, else the chain's policy. Marks change on the way; `passed(rule)` hears of each rule that
+/// matched and decided nothing. Counts nothing.
+template <class Passed>
+[[nodiscard]] FilterVerdict judge(const Policy& policy, Chain chain, MatchInput& input, Passed&& passed) noexcept {
+    const FilterChain& rules = policy.chain(chain);
+    bool alone = true;
+    for (const FilterRule& r : rules.rules) {
+        if (!matches(r.match, input, policy)) continue;
+        set_marks(r, input);
+        if (r.action != FilterAction::next) return {r.action, r.reject_with, r.rule, alone && r.log < 0, r.log};
+        alone = false;
+        passed(r);
+    }
+    return {rules.policy, RejectWith::port_unreachable, rules.policy_rule, alone, -1};
+}
 
 /// The first NAT rule of `rules` that matches, or nullptr.
 [[nodiscard]] const NatRule* first_match(const std::vector<NatRule>& rules, const MatchInput& input,

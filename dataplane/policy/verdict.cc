@@ -2,7 +2,17 @@
 
 namespace sluice {
 
-Decision judge_packet(const Policy& policy, unsigned worker, const Packet& p, const FlowKey& tuple, VerdictCache* cache,
+namespace {
+
+void count(const Policy& policy, unsigned worker, std::uint32_t rule, const Packet& p) noexcept {
+    RuleCounter& c = policy.counter(worker, rule);
+    c.packets.add();
+    c.bytes.add(p.l3_bytes);
+}
+
+}  // namespace
+
+Decision judge_packet(const Policy& policy, unsigned worker, Packet& p, const FlowKey& tuple, JudgedFlow flow,
                       WorkerCounters& counters) noexcept {
     MatchInput input = MatchInput::of(tuple);
     input.in_port = p.in_port;
@@ -10,26 +20,39 @@ Decision judge_packet(const Policy& policy, unsigned worker, const Packet& p, co
     input.state = p.state;
     input.invalid_reason = p.invalid_reason;
     if (tuple.kind() == L4Kind::icmp && p.l4_bytes != 0) input.icmp_type = p.l4[0];
+    input.has_flow = flow.mark != nullptr;
+    const std::uint32_t mark_before = input.has_flow ? *flow.mark : 0;
+    input.marks = {p.mark, mark_before};
     const Chain chain = chain_of(p);
-    const FilterVerdict v = judge(policy, chain, input);
+    const FilterVerdict v =
+        judge(policy, chain, input, [&](const FilterRule& r) noexcept { count(policy, worker, r.rule, p); });
     counters.verdict_judged.add();
-    RuleCounter& c = policy.counter(worker, v.rule);
-    c.packets.add();
-    c.bytes.add(p.l3_bytes);
+    count(policy, worker, v.rule, p);
+    p.mark = input.marks.packet;
+    if (input.has_flow) *flow.mark = input.marks.flow;
 
     Decision decision;
     if (v.action == FilterAction::drop) decision = Decision::drop(dropped_by(chain));
     if (v.action == FilterAction::reject)
         decision = Decision::drop(DropReason::filter_reject, answer_for(v.reject_with));
     decision.log = v.log;
-    if (cache != nullptr && v.action == FilterAction::accept && v.cacheable) {
-        cache->policy_generation = policy.generation;
-        cache->rule = v.rule;
-        cache->in_port = p.in_port;
-        cache->out_port = p.out_port;
-        cache->state = p.state;
-        cache->chain = static_cast<std::uint8_t>(chain);
+    const bool lasting = input.marks.flow == mark_before;  // judged again it would come to the same
+    if (flow.cache != nullptr && v.action == FilterAction::accept && v.cacheable && lasting) {
+        flow.cache->policy_generation = policy.generation;
+        flow.cache->rule = v.rule;
+        flow.cache->in_port = p.in_port;
+        flow.cache->out_port = p.out_port;
+        flow.cache->state = p.state;
+        flow.cache->chain = static_cast<std::uint8_t>(chain);
     }
+    return decision;
+}
+
+Decision judge_anew(const Policy& policy, unsigned worker, Packet& p, const FlowKey& tuple, FlowHot& hot,
+                    FlowCold& cold, VerdictCache* cache, WorkerCounters& counters) noexcept {
+    std::uint32_t mark = cold.mark;
+    const Decision decision = judge_packet(policy, worker, p, tuple, {&mark, cache}, counters);
+    set_mark(hot, cold, mark);
     return decision;
 }
 

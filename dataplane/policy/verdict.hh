@@ -3,7 +3,9 @@
 // Filter rules are judged per packet, as in Linux. The cache makes that cheap and may never change a verdict: it holds
 // one accept per direction, with the packet state, ports and generation it was judged for, and the rule whose counters
 // a hit adds to. Any mismatch judges again. INVALID packets have no flow and so no cache; a path on which a rule logs
-// is not cached; drops and rejects are judged every time.
+// is not cached, nor one on which a rule matched that decides nothing (it wants to be counted too); drops and rejects
+// are judged every time. A verdict may depend on the flow's mark: when the mark changes, both directions forget theirs,
+// and a judgement that changes the mark itself is not kept.
 //
 // Owner: the flow's worker.
 #pragma once
@@ -20,10 +22,20 @@ namespace sluice {
     return p.out_port == kKernelPort ? Chain::input : Chain::forward;
 }
 
-/// Judges `tuple` (the packet after DNAT, before SNAT) in state p.state between p.in_port and p.out_port, counts the
-/// deciding rule, and fills `cache` (may be nullptr) when the verdict may be served again.
-[[nodiscard]] Decision judge_packet(const Policy& policy, unsigned worker, const Packet& p, const FlowKey& tuple,
-                                    VerdictCache* cache, WorkerCounters& counters) noexcept;
+/// What the packet's flow has to do with it. None of it: a packet without a flow.
+struct JudgedFlow {
+    std::uint32_t* mark = nullptr;  ///< rules match and set it
+    VerdictCache* cache = nullptr;  ///< filled when the verdict may be served again
+};
+
+/// Judges `tuple` (the packet after DNAT, before SNAT) in state p.state between p.in_port and p.out_port, and counts
+/// the rules that matched. Rules may set p.mark.
+[[nodiscard]] Decision judge_packet(const Policy& policy, unsigned worker, Packet& p, const FlowKey& tuple,
+                                    JudgedFlow flow, WorkerCounters& counters) noexcept;
+
+/// The same for a packet of a flow that there is: its mark and its verdicts follow.
+[[nodiscard]] Decision judge_anew(const Policy& policy, unsigned worker, Packet& p, const FlowKey& tuple, FlowHot& hot,
+                                  FlowCold& cold, VerdictCache* cache, WorkerCounters& counters) noexcept;
 
 /// True when `cache` answers for this packet: accepted and counted.
 [[nodiscard]] inline bool served_from_cache(const VerdictCache& cache, const Policy& policy, unsigned worker,
@@ -52,21 +64,21 @@ namespace sluice {
     return tuple;
 }
 
-/// The filter's answer for a packet of the flow with tuples `keys`, from `cache` or judged now.
-[[nodiscard]] inline Decision judge_of_flow(const Policy& policy, unsigned worker, const Packet& p,
-                                            const FlowKey keys[2], VerdictCache& cache,
-                                            WorkerCounters& counters) noexcept {
+/// The filter's answer for a packet of the flow, from its cache or judged now.
+[[nodiscard]] inline Decision judge_of_flow(const Policy& policy, unsigned worker, Packet& p, FlowHot& hot,
+                                            FlowCold& cold, WorkerCounters& counters) noexcept {
+    VerdictCache& cache = hot.dir(p.direction).verdict;
     if (served_from_cache(cache, policy, worker, p, counters)) return {};
-    return judge_packet(policy, worker, p, filter_tuple(keys, p.direction), &cache, counters);
+    return judge_anew(policy, worker, p, filter_tuple(cold.key, p.direction), hot, cold, &cache, counters);
 }
 
 /// The filter's answer for an ICMP error about a packet of a flow, judged each time: by its own addresses, of which the
-/// destination is that of the flow's packets which travel its way, so `translated_destination` is where it goes.
-[[nodiscard]] inline Decision judge_error(const Policy& policy, unsigned worker, const Packet& p,
-                                          Ip4 translated_destination, WorkerCounters& counters) noexcept {
+/// destination is that of the flow's packets which travel its way. Its mark is the flow's.
+[[nodiscard]] inline Decision judge_error(const Policy& policy, unsigned worker, Packet& p, FlowHot& hot,
+                                          FlowCold& cold, WorkerCounters& counters) noexcept {
     FlowKey tuple = header_tuple(p);
-    tuple.dst = translated_destination;
-    return judge_packet(policy, worker, p, tuple, nullptr, counters);
+    tuple.dst = hot.dir(p.direction).plan.dst;
+    return judge_anew(policy, worker, p, tuple, hot, cold, nullptr, counters);
 }
 
 }  // namespace sluice

@@ -12,7 +12,7 @@ void ControlTraffic::pass(Packet& p, const Policy& policy, Now now) noexcept {
     if (p.punt_class != PuntClass::arp_nd) {
         p.state = PacketState::new_flow;
         p.out_port = kKernelPort;
-        Decision d = judge_packet(policy, p_.worker, p, header_tuple(p), nullptr, p_.counters);
+        Decision d = judge_packet(policy, p_.worker, p, header_tuple(p), {}, p_.counters);
         d.answer = Answer::none;  // to a group or a broadcast address
         if (p_.enforcer.obey(p, d, now) == Verdict::gone) return;
     }

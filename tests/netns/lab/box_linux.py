@@ -35,6 +35,31 @@ def set_of(value, groups):
     return unequal + (str(members[0]) if len(members) == 1 else "{ " + ", ".join(map(str, members)) + " }")
 
 
+def number(text):
+    return int(str(text), 0)
+
+
+def mark_match(field, value):
+    """`field` is meta mark or ct mark; the value 1, 0x10/0xf0, "!2" or {not: …}."""
+    unequal = isinstance(value, dict) or str(value).startswith("!")
+    text = str(value["not"] if isinstance(value, dict) else value).removeprefix("!")
+    wanted, slash, mask = text.partition("/")
+    masked = f"{field} & {number(mask):#x}" if slash else field
+    return f"{masked} {'!=' if unequal else '=='} {number(wanted):#x}"
+
+
+def mark_set(field, other, value):
+    """nft has no words for some bits of the other mark alone."""
+    wanted, slash, mask = str(value).partition("/")
+    if wanted in ("mark", "ct_mark"):
+        if slash:
+            raise LabError(f"{value}: nft copies marks whole")
+        return f"{field} set {other}"
+    if not slash:
+        return f"{field} set {number(wanted):#x}"
+    return f"{field} set {field} & {~number(mask) & 0xffffffff:#x} | {number(wanted):#x}"
+
+
 class Rules:
     """One configuration as an nft script."""
 
@@ -61,9 +86,25 @@ class Rules:
             words.append(f"icmp type {rule['icmp_type']}")
         if "state" in rule:
             words.append(f"ct state {set_of(rule['state'], {})}")
+        for key, field in (("mark", "meta mark"), ("ct_mark", "ct mark")):
+            if key in rule:
+                words.append(mark_match(field, rule[key]))
+        # In front of the counter: a rule that copies the mark of a flow to a packet without one ends there.
+        words += self.sets(rule.get("set", {}))
         return " ".join(words)
 
+    @staticmethod
+    def sets(values):
+        words = []
+        if "mark" in values:
+            words.append(mark_set("meta mark", "ct mark", values["mark"]))
+        if "ct_mark" in values:
+            words.append(mark_set("ct mark", "meta mark", values["ct_mark"]))
+        return words
+
     def action(self, rule):
+        if "action" not in rule:
+            return ""
         if rule["action"] == "reject":
             return REJECTS[rule.get("reject_with", "port-unreachable")]
         return rule["action"]

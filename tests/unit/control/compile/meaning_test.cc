@@ -65,26 +65,43 @@ bool meets(const config::StateMatch& match, PacketState state) {
     return false;
 }
 
+bool meets(const config::MarkMatch& match, std::uint32_t mark) {
+    return match.any() || ((mark & match.mask) == match.value) != match.negated;
+}
+
+std::uint32_t changed(const config::MarkSet& set, std::uint32_t mark, std::uint32_t other) {
+    return (mark & ~set.mask) | ((set.copy ? other : set.value) & set.mask);
+}
+
 template <class Rule>
 bool meets_conditions(const config::Config& c, const Rule& rule, const MatchInput& in) {
     return (!rule.proto || *rule.proto == in.proto) && meets(c, rule.src, in.src) && meets(c, rule.dst, in.dst) &&
-           meets(c, rule.sport, in.sport) && meets(c, rule.dport, in.dport);
+           meets(c, rule.sport, in.sport) && meets(c, rule.dport, in.dport) && meets(rule.mark, in.marks.packet) &&
+           meets(rule.ct_mark, in.marks.flow) && (in.has_flow || rule.ct_mark.any());
 }
 
 struct Expected {
     config::FilterAction action;
     std::uint32_t place;  // in its chain; the number of rules stands for the chain's policy
+    Marks marks;
+    std::uint32_t passed = 0;  // rules that matched before, and decided nothing
 };
 
-Expected expected(const config::Config& c, const config::Chain& chain, const MatchInput& in) {
+Expected expected(const config::Config& c, const config::Chain& chain, MatchInput in) {
+    std::uint32_t passed = 0;
     for (std::uint32_t i = 0; i < chain.rules.size(); ++i) {
         const config::FilterRule& rule = chain.rules[i];
-        if (meets_conditions(c, rule, in) && meets(c, rule.in, in.in_port) && meets(c, rule.out, in.out_port) &&
-            meets(rule.state, in.state) && (!rule.icmp_type || (in.proto == 1 && *rule.icmp_type == in.icmp_type)))
-            return {rule.action, i};
+        if (!meets_conditions(c, rule, in) || !meets(c, rule.in, in.in_port) || !meets(c, rule.out, in.out_port) ||
+            !meets(rule.state, in.state) || (rule.icmp_type && (in.proto != 1 || *rule.icmp_type != in.icmp_type)) ||
+            (rule.set_mark.copy && !in.has_flow))
+            continue;
+        in.marks.packet = changed(rule.set_mark, in.marks.packet, in.marks.flow);
+        if (in.has_flow) in.marks.flow = changed(rule.set_ct_mark, in.marks.flow, in.marks.packet);
+        if (rule.action != config::FilterAction::next) return {rule.action, i, in.marks, passed};
+        ++passed;
     }
     return {chain.policy == config::ChainPolicy::accept ? config::FilterAction::accept : config::FilterAction::drop,
-            static_cast<std::uint32_t>(chain.rules.size())};
+            static_cast<std::uint32_t>(chain.rules.size()), in.marks, passed};
 }
 
 // --- random configurations and packets, from a small world so that they meet
@@ -150,8 +167,28 @@ config::PortNameMatch random_names(Dice& dice, const config::Config& c) {
     return match;
 }
 
+std::uint32_t random_mask(Dice& dice) {
+    return dice.one_in(2) ? 0xffffffffU : 1 + dice.below(3);
+}
+
+void random_mark(Dice& dice, config::MarkMatch& match) {
+    if (!dice.one_in(6)) return;
+    match.mask = random_mask(dice);
+    match.value = dice.below(4) & match.mask;
+    match.negated = dice.one_in(3);
+}
+
+void random_set(Dice& dice, config::MarkSet& set) {
+    if (!dice.one_in(5)) return;
+    set.mask = random_mask(dice);
+    set.copy = dice.one_in(3);
+    if (!set.copy) set.value = dice.below(4) & set.mask;
+}
+
 template <class Rule>
 void random_conditions(Dice& dice, Rule& rule) {
+    random_mark(dice, rule.mark);
+    random_mark(dice, rule.ct_mark);
     random_match<Ip4>(dice, rule.src);
     random_match<Ip4>(dice, rule.dst);
     constexpr std::array<std::uint8_t, 4> kProtos{1, 6, 17, 47};
@@ -173,6 +210,9 @@ config::FilterRule random_rule(Dice& dice, const config::Config& c, const config
     }
     if (rule.proto == 1 && dice.one_in(2)) rule.icmp_type = dice.one_in(2) ? 8 : 0;
     rule.action = static_cast<config::FilterAction>(dice.below(3));
+    random_set(dice, rule.set_mark);
+    random_set(dice, rule.set_ct_mark);
+    if (dice.one_in(4)) rule.action = config::FilterAction::next;
     if (dice.one_in(5)) rule.log = group_name(dice.below(3));
     return rule;
 }
@@ -215,6 +255,8 @@ MatchInput random_packet(Dice& dice, Chain chain) {
     in.in_port = chain == Chain::output ? kKernelPort : static_cast<PortIndex>(dice.below(3));
     in.out_port = chain == Chain::input ? kKernelPort : static_cast<PortIndex>(dice.below(3));
     in.state = static_cast<PacketState>(1U << dice.below(5));
+    in.marks = {dice.below(4), dice.below(4)};
+    in.has_flow = !dice.one_in(4);
     return in;
 }
 
@@ -227,28 +269,32 @@ const config::Chain& chain_of(const config::Config& c, Chain chain) {
 
 TEST_CASE("random policies say of random packets what their configurations say") {
     std::array<unsigned, 3> actions{};
-    unsigned wrong = 0, by_rule = 0;
+    unsigned wrong = 0, by_rule = 0, passed_by = 0;
     for (unsigned seed = 0; seed < 300; ++seed) {
         Dice dice(seed);
         const config::Config c = random_config(dice);
         const auto compiled = compile_policy(c, kOneWorker, 1);
         for (unsigned i = 0; i < 300; ++i) {
             const auto chain = static_cast<Chain>(dice.below(3));
-            const MatchInput in = random_packet(dice, chain);
+            MatchInput in = random_packet(dice, chain);
             const Expected want = expected(c, chain_of(c, chain), in);
-            const FilterVerdict got = judge(*compiled.policy, chain, in);
+            std::uint32_t passed = 0;
+            const FilterVerdict got = judge(*compiled.policy, chain, in, [&](const FilterRule&) { ++passed; });
             const RuleName& name = compiled.names.rules[got.rule];
             const bool policy_decides = want.place == chain_of(c, chain).rules.size();
             if (static_cast<unsigned>(got.action) != static_cast<unsigned>(want.action) || name.chain != chain ||
-                name.number != (policy_decides ? 0 : want.place + 1))
+                name.number != (policy_decides ? 0 : want.place + 1) || passed != want.passed ||
+                in.marks.packet != want.marks.packet || in.marks.flow != want.marks.flow)
                 ++wrong;
             if (!policy_decides) ++by_rule;
+            passed_by += passed;
             ++actions[static_cast<unsigned>(want.action)];
         }
     }
     CHECK(wrong == 0);
     // The packets met rules of every kind, not only chain policies.
     CHECK(by_rule > 20000);
+    CHECK(passed_by > 10000);
     for (const unsigned count : actions) CHECK(count > 5000);
 }
 

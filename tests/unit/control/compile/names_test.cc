@@ -30,6 +30,10 @@ TEST_CASE("a filter rule reads as its author wrote it") {
     CHECK(compile::text_of(filter_rule([](auto& r) {
               r.proto = 6, r.action = config::FilterAction::reject, r.reject_with = config::RejectWith::tcp_reset;
           })) == "proto tcp reject with tcp-reset");
+    CHECK(compile::text_of(filter_rule([](auto& r) {
+              r.mark = {true, 1, 0xff}, r.ct_mark = {false, 0x10, 0xffffffffU}, r.set_mark = {true, 0, 0xf0};
+              r.set_ct_mark = {false, 26, 0xffffffffU}, r.action = config::FilterAction::next;
+          })) == "mark !0x1/0xff ct_mark 0x10 set mark ct_mark/0xf0 set ct_mark 0x1a");
 }
 
 TEST_CASE("a NAT rule reads as its author wrote it") {

@@ -151,6 +151,35 @@ helpers: {ftp: {enabled: no, ports: 2121}}
     CHECK(result.config->helpers.ftp.ports == std::vector<std::uint16_t>{2121});
 }
 
+TEST_CASE("marks: matched and set, whole or some of their bits, and copied") {
+    const ConfigResult result = load_config_text(kTwoPorts + R"(
+filter:
+  forward:
+    rules:
+      - {state: new, set: {mark: 17, ct_mark: 0x10/0xf0}}
+      - {mark: 0x1/0xff, ct_mark: "!2", set: {mark: ct_mark}, action: accept}
+      - {ct_mark: {not: 0x10/0x10}, set: {ct_mark: mark/0xff}, action: drop}
+nat: [{out: wan, mark: 0, ct_mark: 0XFFFFFFFF, snat: masquerade}]
+)",
+                                                 "test.yaml");
+    INFO(to_string(result.errors));
+    REQUIRE(result.ok());
+    const auto& rules = result.config->filter.forward.rules;
+    CHECK(rules[0].action == FilterAction::next);
+    CHECK(rules[0].set_mark == MarkSet{false, 17, 0xffffffffU});
+    CHECK(rules[0].set_ct_mark == MarkSet{false, 0x10, 0xf0});
+    CHECK(rules[0].mark.any());
+    CHECK(rules[1].action == FilterAction::accept);
+    CHECK(rules[1].mark == MarkMatch{false, 1, 0xff});
+    CHECK(rules[1].ct_mark == MarkMatch{true, 2, 0xffffffffU});
+    CHECK(rules[1].set_mark == MarkSet{true, 0, 0xffffffffU});
+    CHECK(rules[1].set_ct_mark.none());
+    CHECK(rules[2].ct_mark == MarkMatch{true, 0x10, 0x10});
+    CHECK(rules[2].set_ct_mark == MarkSet{true, 0, 0xff});
+    CHECK(result.config->nat[0].mark == MarkMatch{false, 0, 0xffffffffU});
+    CHECK(result.config->nat[0].ct_mark == MarkMatch{false, 0xffffffffU, 0xffffffffU});
+}
+
 TEST_CASE("anchors and aliases stand for the text that they name") {
     const ConfigResult result = load_config_text(kTwoPorts + R"(
 filter:
@@ -227,8 +256,10 @@ filter:
       - {src: {not: all}, proto: tcp, dport: {not: web}, state: [new, untracked], action: accept, log: "a: #b \"c\" "}
       - {proto: icmp, icmp_type: 200, action: reject, reject_with: admin-prohibited, comment: "null"}
       - {proto: 99, action: drop, comment: "- {x: [~]}"}
+      - {state: new, set: {mark: 0xf/0xff, ct_mark: mark/0xf0}}
+      - {mark: {not: 1/7}, ct_mark: 15, set: {mark: ct_mark}, action: accept}
 nat:
-  - {out: [wan, lan], snat: {to: masquerade, ports: 2000-3000}}
+  - {out: [wan, lan], mark: "!4", ct_mark: 1/1, snat: {to: masquerade, ports: 2000-3000}}
   - {out: wan, src: "!all", snat: {to: [all, 198.51.100.9]}}
   - {dst: all, proto: udp, dport: 5000-5001, dnat: {to: all, ports: 6000-6001, schedule: source-hash}}
 metrics: {listen: off}

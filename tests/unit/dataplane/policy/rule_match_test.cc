@@ -235,7 +235,10 @@ TEST_CASE("the first rule that matches decides, else the policy of the chain") {
     forward.policy_rule = 5;
     policy.filter[static_cast<std::size_t>(Chain::input)].policy_rule = 6;
 
-    const auto forwarded = [&](const MatchInput& in) { return judge(policy, Chain::forward, in); };
+    const auto judged = [&](Chain chain, MatchInput in) {
+        return judge(policy, chain, in, [](const FilterRule&) { FAIL("every rule decides"); });
+    };
+    const auto forwarded = [&](const MatchInput& in) { return judged(Chain::forward, in); };
     CHECK(forwarded(packet()).rule == 1);
     CHECK(forwarded(packet()).action == FilterAction::accept);
     CHECK(forwarded(packet()).cacheable);
@@ -253,8 +256,40 @@ TEST_CASE("the first rule that matches decides, else the policy of the chain") {
     CHECK(rest.action == FilterAction::drop);
     CHECK(rest.log == -1);
     // Chains are separate.
-    CHECK(judge(policy, Chain::input, packet()).rule == 6);
-    CHECK(judge(policy, Chain::input, packet()).action == FilterAction::accept);
+    CHECK(judged(Chain::input, packet()).rule == 6);
+    CHECK(judged(Chain::input, packet()).action == FilterAction::accept);
+}
+
+TEST_CASE("marks: some of their bits, all, or not these") {
+    const MarkMatch low{0x12, 0xff, false}, whole{0x12, 0xffffffffU, false}, other{0x12, 0xff, true};
+    CHECK(low.matches(0x12));
+    CHECK(low.matches(0xab12));
+    CHECK_FALSE(low.matches(0x13));
+    CHECK(whole.matches(0x12));
+    CHECK_FALSE(whole.matches(0xab12));
+    CHECK_FALSE(other.matches(0xab12));
+    CHECK(other.matches(0xab13));
+    CHECK(MarkMatch{}.matches(7));
+
+    CHECK(MarkSet{0x10, 0xf0, false}.of(0xabcd, 0x55) == 0xab1d);
+    CHECK(MarkSet{0, 0xf0, true}.of(0xabcd, 0x55) == 0xab5d);
+    CHECK(MarkSet{}.of(0xabcd, 0x55) == 0xabcd);
+}
+
+TEST_CASE("a rule sets the packet's mark first, then the flow's") {
+    FilterRule rule;
+    rule.set_mark = {7, 0xffffffffU, false};
+    rule.set_ct_mark = {0, 0xf, true};
+    MatchInput in;
+    in.marks = {1, 0x20};
+    set_marks(rule, in);
+    CHECK(in.marks.packet == 7);
+    CHECK(in.marks.flow == 0x27);
+    in.has_flow = false;
+    rule.set_mark.value = 3;
+    set_marks(rule, in);
+    CHECK(in.marks.packet == 3);
+    CHECK(in.marks.flow == 0x27);
 }
 
 TEST_CASE("the first NAT rule that matches, or none") {

@@ -1,6 +1,6 @@
-// The verdict cache never changes a verdict, nor which rule is counted: the same packets of the same flows go past two
-// copies of the same policies, once with the cache and once judged afresh each time; after every packet both boxes must
-// agree in the decision and in all counters.
+// The verdict cache never changes a verdict, nor which rules are counted, nor a flow's mark: the same packets of the
+// same flows go past two copies of the same policies, once with the cache and once judged afresh each time; after every
+// packet both boxes must agree in the decision, in all counters and in the mark.
 #include "dataplane/policy/verdict.hh"
 
 #include <array>
@@ -47,8 +47,24 @@ void add_sets(Policy& policy, Dice& dice) {
     for (const unsigned type : {0U, 8U}) policy.icmp_type_sets.emplace_back().set(type);
 }
 
+/// Few marks, so that what one rule sets another one matches.
+MarkMatch random_mark(Dice& dice) {
+    const std::uint32_t mask = dice.one_in(2) ? 0xffffffffU : 1 + dice.below(3);
+    return {dice.below(4) & mask, mask, dice.one_in(3)};
+}
+
+MarkSet random_set(Dice& dice) {
+    const std::uint32_t mask = dice.one_in(2) ? 0xffffffffU : 1 + dice.below(3);
+    return {dice.below(4) & mask, mask, dice.one_in(3)};
+}
+
 MatchSpec random_match(Dice& dice) {
     MatchSpec spec;
+    if (dice.one_in(6)) spec.mark = random_mark(dice);
+    if (dice.one_in(5)) {
+        spec.ct_mark = random_mark(dice);
+        spec.needs_flow = true;
+    }
     if (dice.one_in(3)) spec.in_ports = std::uint64_t{1} << dice.of(kPorts) | std::uint64_t{1} << dice.of(kPorts);
     if (dice.one_in(3)) spec.out_ports = std::uint64_t{1} << dice.of(kPorts) | std::uint64_t{1} << dice.of(kPorts);
     if (dice.one_in(3)) spec.states = static_cast<std::uint8_t>(1 + dice.below(15));
@@ -79,6 +95,11 @@ std::unique_ptr<Policy> random_policy(unsigned seed, std::uint32_t generation) {
             if (dice.one_in(6)) rule.action = FilterAction::reject;
             rule.reject_with = static_cast<RejectWith>(dice.below(3));
             if (dice.one_in(5)) rule.log = static_cast<std::int32_t>(dice.below(4));
+            if (dice.one_in(5)) rule.set_ct_mark = random_set(dice);
+            if (dice.one_in(6)) rule.set_mark = random_set(dice);
+            if (rule.set_mark.copy) rule.match.needs_flow = true;
+            if (dice.one_in(6)) rule.action = FilterAction::next;
+            if (rule.action == FilterAction::next) rule.log = -1;
             rule.rule = number++;
         }
         chain.policy = dice.one_in(3) ? FilterAction::drop : FilterAction::accept;
@@ -90,15 +111,15 @@ std::unique_ptr<Policy> random_policy(unsigned seed, std::uint32_t generation) {
 }
 
 struct Flow {
-    FlowKey keys[2];
-    std::array<VerdictCache, 2> cache;
-    PortIndex usual_port[2]{};  // where each direction mostly arrives
+    FlowHot hot{};
+    FlowCold cold{};
+    std::uint32_t judged_mark = 0;  // of the box without a cache
+    PortIndex usual_port[2]{};      // where each direction mostly arrives
 };
 
 /// A flow that may be translated on either side, as NAT leaves it.
-Flow random_flow(Dice& dice) {
-    Flow flow;
-    FlowKey& original = flow.keys[0];
+void random_flow(Dice& dice, Flow& flow) {
+    FlowKey& original = flow.cold.key[0];
     const std::uint8_t proto = dice.of(kProtos);
     if (proto == 1) {
         original = icmp_key(dice.address(), dice.address(), 8, 0, dice.port());
@@ -107,7 +128,7 @@ Flow random_flow(Dice& dice) {
     } else {
         original = port_key(IpProto{proto}, dice.address(), dice.port(), dice.address(), dice.port());
     }
-    FlowKey& reply = flow.keys[1];
+    FlowKey& reply = flow.cold.key[1];
     reply = invert(original);
     if (dice.one_in(3)) reply.dst = dice.address();  // source NAT
     if (dice.one_in(3)) reply.src = dice.address();  // destination NAT
@@ -118,12 +139,11 @@ Flow random_flow(Dice& dice) {
     flow.usual_port[0] = dice.of(kPorts);
     do flow.usual_port[1] = dice.of(kPorts);
     while (flow.usual_port[0] == kKernelPort && flow.usual_port[1] == kKernelPort);
-    return flow;
 }
 
 /// A packet of the flow, mostly like the last one in its direction; it points to `icmp`.
-Packet random_packet(Dice& dice, const Flow& flow, Direction direction, rte_icmp_hdr& icmp) {
-    const FlowKey& key = flow.keys[index_of(direction)];
+Packet random_packet(Dice& dice, const Flow& flow, Direction direction, std::uint32_t generation, rte_icmp_hdr& icmp) {
+    const FlowKey& key = flow.cold.key[index_of(direction)];
     Packet p;
     p.key = key;
     p.direction = direction;
@@ -135,18 +155,24 @@ Packet random_packet(Dice& dice, const Flow& flow, Direction direction, rte_icmp
     while (dice.one_in(6) || (p.in_port == kKernelPort && p.out_port == kKernelPort)) p.out_port = dice.of(kPorts);
     p.local_out = p.in_port == kKernelPort;
     p.state = dice.one_in(3) ? dice.of(kStates) : PacketState::established;
+    // The marks that packets come with are made by rules that see the tuple and the ports, and nothing else.
+    p.mark = (generation + index_of(direction) + p.in_port + p.out_port) % 4;
     icmp.icmp_type = key.kind() == L4Kind::icmp ? key.icmp_type() : 0;
     p.l4 = reinterpret_cast<std::uint8_t*>(&icmp);
     return p;
 }
 
 /// As the pipeline does: INVALID packets have no flow, so no cache.
-Decision filter_with_cache(const Policy& policy, const Packet& p, Flow& flow, WorkerCounters& counters) {
-    const FlowKey tuple = filter_tuple(flow.keys, p.direction);
-    if (p.state == PacketState::invalid) return judge_packet(policy, 0, p, tuple, nullptr, counters);
-    VerdictCache& cache = flow.cache[index_of(p.direction)];
-    if (served_from_cache(cache, policy, 0, p, counters)) return {};
-    return judge_packet(policy, 0, p, tuple, &cache, counters);
+Decision filter_with_cache(const Policy& policy, Packet p, Flow& flow, WorkerCounters& counters) {
+    if (p.state == PacketState::invalid)
+        return judge_packet(policy, 0, p, filter_tuple(flow.cold.key, p.direction), {}, counters);
+    return judge_of_flow(policy, 0, p, flow.hot, flow.cold, counters);
+}
+
+Decision filter_without(const Policy& policy, Packet p, Flow& flow, WorkerCounters& counters) {
+    JudgedFlow judged;
+    if (p.state != PacketState::invalid) judged.mark = &flow.judged_mark;
+    return judge_packet(policy, 0, p, filter_tuple(flow.cold.key, p.direction), judged, counters);
 }
 
 bool same(const Decision& a, const Decision& b) {
@@ -163,14 +189,14 @@ bool same_counters(const Policy& a, const Policy& b) {
 
 }  // namespace
 
-TEST_CASE("random policies and flows: the cache changes neither a verdict nor the rule that is counted") {
+TEST_CASE("random policies and flows: the cache changes no verdict, no rule that is counted and no mark") {
     const auto counters = std::make_unique<WorkerCounters>();
     const auto judged_counters = std::make_unique<WorkerCounters>();
-    unsigned packets = 0, disagreements = 0;
+    unsigned packets = 0, disagreements = 0, marks_changed = 0;
     for (unsigned round = 0; round < 200; ++round) {
         Dice dice(round);
-        std::vector<Flow> flows;
-        for (unsigned i = 0; i < 4; ++i) flows.push_back(random_flow(dice));
+        std::array<Flow, 4> flows;
+        for (Flow& flow : flows) random_flow(dice, flow);
         // Flows live on while policies come and go: what one policy cached must not speak for the next.
         for (std::uint32_t generation = 1; generation <= 4; ++generation) {
             const unsigned seed = round * 16 + generation;
@@ -180,12 +206,18 @@ TEST_CASE("random policies and flows: the cache changes neither a verdict nor th
                 Flow& flow = flows[dice.below(4)];
                 const Direction direction = dice.one_in(2) ? Direction::original : Direction::reply;
                 rte_icmp_hdr icmp{};
-                const Packet p = random_packet(dice, flow, direction, icmp);
+                if (dice.one_in(100)) {  // somebody sets the mark by hand
+                    flow.judged_mark = dice.below(4);
+                    set_mark(flow.hot, flow.cold, flow.judged_mark);
+                }
+                const std::uint32_t before = flow.judged_mark;
+                const Packet p = random_packet(dice, flow, direction, generation, icmp);
                 const Decision fast = filter_with_cache(*cached, p, flow, *counters);
-                const Decision slow =
-                    judge_packet(*judged, 0, p, filter_tuple(flow.keys, direction), nullptr, *judged_counters);
+                const Decision slow = filter_without(*judged, p, flow, *judged_counters);
                 ++packets;
-                if (!same(fast, slow) || !same_counters(*cached, *judged)) ++disagreements;
+                if (flow.judged_mark != before) ++marks_changed;
+                if (!same(fast, slow) || !same_counters(*cached, *judged) || flow.cold.mark != flow.judged_mark)
+                    ++disagreements;
             }
         }
     }
@@ -193,6 +225,7 @@ TEST_CASE("random policies and flows: the cache changes neither a verdict nor th
     // The test speaks of the cache only if the cache spoke.
     CHECK(counters->verdict_cached.get() > packets / 10);
     CHECK(counters->verdict_judged.get() > packets / 10);
+    CHECK(marks_changed > packets / 100);
     CHECK(counters->verdict_cached.get() + counters->verdict_judged.get() == packets);
     CHECK(judged_counters->verdict_judged.get() == packets);
 }
@@ -225,7 +258,7 @@ struct Judged {
         packet.out_port = 1;
         packet.state = PacketState::established;
         packet.l3_bytes = 100;
-        decision = judge_packet(*policy, 0, packet, tuple, &cache, *counters);
+        decision = judge_packet(*policy, 0, packet, tuple, {&mark, &cache}, *counters);
     }
     [[nodiscard]] bool served(const Packet& p, const Policy& by) const {
         return served_from_cache(cache, by, 0, p, *counters);
@@ -235,6 +268,7 @@ struct Judged {
     FlowKey tuple{};
     Packet packet;
     VerdictCache cache;
+    std::uint32_t mark = 0;
     Decision decision;
 };
 
@@ -268,6 +302,97 @@ TEST_CASE("drops and logged packets are judged every time") {
     CHECK(gre.decision.fate == Fate::go);
     CHECK(gre.decision.log == 3);
     CHECK_FALSE(gre.served(gre.packet, *gre.policy));
+}
+
+namespace {
+
+/// One chain: rule 0 keeps the low byte of the packet's mark in the flow (or sets it to 5), rule 1 drops flows with
+/// mark 0x17, rule 2 accepts the rest.
+std::unique_ptr<Policy> marking_policy(bool copies) {
+    auto policy = small_policy(1);
+    auto& rules = policy->filter[static_cast<std::size_t>(Chain::forward)].rules;
+    for (FilterRule& rule : rules) rule = {.rule = rule.rule};
+    rules[0].match.states = static_cast<std::uint8_t>(PacketState::new_flow);
+    rules[0].set_ct_mark = copies ? MarkSet{0, 0xff, true} : MarkSet{5, 0xff, false};
+    rules[0].action = FilterAction::next;
+    rules[1].match.ct_mark = {0x17, 0xffffffffU, false};
+    rules[1].match.needs_flow = true;
+    rules[1].action = FilterAction::drop;
+    return policy;
+}
+
+struct Marked {
+    explicit Marked(bool copies) : policy(marking_policy(copies)) {
+        cold.key[0] = port_key(IpProto::udp, ip4(192, 0, 2, 1), be16(1), ip4(203, 0, 113, 1), be16(2));
+        cold.key[1] = invert(cold.key[0]);
+    }
+    Decision filter(PacketState state, std::uint32_t mark = 0, Direction direction = Direction::original) {
+        Packet p;
+        p.in_port = direction == Direction::original ? 0 : 1;
+        p.out_port = direction == Direction::original ? 1 : 0;
+        p.direction = direction;
+        p.state = state;
+        p.mark = mark;
+        return judge_of_flow(*policy, 0, p, hot, cold, *counters);
+    }
+    std::uint64_t counted(std::uint32_t rule) const { return policy->counter(0, rule).packets.get(); }
+    std::unique_ptr<Policy> policy;
+    std::unique_ptr<WorkerCounters> counters = std::make_unique<WorkerCounters>();
+    FlowHot hot{};
+    FlowCold cold{};
+};
+
+}  // namespace
+
+TEST_CASE("a rule that decides nothing sets marks, is counted for each packet, and the next rules see the marks") {
+    Marked flow(true);
+    flow.cold.mark = 0xab00;
+    CHECK(flow.filter(PacketState::new_flow, 0x1016).fate == Fate::go);
+    CHECK(flow.cold.mark == 0xab16);
+    CHECK(flow.filter(PacketState::new_flow, 0x1016).fate == Fate::go);
+    CHECK(flow.counted(0) == 2);
+    CHECK(flow.counted(2) == 2);
+    flow.cold.mark = 0;
+    CHECK(flow.filter(PacketState::new_flow, 0x17).reason == DropReason::filter_forward);
+    CHECK(flow.counted(1) == 1);
+}
+
+TEST_CASE("an accept that depends on the flow's mark is forgotten when the mark changes, in both directions") {
+    Marked flow(false);
+    for (unsigned i = 0; i < 2; ++i) {
+        CHECK(flow.filter(PacketState::established).fate == Fate::go);
+        CHECK(flow.filter(PacketState::established, 0, Direction::reply).fate == Fate::go);
+    }
+    CHECK(flow.counters->verdict_cached.get() == 2);
+    set_mark(flow.hot, flow.cold, 0x17);
+    CHECK(flow.filter(PacketState::established).fate == Fate::drop);
+    CHECK(flow.filter(PacketState::established, 0, Direction::reply).fate == Fate::drop);
+    // The same mark again is no change.
+    set_mark(flow.hot, flow.cold, 0);
+    CHECK(flow.filter(PacketState::established).fate == Fate::go);
+    set_mark(flow.hot, flow.cold, 0);
+    CHECK(flow.filter(PacketState::established).fate == Fate::go);
+    CHECK(flow.counters->verdict_cached.get() == 3);
+}
+
+TEST_CASE("a packet without a flow has no flow mark to match, to set or to copy") {
+    auto policy = marking_policy(false);
+    auto& rules = policy->filter[static_cast<std::size_t>(Chain::forward)].rules;
+    rules[0].match = {};
+    rules[0].match.needs_flow = true;
+    rules[0].set_mark = {0, 0xffffffffU, true};
+    rules[1].match.ct_mark = {0x17, 0xffffffffU, true};  // any but 0x17: not even that
+    const auto counters = std::make_unique<WorkerCounters>();
+    Packet p;
+    p.in_port = 0;
+    p.out_port = 1;
+    p.state = PacketState::invalid;
+    p.mark = 9;
+    const FlowKey tuple = port_key(IpProto::udp, ip4(192, 0, 2, 1), be16(1), ip4(203, 0, 113, 1), be16(2));
+    CHECK(judge_packet(*policy, 0, p, tuple, {}, *counters).fate == Fate::go);
+    CHECK(p.mark == 9);
+    CHECK(policy->counter(0, 0).packets.get() == 0);
+    CHECK(policy->counter(0, 2).packets.get() == 1);
 }
 
 TEST_CASE("rules see a flow as netfilter's forward hook does: after DNAT, before SNAT, in both directions") {
