@@ -119,19 +119,19 @@ private:
 
     void take_option(const Option& option, const std::string& value) {
         switch (option.letter) {
-            case kJson:
+            case opt_json:
                 options_.json = true;
                 return;
-            case kSocket:
+            case opt_socket:
                 options_.socket_path = value;
                 return;
             case 'o':
                 set_output(options_, value);
                 break;
-            case kMaskSrc:
+            case opt_mask_src:
                 mask_src_ = value;
                 break;
-            case kMaskDst:
+            case opt_mask_dst:
                 mask_dst_ = value;
                 break;
             case 'p':
@@ -149,7 +149,7 @@ private:
             case 'u':
                 check_status(value);
                 break;
-            case kState:
+            case opt_state:
                 if (!api::is_state_name(value)) complain(fmt::format("unknown TCP state `{}'", value));
                 break;
             default:
