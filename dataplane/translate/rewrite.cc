@@ -33,6 +33,9 @@ void rewrite(Packet& p, const RewritePlan& plan) noexcept {
             rte_icmp_hdr* icmp = p.icmp();  // no pseudo header: the identifier alone counts (RFC 792)
             icmp->icmp_ident = plan.sport.raw;
             icmp->icmp_cksum = plan.l4.apply(icmp->icmp_cksum);
+            // An update cannot tell a sum of nothing but zeros (RFC 1624, section 3): an echo reply of id and sequence
+            // zero may be that, and for it all ones are right. They are for every other sum of zero, too.
+            if (icmp->icmp_cksum == 0 && icmp->icmp_type == 0 && icmp->icmp_ident == 0) icmp->icmp_cksum = 0xffff;
             break;
         }
         case L4Kind::generic:

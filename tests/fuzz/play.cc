@@ -72,12 +72,14 @@ void Stage::play(Tape tape) {
 void Stage::act(Tape& tape) {
     switch (tape.below(16)) {
         case 0:
+            return open_connection(tape);
         case 1:
         case 2:
-            return say_tcp(tape);
         case 3:
+            return talk(tape);
         case 4:
         case 5:
+            return say_tcp(tape);
         case 6:
         case 7:
             return answer(tape);
@@ -108,7 +110,7 @@ void Stage::say_tcp(Tape& tape) {
     packet.flags(flags_of(tape)).seq(tape.of(kBeginnings) + static_cast<std::uint32_t>(tape.step()));
     packet.window(tape.one_in(4) ? tape.half() : 65535U).ack(tape.one_in(4) ? tape.word() : 0);
     add_options(tape, packet);
-    add_speech(tape, packet, from);
+    packet.payload(speech(tape, from));
     put(out ? lan_ : wan_, packet);
 }
 
@@ -163,7 +165,7 @@ void Stage::answer_tcp(Tape& tape, const Side& side, const Decoded& heard) {
                (tape.one_in(8) ? static_cast<std::uint32_t>(tape.step()) : 0U));
     packet.window(tape.one_in(8) ? tape.half() : 65535U);
     add_options(tape, packet);
-    add_speech(tape, packet, heard.dst);
+    packet.payload(speech(tape, heard.dst));
     put(side, packet);
 }
 
@@ -254,6 +256,7 @@ void Stage::look() {
     for (Side* side : {&lan_, &wan_})
         for (Frame& frame : box_.sent(side->port)) {
             check(*side, frame);
+            hear(*side, decode(frame));
             side->reached.push_back(std::move(frame));
             if (side->reached.size() > kRemembered) side->reached.pop_front();
         }
@@ -264,14 +267,17 @@ void Stage::look() {
 void Stage::check(const Side& side, const Frame& frame) const {
     const Decoded packet = decode(frame);
     if (packet.ether_type != 0x0800) return;
-    require(packet.ip_checksum_ok, "an IPv4 header's checksum is right");
+    const auto promise = [&](bool kept, const char* text) {
+        if (!kept) require(false, (text + (" (" + describe(frame)) + ")").c_str());
+    };
+    promise(packet.ip_checksum_ok, "an IPv4 header's checksum is right");
     const bool piece = packet.more_fragments || packet.fragment_offset_bytes != 0;
-    if (!damaged_ && !piece) require(packet.l4_checksum_ok, "a transport checksum is right");
+    if (!damaged_ && !piece) promise(packet.l4_checksum_ok, "a transport checksum is right");
     if (&side != &wan_ || piece) return;
-    require(!is_private(packet.src), "no private address leaves as a source");
+    promise(!is_private(packet.src), "no private address leaves as a source");
     if (packet.quoted.size() < 20) return;
     const Decoded quoted = decode_ip(packet.quoted, true);
-    require(damaged_ || !is_private(quoted.dst), "no private address leaves in a quotation");
+    promise(damaged_ || !is_private(quoted.dst), "no private address leaves in a quotation");
 }
 
 void Stage::finish() {
@@ -287,6 +293,7 @@ void Stage::finish() {
     lan_.reached.clear();
     wan_.reached.clear();
     told_.clear();
+    ends_[0] = ends_[1] = {};
     damaged_ = false;
 }
 

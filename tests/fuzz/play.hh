@@ -33,7 +33,20 @@ private:
         std::deque<test::Frame> reached;  ///< frames that left the box here, newest last
     };
 
+    /// One end of a TCP connection that goes on over several acts: numbers and addresses as this end knows them.
+    struct End {
+        const Side* side = nullptr;
+        Ip4 own{}, peer{};
+        std::uint16_t port = 0, peer_port = 0;
+        std::uint32_t seq = 0;    ///< of what it says next
+        std::uint32_t heard = 0;  ///< the number behind the last byte that reached it
+    };
+
     void act(Tape& tape);
+    void open_connection(Tape& tape);
+    void talk(Tape& tape);
+    void say(End& end, std::uint8_t flags, std::string_view text);
+    void hear(const Side& side, const test::Decoded& packet);
     void say_tcp(Tape& tape);
     void say_datagram(Tape& tape);
     void say_other(Tape& tape);
@@ -57,6 +70,7 @@ private:
     Side lan_{"lan", {}}, wan_{"wan", {}};
     std::deque<std::pair<const Side*, test::Frame>> told_;  ///< what was sent lately, to be repeated
     test::Frame cut_;                                       ///< a packet whose pieces are being sent
+    End ends_[2];                                           ///< the connection that was opened last: client, server
     unsigned buffers_ = 0;                                  ///< free ones, before the first play
     bool damaged_ = false;                                  ///< a packet with a wrong transport checksum was sent
     unsigned queue_ = 0;                                    ///< where the next frame comes in

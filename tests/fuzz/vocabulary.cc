@@ -50,7 +50,7 @@ void add_options(Tape& tape, PacketBuilder& packet) {
     }
 }
 
-void add_speech(Tape& tape, PacketBuilder& packet, Ip4 speaker) {
+std::string speech(Tape& tape, Ip4 speaker) {
     std::string address = to_text(tape.one_in(8) ? Ip4::from_host(tape.word()) : speaker);
     const unsigned port = tape.one_in(4) ? tape.half() : 20000U + tape.byte();
     std::string commas = address;
@@ -79,12 +79,12 @@ void add_speech(Tape& tape, PacketBuilder& packet, Ip4 speaker) {
             break;
         }
         default:
-            return;
+            return line;
     }
-    if (tape.one_in(4) && !line.empty()) line = line.substr(0, tape.byte() % line.size());
-    if (tape.one_in(6) && !line.empty()) line = line.substr(tape.byte() % line.size());
-    if (tape.one_in(8) && !line.empty()) line[tape.byte() % line.size()] ^= static_cast<char>(tape.byte());
-    packet.payload(std::string_view(line));
+    if (tape.one_in(8) && !line.empty()) line = line.substr(0, tape.byte() % line.size());
+    if (tape.one_in(12) && !line.empty()) line = line.substr(tape.byte() % line.size());
+    if (tape.one_in(12) && !line.empty()) line[tape.byte() % line.size()] ^= static_cast<char>(tape.byte());
+    return line;
 }
 
 void mend_ip_checksum(Frame& frame) {

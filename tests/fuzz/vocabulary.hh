@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "tests/fuzz/tape.hh"
 #include "tests/support/packet_builder.hh"
@@ -29,7 +30,7 @@ std::uint8_t flags_of(Tape& tape);
 std::uint8_t answer_flags(std::uint8_t heard) noexcept;
 void add_options(Tape& tape, test::PacketBuilder& packet);
 /// A line of FTP in which `speaker` announces itself, perhaps cut, joined or damaged; or any bytes; or nothing.
-void add_speech(Tape& tape, test::PacketBuilder& packet, Ip4 speaker);
+std::string speech(Tape& tape, Ip4 speaker);
 /// Makes the checksum of the IPv4 header right, when there is one.
 void mend_ip_checksum(test::Frame& frame);
 

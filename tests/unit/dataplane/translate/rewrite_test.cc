@@ -87,6 +87,13 @@ TEST_CASE_METHOD(Room, "a UDP checksum that comes out as zero is sent as all one
     CHECK(all_ones >= 1);
 }
 
+TEST_CASE_METHOD(Room, "an echo reply of nothing but zeros has all ones for a checksum") {
+    CHECK(describe(rewritten(echo_reply(kClient, kServer, 7, 0), to(kOutside, 0, kServer, 0))) ==
+          "198.51.100.1 > 203.0.113.9 icmp 0/0 id 0 seq 0 ttl 64");
+    CHECK(describe(rewritten(echo_reply(kClient, kServer, 0xffff, 0), to(kOutside, 0, kServer, 0))) ==
+          "198.51.100.1 > 203.0.113.9 icmp 0/0 id 0 seq 0 ttl 64");
+}
+
 TEST_CASE_METHOD(Room, "deltas agree with a full sum for any packet and any plan") {
     std::mt19937 random(20241121);
     const auto port = [&] { return static_cast<unsigned>(random() & 0xffff); };
