@@ -71,7 +71,7 @@ void read_mark_text(const Value& value, std::string_view text, MarkMatch& out) {
 }  // namespace
 
 void read_mark_match(const Value& value, MarkMatch& out) {
-    constexpr std::string_view kWanted = "a mark";
+    static constexpr std::string_view kWanted = "a mark";
     if (value.is(YamlNode::Kind::map)) {
         constexpr std::array<Field<MarkMatch>, 1> kFields{{
             {"not",
