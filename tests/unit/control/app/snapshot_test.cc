@@ -58,10 +58,6 @@ TEST_CASE("ports: what they are, what the kernel set on them, what went through 
     CHECK(ports[2].received.packets - before[2].received.packets == 1);
 }
 
-TEST_CASE("a MAC address is written with two digits a byte") {
-    CHECK(app::to_text(MacAddress{{2, 0, 0xab, 0xc, 0xff, 0x10}}) == "02:00:ab:0c:ff:10");
-}
-
 TEST_CASE("rules and NAT rules, each with its hits, chain policies included") {
     the_room->write(configuration());
     REQUIRE(the_room->reload().issues.empty());
