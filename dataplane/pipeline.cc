@@ -1,6 +1,7 @@
 #include "dataplane/pipeline.hh"
 
 #include "dataplane/ingress/parse.hh"
+#include "dataplane/policy/raw.hh"
 #include "dataplane/policy/verdict.hh"
 #include "dataplane/translate/icmp_inner.hh"
 #include "dataplane/translate/rewrite.hh"
@@ -84,6 +85,7 @@ void Pipeline::arrive_again(rte_mbuf* m, const Policy& policy, Now now) noexcept
     p.out_port = note.out_port;
     p.local_out = note.local_out;
     p.mark = note.packet_mark;
+    p.raw_done = note.raw_done;
     // Parsed and found sound before; here again only to set up `p`.
     if (parse(p, p_.ports, p_.disposal) != Arrival::forward) {
         burst_.pop();
@@ -119,6 +121,8 @@ void Pipeline::arrive_again(rte_mbuf* m, const Policy& policy, Now now) noexcept
 
 void Pipeline::run(const Policy& policy, Now now) noexcept {
     const auto obey = [&](Packet& p, const Decision& d) noexcept { return enforcer_.obey(p, d, now); };
+    if (policy.has_raw()) [[unlikely]]
+        burst_.keep([&](Packet& p) noexcept { return obey(p, judge_raw(policy, p_.worker, p)); });
     stages_.end(Stage::parse);
     if (burst_.count == 0) return;
     look_up(burst_, p_.store, p_.counters);
@@ -144,7 +148,7 @@ void Pipeline::run(const Policy& policy, Now now) noexcept {
 
 /// From here on no flow ends while the burst is under way: those made in it stand, and helpers may attach to them.
 Decision Pipeline::filter(Packet& p, const Policy& policy, Now now) noexcept {
-    if (p.slot == kNoSlot) return {};  // INVALID, judged already
+    if (p.slot == kNoSlot) return {};  // INVALID or UNTRACKED, judged already
     // Evicted by a later packet of the burst for the second time: there is no room for it.
     if (!stands(p, p_.store)) return Decision::drop(DropReason::flow_table_full);
     if (p.fresh) {  // judged when it made its flow

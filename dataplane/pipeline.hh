@@ -1,6 +1,6 @@
 // The spine: the order of the stages and nothing else. A packet goes
 //
-//   parse → steer → lookup → (policy on a miss) → track → route → filter → limits → translate → transmit
+//   parse → steer → (raw rules) → lookup → (policy on a miss) → track → route → filter → limits → translate → transmit
 //
 // each stage over the whole burst before the next begins, so that each can prefetch for the next; packets keep their
 // order of arrival throughout, whether they hit a flow or made one.

@@ -41,6 +41,7 @@ CompiledPolicy compile_policy(const config::Config& config, const CompileTarget&
     compile::RuleCompiler rules(config, sets, policy, names);
     rules.filter();
     rules.nat();
+    rules.raw();
     rules.chain_policies();
     std::move(sets).give_to(policy);
 

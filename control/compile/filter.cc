@@ -24,6 +24,8 @@ FilterAction action_of(config::FilterAction action) noexcept {
             return FilterAction::drop;
         case config::FilterAction::next:
             return FilterAction::next;
+        case config::FilterAction::notrack:
+            return FilterAction::notrack;
         case config::FilterAction::reject:
             break;
     }
@@ -65,7 +67,7 @@ FilterRule RuleCompiler::filter_rule(Chain chain, const config::FilterRule& from
     rule.match = conditions(from);
     // One side of these packets is the box itself, whichever mark the data plane has for that.
     if (chain == Chain::input) rule.match.out_ports = kAnyPort;
-    if (chain == Chain::output) rule.match.in_ports = kAnyPort;
+    if (chain == Chain::output || chain == Chain::raw_output) rule.match.in_ports = kAnyPort;
     rule.match.states = state_bits(from.state);
     rule.match.invalid_reasons = from.invalid_reasons;
     if (from.icmp_type) rule.match.icmp_types = sets_.icmp_type(*from.icmp_type);
@@ -94,6 +96,18 @@ void RuleCompiler::filter() {
     chain(Chain::input, config_.filter.input);
     chain(Chain::forward, config_.filter.forward);
     chain(Chain::output, config_.filter.output);
+}
+
+void RuleCompiler::raw() {
+    const auto add = [&](Chain chain, const std::vector<config::FilterRule>& from, std::vector<FilterRule>& to) {
+        std::uint32_t number = 0;
+        for (const config::FilterRule& rule : from) {
+            to.push_back(filter_rule(chain, rule));
+            names_.rules.push_back(name_rule(chain, ++number, rule));
+        }
+    };
+    add(Chain::raw, config_.raw.prerouting, policy_.raw);
+    add(Chain::raw_output, config_.raw.output, policy_.raw_output);
     // Records carry the id; the index into log_prefixes is the id, so that there is one number and no way to mix up
     // two.
     for (std::size_t id = 0; id < names_.log_prefixes.size(); ++id)

@@ -134,6 +134,8 @@ void add_action(Line& line, const config::FilterRule& rule) {
             return line.word("drop");
         case config::FilterAction::next:
             return;
+        case config::FilterAction::notrack:
+            return line.word("notrack");
         case config::FilterAction::reject:
             break;
     }

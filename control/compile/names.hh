@@ -63,7 +63,7 @@ struct PolicyNames {
 };
 
 constexpr std::string_view name_of(Chain chain) noexcept {
-    constexpr std::string_view kNames[]{"input", "forward", "output"};
+    constexpr std::string_view kNames[]{"input", "forward", "output", "raw", "raw_output"};
     return kNames[static_cast<std::size_t>(chain)];
 }
 

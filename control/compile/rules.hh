@@ -1,6 +1,6 @@
 // The rules of one compilation: filter chains and NAT lists share numbers, sets and names.
 //
-// Order of calls: filter(), nat(), then chain_policies(): rule numbers follow it.
+// Order of calls: filter(), nat(), raw(), then chain_policies(): rule numbers follow it.
 #pragma once
 
 #include "control/compile/compile.hh"
@@ -16,6 +16,7 @@ public:
 
     void filter();          // filter.cc
     void nat();             // nat.cc
+    void raw();             // filter.cc
     void chain_policies();  // filter.cc
 
 private:

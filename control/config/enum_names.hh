@@ -27,6 +27,8 @@ inline constexpr std::array<EnumName<ChainPolicy>, 2> kChainPolicies{
     {{"accept", ChainPolicy::accept}, {"drop", ChainPolicy::drop}}};
 inline constexpr std::array<EnumName<FilterAction>, 3> kFilterActions{
     {{"accept", FilterAction::accept}, {"drop", FilterAction::drop}, {"reject", FilterAction::reject}}};
+inline constexpr std::array<EnumName<FilterAction>, 3> kRawActions{
+    {{"accept", FilterAction::accept}, {"drop", FilterAction::drop}, {"notrack", FilterAction::notrack}}};
 inline constexpr std::array<EnumName<RejectWith>, 3> kRejectWith{{{"port-unreachable", RejectWith::port_unreachable},
                                                                   {"admin-prohibited", RejectWith::admin_prohibited},
                                                                   {"tcp-reset", RejectWith::tcp_reset}}};

@@ -13,7 +13,7 @@
 namespace sluice::config {
 namespace {
 
-constexpr std::array<Field<Config>, 14> kSections{{
+constexpr std::array<Field<Config>, 15> kSections{{
     {"workers", [](const Value& v, Config& c) { read_workers(v, c.workers); }},
     {"memory", [](const Value& v, Config& c) { read_memory(v, c.memory); }},
     {"ports", [](const Value& v, Config& c) { read_ports(v, c.ports); }, Need::required},
@@ -21,6 +21,7 @@ constexpr std::array<Field<Config>, 14> kSections{{
     {"groups", [](const Value& v, Config& c) { read_groups(v, c.groups); }},
     {"conntrack", [](const Value& v, Config& c) { read_conntrack(v, c.conntrack); }},
     {"helpers", [](const Value& v, Config& c) { read_helpers(v, c.helpers); }},
+    {"raw", [](const Value& v, Config& c) { read_raw(v, c.raw); }},
     {"filter", [](const Value& v, Config& c) { read_filter(v, c.filter); }},
     {"nat", [](const Value& v, Config& c) { read_nat(v, c.nat); }},
     {"punt", [](const Value& v, Config& c) { read_punt(v, c.punt); }},

@@ -258,11 +258,12 @@ Parsed<MarkMatch> parse_mark_match(std::string_view text) {
 }
 
 Parsed<MarkSet> parse_mark_set(std::string_view text, std::string_view other) {
-    const std::string wanted = "a mark (16, 0x10 or 0x10/0xf0) or " + std::string{other};
+    std::string wanted = "a mark (16, 0x10 or 0x10/0xf0)";
+    if (!other.empty()) wanted += " or " + std::string{other};
     return parse_masked(text, wanted, MarkSet{}, [&](std::string_view word, MarkSet& out) {
         const auto value = word32(word);
         out.value = value.value_or(0);
-        out.copy = word == other;
+        out.copy = !other.empty() && word == other;
         return value.has_value() || out.copy;
     });
 }

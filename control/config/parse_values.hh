@@ -62,7 +62,7 @@ Parsed<std::uint8_t> parse_icmp_type(std::string_view text);
 /// 16, 0x10, 0x10/0xf0.
 Parsed<MarkMatch> parse_mark_match(std::string_view text);
 
-/// The same, or the name of the other mark (ct_mark, mark) with or without a mask.
+/// The same, or the name of the other mark (ct_mark, mark; empty: none) with or without a mask.
 Parsed<MarkSet> parse_mark_set(std::string_view text, std::string_view other);
 
 Parsed<MacAddress> parse_mac(std::string_view text);

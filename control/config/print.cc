@@ -200,19 +200,28 @@ void print_filter_rule(YAML::Emitter& out, const FilterRule& rule) {
     }
     if (rule.icmp_type) put(out, "icmp_type", icmp_type_name(*rule.icmp_type));
     put_set(out, rule);
-    if (rule.action != FilterAction::next) put(out, "action", name_of(kFilterActions, rule.action));
+    if (rule.action == FilterAction::notrack) {
+        put(out, "action", name_of(kRawActions, rule.action));
+    } else if (rule.action != FilterAction::next) {
+        put(out, "action", name_of(kFilterActions, rule.action));
+    }
     if (rule.action == FilterAction::reject) put(out, "reject_with", name_of(kRejectWith, rule.reject_with));
     if (rule.log) put_quoted(out, "log", *rule.log);
     if (!rule.comment.empty()) put_quoted(out, "comment", rule.comment);
     out << EndMap;
 }
 
+void print_rules(YAML::Emitter& out, const char* key, const std::vector<FilterRule>& rules) {
+    out << YAML::Key << key << YAML::Value << BeginSeq;
+    for (const FilterRule& rule : rules) print_filter_rule(out, rule);
+    out << EndSeq;
+}
+
 void print_chain(YAML::Emitter& out, const char* key, const Chain& chain) {
     begin(out, key);
     put(out, "policy", name_of(kChainPolicies, chain.policy));
-    out << YAML::Key << "rules" << YAML::Value << BeginSeq;
-    for (const FilterRule& rule : chain.rules) print_filter_rule(out, rule);
-    out << EndSeq << EndMap;
+    print_rules(out, "rules", chain.rules);
+    out << EndMap;
 }
 
 void print_snat(YAML::Emitter& out, const Snat& snat) {
@@ -255,6 +264,10 @@ void put_limit(YAML::Emitter& out, const char* key, const PuntLimit& limit) {
 }
 
 void print_policy(YAML::Emitter& out, const Config& config) {
+    begin(out, "raw");
+    print_rules(out, "prerouting", config.raw.prerouting);
+    print_rules(out, "output", config.raw.output);
+    out << EndMap;
     begin(out, "filter");
     print_chain(out, "input", config.filter.input);
     print_chain(out, "forward", config.filter.forward);

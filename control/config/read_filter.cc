@@ -1,4 +1,4 @@
-// filter: three chains of rules, and what contradicts itself within one rule.
+// filter and raw: chains of rules, and what contradicts itself within one rule.
 #include <algorithm>
 
 #include "control/config/read_match.hh"
@@ -75,6 +75,17 @@ void check_rule(const Value& value, const FilterRule& rule) {
     }
 }
 
+template <std::size_t N>
+void read_rule_by(const std::array<Field<FilterRule>, N>& fields, const Value& value, FilterRule& out) {
+    const std::size_t errors = value.findings().error_count();
+    out.action = FilterAction::next;
+    read_map(value, fields, out);
+    if (value.is(YamlNode::Kind::map) && !value.has("action") && !value.has("set")) {
+        value.error("the key 'action' is missing");
+    }
+    if (value.findings().error_count() == errors) check_rule(value, out);
+}
+
 void read_rule(const Value& value, FilterRule& out) {
     constexpr std::array<Field<FilterRule>, 17> kFields{{
         {"in", [](const Value& v, FilterRule& r) { read_port_names(v, r.in); }},
@@ -96,13 +107,7 @@ void read_rule(const Value& value, FilterRule& out) {
         {"log", read_log_prefix},
         {"comment", [](const Value& v, FilterRule& r) { read_comment(v, r.comment); }},
     }};
-    const std::size_t errors = value.findings().error_count();
-    out.action = FilterAction::next;
-    read_map(value, kFields, out);
-    if (value.is(YamlNode::Kind::map) && !value.has("action") && !value.has("set")) {
-        value.error("the key 'action' is missing");
-    }
-    if (value.findings().error_count() == errors) check_rule(value, out);
+    read_rule_by(kFields, value, out);
 }
 
 void read_rules(const Value& value, Chain& out) {
@@ -117,16 +122,50 @@ void read_chain(const Value& value, Chain& out) {
     read_map(value, kFields, out);
 }
 
-/// A chain whose packets have no port on one side: `key` in a rule of it can never match.
-void read_one_sided_chain(const Value& value, Chain& out, std::string_view key, const std::string& why) {
-    read_chain(value, out);
-    const YamlNode* rules = value.find("rules");
-    if (rules == nullptr || rules->kind != YamlNode::Kind::sequence) return;
-    const Value list = value.child(*rules);
-    for (std::size_t i = 0; i < rules->items.size(); ++i) {
-        const Value rule = list.item(i);
+/// Packets of these rules have no port on one side: `key` can never match.
+void check_one_sided(const Value& rules, std::string_view key, const std::string& why) {
+    if (!rules.is(YamlNode::Kind::sequence)) return;
+    for (std::size_t i = 0; i < rules.node().items.size(); ++i) {
+        const Value rule = rules.item(i);
         if (rule.has(key)) rule.error_at(key, why);
     }
+}
+
+void read_one_sided_chain(const Value& value, Chain& out, std::string_view key, const std::string& why) {
+    read_chain(value, out);
+    if (const YamlNode* rules = value.find("rules")) check_one_sided(value.child(*rules), key, why);
+}
+
+void read_raw_set(const Value& value, FilterRule& out) {
+    constexpr std::array<Field<FilterRule>, 1> kFields{{
+        {"mark", [](const Value& v, FilterRule& r) { read_mark_set(v, {}, r.set_mark); }, Need::required},
+    }};
+    read_map(value, kFields, out);
+}
+
+/// What is known of a packet before it is tracked.
+void read_raw_rule(const Value& value, FilterRule& out) {
+    constexpr std::array<Field<FilterRule>, 13> kFields{{
+        {"in", [](const Value& v, FilterRule& r) { read_port_names(v, r.in); }},
+        {"out", [](const Value& v, FilterRule& r) { read_port_names(v, r.out); }},
+        {"src", [](const Value& v, FilterRule& r) { read_address_match(v, r.src); }},
+        {"dst", [](const Value& v, FilterRule& r) { read_address_match(v, r.dst); }},
+        {"proto", [](const Value& v, FilterRule& r) { read_proto(v, r.proto); }},
+        {"sport", [](const Value& v, FilterRule& r) { read_port_match(v, r.sport); }},
+        {"dport", [](const Value& v, FilterRule& r) { read_port_match(v, r.dport); }},
+        {"icmp_type",
+         [](const Value& v, FilterRule& r) { read_parsed(v, parse_icmp_type, "an ICMP type", r.icmp_type); }},
+        {"mark", [](const Value& v, FilterRule& r) { read_mark_match(v, r.mark); }},
+        {"set", read_raw_set},
+        {"action", [](const Value& v, FilterRule& r) { read_enum(v, kRawActions, r.action); }},
+        {"log", read_log_prefix},
+        {"comment", [](const Value& v, FilterRule& r) { read_comment(v, r.comment); }},
+    }};
+    read_rule_by(kFields, value, out);
+}
+
+void read_raw_rules(const Value& value, std::vector<FilterRule>& out) {
+    read_list(value, [&](const Value& item) { read_raw_rule(item, out.emplace_back()); });
 }
 
 }  // namespace
@@ -138,6 +177,22 @@ void read_filter(const Value& value, Filter& out) {
         {"forward", [](const Value& v, Filter& f) { read_chain(v, f.forward); }},
         {"output", [](const Value& v,
                       Filter& f) { read_one_sided_chain(v, f.output, "in", "packets from the box have no in port"); }},
+    }};
+    read_map(value, kFields, out);
+}
+
+void read_raw(const Value& value, Raw& out) {
+    constexpr std::array<Field<Raw>, 2> kFields{{
+        {"prerouting",
+         [](const Value& v, Raw& r) {
+             read_raw_rules(v, r.prerouting);
+             check_one_sided(v, "out", "raw comes before routing: the out port is not known yet");
+         }},
+        {"output",
+         [](const Value& v, Raw& r) {
+             read_raw_rules(v, r.output);
+             check_one_sided(v, "in", "packets from the box have no in port");
+         }},
     }};
     read_map(value, kFields, out);
 }

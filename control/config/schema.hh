@@ -223,8 +223,8 @@ struct MarkSet {
     friend bool operator==(const MarkSet&, const MarkSet&) = default;
 };
 
-/// next: the rule decides nothing, the rules behind it are asked.
-enum class FilterAction : std::uint8_t { accept, drop, reject, next };
+/// next: the rule decides nothing, the rules behind it are asked. notrack: in raw chains only.
+enum class FilterAction : std::uint8_t { accept, drop, reject, next, notrack };
 
 /// The answer of a reject: ICMP destination unreachable, code 3 or 13, or a TCP RST.
 enum class RejectWith : std::uint8_t { port_unreachable, admin_prohibited, tcp_reset };
@@ -268,6 +268,14 @@ struct Filter {
     Chain output;   ///< packets from the box
 
     friend bool operator==(const Filter&, const Filter&) = default;
+};
+
+/// What is asked before tracking. What no rule matches is tracked. Rules have no state, no ct_mark and no reject.
+struct Raw {
+    std::vector<FilterRule> prerouting;  ///< packets that arrive
+    std::vector<FilterRule> output;      ///< packets from the box
+
+    friend bool operator==(const Raw&, const Raw&) = default;
 };
 
 /// Source NAT to the address of the twin that fits the next hop (masquerade), or to one of a pool.
@@ -370,6 +378,7 @@ struct Config {
     Groups groups;
     Conntrack conntrack;
     Helpers helpers;
+    Raw raw;
     Filter filter;
     std::vector<NatRule> nat;
     Punt punt;

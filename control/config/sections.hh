@@ -27,6 +27,7 @@ void read_groups(const Value& value, Groups& out);
 
 // read_filter.cc
 void read_filter(const Value& value, Filter& out);
+void read_raw(const Value& value, Raw& out);
 
 // read_nat.cc
 void read_nat(const Value& value, std::vector<NatRule>& out);

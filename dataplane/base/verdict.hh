@@ -42,6 +42,7 @@ namespace sluice {
     X(handoff_ring_full, "ring to another worker was full")                           \
     X(multicast, "multicast that is neither control traffic nor routed")              \
     /* policy */                                                                      \
+    X(filter_raw, "a raw rule said drop")                                             \
     X(filter_input, "filter chain input said drop")                                   \
     X(filter_forward, "filter chain forward said drop")                               \
     X(filter_output, "filter chain output said drop")                                 \

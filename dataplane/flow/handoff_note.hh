@@ -34,13 +34,14 @@ struct HandoffNote {
     std::uint8_t from_worker = 0;
     PortIndex in_port = kNoPort;
     PortIndex out_port = kNoPort;
-    bool local_out = false;               ///< the box itself sent it
+    bool local_out : 1 = false;           ///< the box itself sent it
+    bool expected : 1 = false;            ///< stub_request, stub_answer: an expectation was fulfilled
+    bool masquerade : 1 = false;          ///< stub_request, stub_answer: the source is the exit port's address
+    bool raw_done : 1 = false;            ///< the raw rules have been asked
     StubAnswer answer{};                  ///< stub_answer
-    bool expected = false;                ///< stub_request, stub_answer: an expectation was fulfilled
     std::uint8_t attempt = 0;             ///< stub_request: how many addresses of the pool were tried
     PortRange ports{};                    ///< stub_request: ports to choose from
     std::uint16_t device = 0;             ///< transmit
-    bool masquerade = false;              ///< stub_request, stub_answer: the source is the exit port's address
     std::uint32_t policy_generation = 0;  ///< of the rule numbers below
     std::uint32_t snat_rule = kNoRule;
     std::uint32_t dnat_rule = kNoRule;
@@ -74,6 +75,7 @@ inline HandoffNote& begin_note(const Packet& p, HandoffKind kind, std::uint8_t f
     note.out_port = p.out_port;
     note.local_out = p.local_out;
     note.packet_mark = p.mark;
+    note.raw_done = p.raw_done;
     return note;
 }
 

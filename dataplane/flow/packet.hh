@@ -42,7 +42,8 @@ struct Packet {
     std::uint8_t proto = 0;
     InvalidReason invalid_reason{};  // meaningful when state is INVALID
     bool icmp_error = false;         // ICMP type 3, 4, 5, 11, 12: belongs to the flow of the packet that it quotes
-    bool trackable = true;           // false: an ICMP message that names no flow, INVALID as in Linux; `key` is empty
+    bool trackable = true;  // false: an ICMP message that names no flow, INVALID as in Linux, and `key` is empty; or
+                            // UNTRACKED because a raw rule said so
     PuntClass punt_class = PuntClass::exception;  // meaningful when the packet is punted
     std::uint32_t next_hop = kNoNextHop;
     std::uint32_t mark = 0;        // set and matched by rules; ends with the packet
@@ -53,6 +54,7 @@ struct Packet {
                                    // packets that travel its way
     FlowRef stub{};                // set when the key is kept here for another worker's flow
     bool fresh = false;            // made its flow in this burst: policy has judged it already
+    bool raw_done = false;         // the raw rules have been asked
 
     [[nodiscard]] rte_ipv4_hdr* ip() const noexcept { return reinterpret_cast<rte_ipv4_hdr*>(l3); }
     [[nodiscard]] rte_tcp_hdr* tcp() const noexcept { return reinterpret_cast<rte_tcp_hdr*>(l4); }

@@ -62,6 +62,9 @@ struct Decision {
             return DropReason::filter_input;
         case Chain::forward:
             return DropReason::filter_forward;
+        case Chain::raw:
+        case Chain::raw_output:
+            return DropReason::filter_raw;
         case Chain::output:
             break;
     }

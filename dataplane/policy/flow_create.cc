@@ -10,6 +10,7 @@
 namespace sluice {
 
 Decision FlowCreator::create(Packet& p, const Policy& policy, Now now) noexcept {
+    if (p.state == PacketState::untracked) return pass_untracked(p, policy);
     Draft draft;
     if (const Admission opening = admission_of(p, policy.timeouts, policy.tcp); !opening.admit) {
         p.state = PacketState::invalid;
@@ -48,6 +49,15 @@ Decision FlowCreator::pass_invalid(Packet& p, const Policy& policy) noexcept {
     p.slot = kNoSlot;
     if (Decision routed = find_exit(p, Ip4::from_raw(p.ip()->dst_addr), p_.routes); routed.fate != Fate::go)
         return Decision::drop(routed.reason);
+    return judge_packet(policy, p_.worker, p, header_tuple(p), {}, p_.counters);
+}
+
+Decision FlowCreator::pass_untracked(Packet& p, const Policy& policy) noexcept {
+    if (!p.local_out && p_.routes.addresses().is_own(Ip4::from_raw(p.ip()->src_addr)))
+        return Decision::drop(DropReason::ip_spoofed_own);
+    p.slot = kNoSlot;
+    if (Decision routed = find_exit(p, Ip4::from_raw(p.ip()->dst_addr), p_.routes); routed.fate != Fate::go)
+        return routed;
     return judge_packet(policy, p_.worker, p, header_tuple(p), {}, p_.counters);
 }
 

@@ -42,7 +42,7 @@ public:
         : p_(parts), chooser_(parts.store, parts.expectations, parts.firsts, parts.random, parts.counters) {}
 
     /// A packet without a flow. With `go`, either p.slot is its new flow (p.state NEW or RELATED), or the packet is
-    /// INVALID, was accepted as such, and travels on untranslated with p.slot == kNoSlot.
+    /// INVALID or UNTRACKED, was accepted as such, and travels on untranslated with p.slot == kNoSlot.
     [[nodiscard]] Decision create(Packet& p, const Policy& policy, Now now) noexcept;
 
     /// A packet that conntrack calls INVALID: judged as such between its ports, never translated.
@@ -58,6 +58,8 @@ public:
     [[nodiscard]] Decision finish(Packet& p, const Policy& policy, Now now) noexcept;
 
 private:
+    /// A raw rule said notrack: routed and judged, every time; otherwise as a packet that opens a flow.
+    [[nodiscard]] Decision pass_untracked(Packet& p, const Policy& policy) noexcept;
     struct Draft {
         FlowKey tuple{};  // after DNAT
         FlowKey reply{};

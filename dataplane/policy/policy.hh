@@ -1,7 +1,8 @@
 // The compiled policy: what workers read of the configuration, through one pointer, immutable once published. Built by
 // control/compile, freed after a QSBR grace period. It alone carries the generation that flows are stamped with.
 //
-// Rules are numbered once over the whole policy: filter input, forward, output, then NAT, then the three chain policies
+// Rules are numbered once over the whole policy: filter input, forward, output, then NAT, raw, then the three chain
+// policies
 // (`chain_policy_rule`). That number indexes rule counters, and is what verdict caches and flows remember.
 #pragma once
 
@@ -69,8 +70,8 @@ struct MatchSpec {
     bool needs_flow = false;  ///< it asks for the flow's mark: a packet without a flow does not match
 };
 
-/// next: the rule does what it does, and the rules behind it are asked.
-enum class FilterAction : std::uint8_t { accept, drop, reject, next };
+/// next: the rule does what it does, and the rules behind it are asked. notrack: in raw chains only.
+enum class FilterAction : std::uint8_t { accept, drop, reject, next, notrack };
 enum class RejectWith : std::uint8_t { port_unreachable, admin_prohibited, tcp_reset };
 
 struct FilterRule {
@@ -83,8 +84,9 @@ struct FilterRule {
     std::uint32_t rule = 0;  ///< number in the whole policy
 };
 
-enum class Chain : std::uint8_t { input, forward, output };
-inline constexpr std::size_t kChainCount = 3;
+/// raw, raw_output: before tracking, of packets that arrive and of those that the box sends.
+enum class Chain : std::uint8_t { input, forward, output, raw, raw_output };
+inline constexpr std::size_t kChainCount = 3;  ///< of the filter
 
 struct FilterChain {
     std::vector<FilterRule> rules;
@@ -149,6 +151,8 @@ struct RuleCounter {
 
 struct Policy {
     std::uint32_t generation = 0;  ///< starts at 1
+    std::vector<FilterRule> raw;   ///< first match that decides; none: the packet is tracked
+    std::vector<FilterRule> raw_output;
     std::array<FilterChain, kChainCount> filter;
     std::vector<NatRule> dnat;  ///< in order; first match decides
     std::vector<NatRule> snat;
@@ -170,6 +174,8 @@ struct Policy {
     /// One array of rule_count counters per worker. writer: that worker; readers: control.
     std::vector<std::unique_ptr<RuleCounter[]>> counters;
 
+    [[nodiscard]] bool has_raw() const noexcept { return !raw.empty() || !raw_output.empty(); }
+    /// Of a filter chain.
     [[nodiscard]] const FilterChain& chain(Chain c) const noexcept { return filter[static_cast<std::size_t>(c)]; }
     [[nodiscard]] RuleCounter& counter(unsigned worker, std::uint32_t rule) const noexcept {
         return counters[worker][rule];

@@ -3,7 +3,7 @@
 namespace sluice {
 
 Decision Conntrack::follow(Packet& p, const Policy& policy, Now now) noexcept {
-    if (p.slot == kNoSlot) return {};  // INVALID, judged already
+    if (p.slot == kNoSlot) return {};  // INVALID or UNTRACKED, judged already
     if (!stands(p, store_)) {          // evicted by a later packet of the burst
         const Decision d = newcomers_.begin_again(p, policy, now);
         if (d.fate != Fate::go || p.slot == kNoSlot || p.fresh) return d;

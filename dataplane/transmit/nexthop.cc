@@ -59,7 +59,8 @@ void Egress::send(Packet& p, const NextHop& hop, Now now) noexcept {
 }
 
 void Egress::to_box(Packet& p, Now now) noexcept {
-    const PuntClass c = p.slot == kNoSlot                  ? PuntClass::exception
+    const PuntClass c = p.state == PacketState::untracked  ? PuntClass::new_flow
+                        : p.slot == kNoSlot                ? PuntClass::exception
                         : p.state == PacketState::new_flow ? PuntClass::new_flow
                                                            : PuntClass::established;
     at_.punts.punt(p.mbuf, p.in_port, c, at_.disposal, now);

@@ -33,6 +33,7 @@ SENTINEL_RULES = [{"src": wires_module.INSIDE, "action": "accept", "comment": "s
                   {"src": wires_module.OUTSIDE, "action": "accept", "comment": "sentinel"}]
 INPUT_RULES = [{"src": wires_module.INSIDE, "action": "accept", "comment": "sentinel"}]
 OUTPUT_RULES = [{"dst": wires_module.INSIDE, "action": "accept", "comment": "sentinel"}]
+CHAINS = ("raw", "raw_output", "input", "forward", "output")
 QUIET = {"net.ipv6.conf.all.disable_ipv6": 1, "net.ipv6.conf.default.disable_ipv6": 1,
          "net.ipv4.conf.all.rp_filter": 0, "net.ipv4.conf.default.rp_filter": 0,
          "net.ipv4.conf.all.send_redirects": 0, "net.ipv4.conf.default.send_redirects": 0,
@@ -50,6 +51,10 @@ def with_sentinels(config):
     for name, rules in (("forward", SENTINEL_RULES), ("input", INPUT_RULES), ("output", OUTPUT_RULES)):
         chain = chains.setdefault(name, {"policy": "accept", "rules": []})
         chain["rules"] = rules + chain.get("rules", [])
+    raw = result.setdefault("raw", {})
+    for name, rules in (("prerouting", SENTINEL_RULES), ("output", OUTPUT_RULES)):
+        if raw.get(name):       # without rules of its own the box has none: as most are
+            raw[name] = rules + raw[name]
     return result
 
 
@@ -162,7 +167,7 @@ class LinuxInTheMiddle(Wired):
         counts = {}
         for item in listed:
             rule = item.get("rule")
-            if rule and rule["chain"] in ("input", "forward", "output") and rule.get("comment") != "sentinel":
+            if rule and rule["chain"] in CHAINS and rule.get("comment") != "sentinel":
                 packets = [e["counter"]["packets"] for e in rule["expr"] if "counter" in e]
                 counts.setdefault(rule["chain"], []).extend(packets)
         return counts
@@ -254,7 +259,7 @@ class SluicedInTheMiddle(Wired):
         counts = {}
         for rule in self.ask("GET", "/v1/rules"):
             # Number 0 is the policy of the chain, which nft does not count.
-            if rule["chain"] in ("input", "forward", "output") and rule["number"] and rule["comment"] != "sentinel":
+            if rule["chain"] in CHAINS and rule["number"] and rule["comment"] != "sentinel":
                 counts.setdefault(rule["chain"], []).append(rule["packets"])
         return counts
 

@@ -105,17 +105,28 @@ class Rules:
     def action(self, rule):
         if "action" not in rule:
             return ""
+        if rule["action"] == "notrack":     # sluice asks no raw rule behind it
+            return "notrack accept"
         if rule["action"] == "reject":
             return REJECTS[rule.get("reject_with", "port-unreachable")]
         return rule["action"]
 
     def chain(self, name):
         chain = self.config.get("filter", {}).get(name, {})
-        lines = [f"type filter hook {name} priority 0; policy {chain.get('policy', 'accept')};"]
-        for rule in chain.get("rules", []):
+        return self.chain_of(name, f"hook {name} priority 0; policy {chain.get('policy', 'accept')};",
+                             chain.get("rules", []))
+
+    def chain_of(self, name, hook, rules):
+        lines = [f"type filter {hook}"]
+        for rule in rules:
             comment = f' comment "{rule["comment"]}"' if "comment" in rule else ""
             lines.append(f"{self.match(rule)} counter {self.action(rule)}{comment}")
         return f"chain {name} {{\n" + "\n".join(lines) + "\n}"
+
+    def raw(self):
+        raw = self.config.get("raw", {})
+        return (self.chain_of("raw", "hook prerouting priority raw;", raw.get("prerouting", [])) + "\n" +
+                self.chain_of("raw_output", "hook output priority raw;", raw.get("output", [])))
 
     def source(self, to):
         if to == "masquerade":
@@ -159,7 +170,7 @@ class Rules:
         chains = "\n".join(self.chain(name) for name in ("input", "forward", "output"))
         # sluice tracks always, Linux when a rule asks for a state.
         track = "chain track {\ntype filter hook prerouting priority -150;\nct state untracked accept\n}"
-        return f"table ip box\ndelete table ip box\ntable ip box {{\n{helper}{track}\n{chains}\n{self.nat()}\n}}\n"
+        return f"table ip box\ndelete table ip box\ntable ip box {{\n{helper}{track}\n{self.raw()}\n{chains}\n{self.nat()}\n}}\n"
 
 
 class LinuxBox:

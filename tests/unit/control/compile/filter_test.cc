@@ -76,6 +76,39 @@ TEST_CASE("rules are numbered: input, forward, output, NAT in the order of the f
     CHECK(names[8].text == "policy drop");
 }
 
+TEST_CASE("raw rules are numbered behind NAT and have names of their own") {
+    config::Config config = three_ports();
+    config.filter.forward.rules.resize(1);
+    config.nat = {nat_rule([](auto& r) { r.out.names = {"wan"}, r.action = config::Snat{true, {}, {}}; })};
+    config.raw.prerouting = {
+        filter_rule([](auto& r) { r.in.names = {"wan"}, r.action = config::FilterAction::notrack; }),
+        filter_rule([](auto& r) {
+            r.set_mark = {false, 5, 0xff}, r.action = config::FilterAction::next;
+        })};
+    config.raw.output = {filter_rule([](auto& r) { r.action = config::FilterAction::drop, r.log = "out "; })};
+    const auto compiled = compile_policy(config, kOneWorker, 1);
+    const Policy& p = *compiled.policy;
+    CHECK(p.has_raw());
+    REQUIRE(p.raw.size() == 2);
+    CHECK(p.raw[0].rule == 2);
+    CHECK(p.raw[0].action == FilterAction::notrack);
+    CHECK(p.raw[1].rule == 3);
+    CHECK(p.raw[1].set_mark.of(0xab00, 0) == 0xab05);
+    CHECK(p.raw[1].action == FilterAction::next);
+    REQUIRE(p.raw_output.size() == 1);
+    CHECK(p.raw_output[0].rule == 4);
+    CHECK(p.raw_output[0].match.in_ports == kAny);
+    CHECK(p.raw_output[0].log == 0);
+    CHECK(p.log_prefixes.size() == 1);
+    CHECK(p.chain(Chain::input).policy_rule == 5);
+    const auto& names = compiled.names.rules;
+    CHECK(names[2].text == "in wan notrack");
+    CHECK(name_of(names[2].chain) == "raw");
+    CHECK(names[3].number == 2);
+    CHECK(name_of(names[4].chain) == "raw_output");
+    CHECK_FALSE(compile_policy(three_ports(), kOneWorker, 1).policy->has_raw());
+}
+
 TEST_CASE("ports become bits; one side of the box's own chains takes any") {
     config::Config config = three_ports();
     const auto both = filter_rule([](auto& r) { r.in.names = {"lan", "dmz"}, r.out.names = {"wan"}; });

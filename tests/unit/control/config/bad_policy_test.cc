@@ -176,6 +176,33 @@ TEST_CASE("filter rules that contradict themselves") {
               });
 }
 
+TEST_CASE("raw rules that ask for what is not known yet") {
+    check_bad(
+        kTwoPorts + "raw:\n  prerouting:\n",
+        {
+            {"a state", "    - {state: new, action: drop}\n",
+             "6:8: raw.prerouting[0].state: unknown key 'state' (known here: in, out, src, dst, proto, sport, dport, "
+             "icmp_type, mark, set, action, log, comment)\n"},
+            {"the flow's mark", "    - {set: {ct_mark: 1}}\n",
+             "6:13: raw.prerouting[0].set: the key 'mark' is missing\n"
+             "6:14: raw.prerouting[0].set.ct_mark: unknown key 'ct_mark' (known here: mark)\n"},
+            {"a copy of the flow's mark", "    - {set: {mark: ct_mark}}\n",
+             "6:20: raw.prerouting[0].set.mark: expected a mark (16, 0x10 or 0x10/0xf0), found 'ct_mark'\n"},
+            {"where it leaves", "    - {out: wan, action: drop}\n",
+             "6:13: raw.prerouting[0].out: raw comes before routing: the out port is not known yet\n"},
+            {"an answer", "    - {action: reject}\n",
+             "6:16: raw.prerouting[0].action: unknown word 'reject' (one of accept, drop, notrack)\n"},
+            {"nothing to do", "    - {proto: udp}\n", "6:7: raw.prerouting[0]: the key 'action' is missing\n"},
+            {"ports of any protocol", "    - {dport: 53, action: notrack}\n",
+             "6:15: raw.prerouting[0].dport: dport needs proto: tcp or udp, and the rule has none of them\n"},
+        });
+    check_bad(kTwoPorts, {{"where packets from the box arrive", "raw: {output: [{in: wan, action: notrack}]}\n",
+                           "4:21: raw.output[0].in: packets from the box have no in port\n"},
+                          {"notrack in the filter", "filter: {forward: {rules: [{action: notrack}]}}\n",
+                           "4:36: filter.forward.rules[0].action: unknown word 'notrack' (one of accept, drop, "
+                           "reject)\n"}});
+}
+
 TEST_CASE("NAT rules with wrong parts") {
     check_bad(
         kNat,

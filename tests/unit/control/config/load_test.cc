@@ -180,6 +180,30 @@ nat: [{out: wan, mark: 0, ct_mark: 0XFFFFFFFF, snat: masquerade}]
     CHECK(result.config->nat[0].ct_mark == MarkMatch{false, 0xffffffffU, 0xffffffffU});
 }
 
+TEST_CASE("raw rules: before tracking, of packets that arrive and of those that the box sends") {
+    const ConfigResult result = load_config_text(kTwoPorts + R"(
+raw:
+  prerouting:
+    - {in: lan, proto: udp, dport: 53, action: notrack, comment: dns}
+    - {proto: icmp, icmp_type: echo-request, set: {mark: 3/0xf}}
+    - {mark: 3/0xf, action: accept}
+  output: [{out: wan, action: notrack}]
+)",
+                                                 "test.yaml");
+    INFO(to_string(result.errors));
+    REQUIRE(result.ok());
+    const Raw& raw = result.config->raw;
+    REQUIRE(raw.prerouting.size() == 3);
+    CHECK(raw.prerouting[0].action == FilterAction::notrack);
+    CHECK(raw.prerouting[0].comment == "dns");
+    CHECK(raw.prerouting[1].action == FilterAction::next);
+    CHECK(raw.prerouting[1].set_mark == MarkSet{false, 3, 0xf});
+    CHECK(raw.prerouting[2].mark == MarkMatch{false, 3, 0xf});
+    CHECK(raw.prerouting[2].action == FilterAction::accept);
+    REQUIRE(raw.output.size() == 1);
+    CHECK(raw.output[0].out.names == std::vector<std::string>{"wan"});
+}
+
 TEST_CASE("anchors and aliases stand for the text that they name") {
     const ConfigResult result = load_config_text(kTwoPorts + R"(
 filter:
@@ -262,6 +286,9 @@ nat:
   - {out: [wan, lan], mark: "!4", ct_mark: 1/1, snat: {to: masquerade, ports: 2000-3000}}
   - {out: wan, src: "!all", snat: {to: [all, 198.51.100.9]}}
   - {dst: all, proto: udp, dport: 5000-5001, dnat: {to: all, ports: 6000-6001, schedule: source-hash}}
+raw:
+  prerouting: [{in: lan, proto: udp, sport: 53, action: notrack}, {set: {mark: 1}}, {mark: 1, action: drop, log: "x"}]
+  output: [{out: wan, icmp_type: 8, proto: icmp, action: accept, comment: c}]
 metrics: {listen: off}
 control: {socket: "/tmp/with space: and #.sock"}
 log: {level: trace}
