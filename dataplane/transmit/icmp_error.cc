@@ -15,12 +15,18 @@ bool is_one_host(Ip4 a) noexcept {
     return top != 0 && top != 127 && top < 224;
 }
 
+/// ICMP messages that are no question and no answer are not answered; what a raw rule keeps conntrack off is.
+bool may_name_a_flow(const Packet& p) noexcept {
+    if (p.state != PacketState::untracked) return p.trackable;
+    return p.proto != static_cast<std::uint8_t>(IpProto::icmp) || icmp_inverse(p.icmp()->icmp_type).has_value();
+}
+
 }  // namespace
 
 bool may_be_answered(const Packet& p) noexcept {
     const auto* frame = reinterpret_cast<const rte_ether_hdr*>(p.l3 - sizeof(rte_ether_hdr));
     if (((frame->dst_addr.addr_bytes[0] | frame->src_addr.addr_bytes[0]) & 1) != 0) return false;
-    if (p.icmp_error || !p.trackable) return false;
+    if (p.icmp_error || !may_name_a_flow(p)) return false;
     if ((Be16::from_raw(p.ip()->fragment_offset).host() & 0x1fffU) != 0) return false;
     return is_one_host(Ip4::from_raw(p.ip()->src_addr)) && is_one_host(Ip4::from_raw(p.ip()->dst_addr));
 }
