@@ -51,7 +51,7 @@ def with_sentinels(config):
     for name, rules in (("forward", SENTINEL_RULES), ("input", INPUT_RULES), ("output", OUTPUT_RULES)):
         chain = chains.setdefault(name, {"policy": "accept", "rules": []})
         chain["rules"] = rules + chain.get("rules", [])
-    raw = result.setdefault("raw", {})
+    raw = result.get("raw", {})
     for name, rules in (("prerouting", SENTINEL_RULES), ("output", OUTPUT_RULES)):
         if raw.get(name):       # without rules of its own the box has none: as most are
             raw[name] = rules + raw[name]

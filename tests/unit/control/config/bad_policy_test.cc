@@ -199,7 +199,7 @@ TEST_CASE("raw rules that ask for what is not known yet") {
     check_bad(kTwoPorts, {{"where packets from the box arrive", "raw: {output: [{in: wan, action: notrack}]}\n",
                            "4:21: raw.output[0].in: packets from the box have no in port\n"},
                           {"notrack in the filter", "filter: {forward: {rules: [{action: notrack}]}}\n",
-                           "4:36: filter.forward.rules[0].action: unknown word 'notrack' (one of accept, drop, "
+                           "4:37: filter.forward.rules[0].action: unknown word 'notrack' (one of accept, drop, "
                            "reject)\n"}});
 }
 

@@ -32,6 +32,8 @@ TEST_CASE("every key that the loader knows is in the reference") {
     INFO(to_string(result.errors));
     REQUIRE(result.ok());
     for (const auto& [key, used] : coverage) {
+        // Known only to be refused with the reason.
+        if (key == "raw.prerouting[].out" || key == "raw.output[].in") continue;
         INFO(key);
         CHECK(used);
     }
