@@ -1,6 +1,8 @@
 #include "control/app/port_capture.hh"
 
+#include <algorithm>
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <cstring>
 #include <memory>
@@ -13,6 +15,7 @@
 #include <rte_malloc.h>
 #include <rte_mbuf.h>
 
+#include "control/app/capture_order.hh"
 #include "dataplane/flow/mailbox.hh"
 
 namespace sluice {
@@ -43,9 +46,15 @@ struct Tap {
     std::uint16_t queue = 0;  // of the direction
     Counter lost;
     const rte_eth_rxtx_callback* callback = nullptr;
+    /// While copies are being posted, a time not after their stamp; else kIdle.
+    std::atomic<std::uint64_t> posting_since{kIdle};
+    static constexpr std::uint64_t kIdle = ~std::uint64_t{0};
 
     void copy(rte_mbuf** packets, std::uint16_t n) noexcept {
-        const std::uint64_t tsc = rte_rdtsc();
+        // The stamp is taken after the announcement: who looks at the clock, and then finds nothing announced, knows
+        // that whatever is posted later is stamped later.
+        posting_since.store(rte_rdtsc(), std::memory_order_relaxed);
+        const std::uint64_t tsc = rte_rdtsc_precise();
         for (std::uint16_t i = 0; i < n; ++i) {
             rte_mbuf* c = rte_pktmbuf_copy(packets[i], pool, 0, snaplen);
             if (c == nullptr) {
@@ -57,6 +66,7 @@ struct Tap {
             rte_pktmbuf_free(c);
             lost.add();
         }
+        posting_since.store(kIdle, std::memory_order_release);
     }
 };
 
@@ -117,6 +127,8 @@ public:
         stopped_ = true;
         timer_.cancel();
         --all_.running_;
+        auto rest = order_.all();
+        free_all(rest);
         for (const auto& tap : taps_) {
             if (tap->callback == nullptr) continue;
             if (tap->transmit)
@@ -145,21 +157,36 @@ public:
 
 private:
     void drain() {
-        std::array<rte_mbuf*, 64> batch;
-        for (const auto& tap : taps_) {
-            // Bounded: what comes faster waits in the ring, and then is lost to the capture.
-            for (unsigned rounds = 0; rounds < 8; ++rounds) {
-                const unsigned n = tap->ring.take(batch.data(), batch.size());
-                for (unsigned i = 0; i < n && !stopped_; ++i) deliver(batch[i]);
-                rte_pktmbuf_free_bulk(batch.data(), n);
-                if (stopped_) return;
-                if (n < batch.size()) break;
-            }
-        }
+        // The rings are read one after the other; a copy of one may be older than what another gave already. So what is
+        // handed on is older than anything that can still come: than now, and than what a worker is about to post.
+        std::uint64_t limit = rte_rdtsc_precise();
+        rte_mb();
+        for (const auto& tap : taps_) limit = std::min(limit, tap->posting_since.load(std::memory_order_acquire));
+        for (const auto& tap : taps_) limit = std::min(limit, collect(*tap));
+        std::vector<rte_mbuf*> due = order_.due(limit);
+        for (auto m = due.begin(); m != due.end() && !stopped_; ++m) deliver(*m);
+        free_all(due);
+        if (stopped_) return;
         timer_.expires_after(kDrainEvery);
         timer_.async_wait([self = shared_from_this()](boost::system::error_code e) {
             if (!e && !self->stopped_) self->drain();
         });
+    }
+
+    /// Returns before which time nothing is left in the ring, of what was in it at the call.
+    std::uint64_t collect(Tap& tap) {
+        std::array<rte_mbuf*, 64> batch;
+        // Bounded: what comes faster waits in the ring, and then is lost to the capture.
+        for (unsigned rounds = 0; rounds < 8; ++rounds) {
+            const unsigned n = tap.ring.take(batch.data(), batch.size());
+            for (unsigned i = 0; i < n; ++i) order_.add(copy_note(batch[i]).tsc, batch[i]);
+            if (n < batch.size()) return ~std::uint64_t{0};
+        }
+        return copy_note(batch.back()).tsc;
+    }
+
+    static void free_all(std::vector<rte_mbuf*>& copies) {
+        rte_pktmbuf_free_bulk(copies.data(), static_cast<unsigned>(copies.size()));
     }
 
     void deliver(rte_mbuf* m) {
@@ -180,6 +207,7 @@ private:
     api::CaptureHandler handler_;
     boost::asio::steady_timer timer_;
     std::vector<std::shared_ptr<Tap>> taps_;
+    CaptureOrder<rte_mbuf*> order_;
     std::uint64_t base_tsc_ = 0;
     std::chrono::system_clock::time_point base_time_;
     bool stopped_ = false;

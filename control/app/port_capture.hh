@@ -1,9 +1,9 @@
 // Captures of a port's packets for `sluicectl capture`: copies of every frame, as it arrived and as it left.
 //
 // The data plane knows nothing of it: callbacks on the device's queues (rte_eth_add_rx_callback) copy the frames while
-// a capture runs, in the worker that owns the queue, into one ring per queue; the control thread drains them. Without a
-// capture there is no callback and no cost. A ring or the pool of copies that is full loses copies, never packets; lost
-// copies are counted.
+// a capture runs, in the worker that owns the queue, into one ring per queue; the control thread drains them and hands
+// them on in the order of time, whichever ring they came from. Without a capture there is no callback and no cost. A
+// ring or the pool of copies that is full loses copies, never packets; lost copies are counted.
 //
 // Life cycle: start → callbacks in → … → destroyed → callbacks out → rings freed after a grace period, when no worker
 // can be inside a callback any more.
