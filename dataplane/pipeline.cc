@@ -72,6 +72,28 @@ void Pipeline::arrive(rte_mbuf* m, const Policy& policy, PortIndex twin, Now now
         p.hash = p_.store.table().hash(p.key);
         return;
     }
+    if (arrival == Arrival::fragment && steering_.to_home(p) == Verdict::next) return gather(p, policy, now);
+    if (arrival == Arrival::punt) control_traffic_.pass(p, policy, now);
+    burst_.pop();
+}
+
+void Pipeline::gather(Packet& fragment, const Policy& policy, Now now) noexcept {
+    const PortIndex in_port = fragment.in_port, out_port = fragment.out_port;
+    const bool local_out = fragment.local_out;
+    rte_mbuf* datagram = p_.reassembly.add(fragment, now);
+    burst_.pop();
+    if (datagram == nullptr) return;
+    Packet& p = burst_.push();
+    p.mbuf = datagram;
+    p.in_port = in_port;
+    p.out_port = out_port;
+    p.local_out = local_out;
+    const Arrival arrival = parse(p, p_.ports, p_.disposal);
+    // Only now is it known which packet an ICMP error is about, and so where its flow is.
+    if (arrival == Arrival::forward && steering_.to_home(p) == Verdict::next) {
+        p.hash = p_.store.table().hash(p.key);
+        return;
+    }
     if (arrival == Arrival::punt) control_traffic_.pass(p, policy, now);
     burst_.pop();
 }
@@ -87,7 +109,9 @@ void Pipeline::arrive_again(rte_mbuf* m, const Policy& policy, Now now) noexcept
     p.mark = note.packet_mark;
     p.raw_done = note.raw_done;
     // Parsed and found sound before; here again only to set up `p`.
-    if (parse(p, p_.ports, p_.disposal) != Arrival::forward) {
+    const Arrival arrival = parse(p, p_.ports, p_.disposal);
+    if (arrival == Arrival::fragment) return gather(p, policy, now);
+    if (arrival != Arrival::forward) {
         burst_.pop();
         return;
     }
@@ -172,8 +196,14 @@ Verdict Pipeline::translate(Packet& p, const Policy& policy, Now now) noexcept {
     FlowHot& h = p_.store.hot(p.slot);
     const RewritePlan& plan = h.dir(p.direction).plan;
     if (plan.active != 0) rewrite(p, plan);
-    if (h.has(status::kHelper)) return p_.mangle.apply(p, policy, p_.ports.mtu(p.out_port), now);
+    if (h.has(status::kHelper)) return help(p, policy, now);
     return Verdict::next;
+}
+
+Verdict Pipeline::help(Packet& p, const Policy& policy, Now now) noexcept {
+    // Helpers read and write text, which must lie in one piece.
+    if (p.mbuf->nb_segs != 1 && rte_pktmbuf_linearize(p.mbuf) != 0) return p_.disposal.drop(p, DropReason::alg_no_room);
+    return p_.mangle.apply(p, policy, p_.ports.mtu(p.out_port), now);
 }
 
 void Pipeline::translate_error(Packet& p) noexcept {

@@ -1,6 +1,7 @@
 // The spine: the order of the stages and nothing else. A packet goes
 //
-//   parse → steer → (raw rules) → lookup → (policy on a miss) → track → route → filter → limits → translate → transmit
+//   parse → steer (→ reassemble) → (raw rules) → lookup → (policy on a miss) → track → route → filter → limits
+//   → translate → transmit
 //
 // each stage over the whole burst before the next begins, so that each can prefetch for the next; packets keep their
 // order of arrival throughout, whether they hit a flow or made one.
@@ -21,6 +22,7 @@
 #include "dataplane/ingress/handoff.hh"
 #include "dataplane/ingress/home.hh"
 #include "dataplane/ingress/port_table.hh"
+#include "dataplane/ingress/reassembly.hh"
 #include "dataplane/ingress/steer.hh"
 #include "dataplane/lookup/flow_store.hh"
 #include "dataplane/policy/exits.hh"
@@ -49,6 +51,7 @@ struct PipelineParts {
     const HomeMap& homes;
     const Publication<Policy>& policy;
     RouteTable& routes;
+    Reassembly& reassembly;
     FlowStore& store;
     ExpectTable& expectations;
     FirstPackets& firsts;
@@ -94,12 +97,16 @@ private:
     const Policy& begin() noexcept;
     /// `twin`: the port whose twin sent it, or kNoPort for a frame from a device.
     void arrive(rte_mbuf* m, const Policy& policy, PortIndex twin, Now now) noexcept;
+    /// A fragment, at its home: when it is the one that was missing, its datagram arrives. `p`, the last of the burst,
+    /// is not of it afterwards.
+    void gather(Packet& p, const Policy& policy, Now now) noexcept;
     /// From another worker, or from among those that waited here.
     void arrive_again(rte_mbuf* m, const Policy& policy, Now now) noexcept;
     void run(const Policy& policy, Now now) noexcept;
     [[nodiscard]] Decision filter(Packet& p, const Policy& policy, Now now) noexcept;
     Verdict translate(Packet& p, const Policy& policy, Now now) noexcept;
     void translate_error(Packet& p) noexcept;
+    Verdict help(Packet& p, const Policy& policy, Now now) noexcept;
 
     // --- besides packets (pipeline_duties.cc)
     void obey_order(const Order& order, Now now) noexcept;

@@ -107,6 +107,11 @@ void Pipeline::housekeeping(Now now) noexcept {
     p_.expectations.sweep(now, kSweptPerCall);
     p_.alg.sweep(now, kSweptPerCall);
     p_.egress.expire(now);
+    p_.reassembly.expire(now, [&](const Packet& first) noexcept {
+        // Only who was to get the datagram may say so (RFC 792), and Linux does it for itself alone.
+        if (first.in_port < kKernelPort && p_.routes.addresses().is_own(Ip4::from_raw(first.ip()->dst_addr)))
+            p_.egress.answer(first, Answer::reassembly_timeout, 0, now);
+    });
     if (p_.firsts.overdue(now)) {
         const Policy& policy = begin();
         p_.firsts.expire(now, [&](rte_mbuf* m) noexcept { arrive_again(m, policy, now); });

@@ -51,6 +51,9 @@ json::object worker_json(const metrics::Worker& w) {
             {"held_packets", w.held_packets},
             {"first_packet_waits", w.first_packet_waits},
             {"first_packets_lost", w.first_packets_lost},
+            {"fragments_held", w.fragments_held},
+            {"datagrams_joined", w.datagrams_joined},
+            {"datagrams_cut", w.datagrams_cut},
             {"verdict_cache_hits", w.verdict_cache_hits},
             {"verdict_cache_misses", w.verdict_cache_misses},
             {"conntrack", conntrack_json(w)}};

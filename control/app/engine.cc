@@ -75,7 +75,10 @@ void Engine::start() {
 void Engine::stop() noexcept {
     for (auto& thread : threads_) thread->ask_to_stop();
     threads_.clear();
-    for (auto& lcore : lcores_) lcore->egress.shutdown();  // what still waits for a neighbour is counted as lost
+    for (auto& lcore : lcores_) {  // what still waits is counted as lost
+        lcore->egress.shutdown();
+        lcore->reassembly.shutdown();
+    }
     machine_.ports.stop();
 }
 

@@ -54,13 +54,18 @@ LcoreSizes lcore_sizes(const config::Config& config) {
     sizes.held.packets = config.neighbours.hold_total;
     sizes.held.per_neighbour = config.neighbours.hold;
     sizes.held.timeout_ms = static_cast<TimeMs>(std::chrono::milliseconds(config.neighbours.hold_timeout).count());
+    sizes.fragments.timeout_ms = static_cast<TimeMs>(std::chrono::milliseconds(config.fragments.timeout).count());
+    sizes.fragments.pieces = config.fragments.max;
+    sizes.fragments.datagrams = config.fragments.max_datagrams;
+    sizes.fragments.per_datagram = config.fragments.max_per_datagram;
     return sizes;
 }
 
 BufferDemand buffer_demand(const config::Config& config) {
     const LcoreSizes sizes;
     BufferDemand demand;
-    demand.per_worker = config.neighbours.hold_total + sizes.punts + 1024;  // and what is on its way between workers
+    // And what is on its way between workers.
+    demand.per_worker = config.neighbours.hold_total + config.fragments.max + sizes.punts + 1024;
     demand.control = static_cast<unsigned>(config.workers.cores.size()) * sizes.from_kernel;
     return demand;
 }

@@ -126,6 +126,9 @@ metrics::Worker worker_of(const Lcore& lcore, std::uint32_t number) {
     w.held_packets = c.balance.held.get();
     w.first_packet_waits = c.firsts_waited_for.get();
     w.first_packets_lost = c.firsts_lost.get();
+    w.fragments_held = c.fragments_held.get();
+    w.datagrams_joined = c.datagrams_joined.get();
+    w.datagrams_cut = c.datagrams_cut.get();
     w.verdict_cache_hits = c.verdict_cached.get();
     w.verdict_cache_misses = c.verdict_judged.get();
     for (std::size_t i = 0; i < kDropReasonCount; ++i) w.drops[i] = c.drops[i].get();

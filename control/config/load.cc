@@ -26,6 +26,7 @@ constexpr std::array<Field<Config>, 15> kSections{{
     {"nat", [](const Value& v, Config& c) { read_nat(v, c.nat); }},
     {"punt", [](const Value& v, Config& c) { read_punt(v, c.punt); }},
     {"neighbours", [](const Value& v, Config& c) { read_neighbours(v, c.neighbours); }},
+    {"fragments", [](const Value& v, Config& c) { read_fragments(v, c.fragments); }},
     {"metrics", [](const Value& v, Config& c) { read_metrics(v, c.metrics); }},
     {"control", [](const Value& v, Config& c) { read_control(v, c.control); }},
     {"log", [](const Value& v, Config& c) { read_log(v, c.log); }},

@@ -304,6 +304,12 @@ void print_box(YAML::Emitter& out, const Config& config) {
     put(out, "hold_total", config.neighbours.hold_total);
     put(out, "hold_timeout", config.neighbours.hold_timeout);
     out << EndMap;
+    begin(out, "fragments");
+    put(out, "timeout", config.fragments.timeout);
+    put(out, "max", config.fragments.max);
+    put(out, "max_datagrams", config.fragments.max_datagrams);
+    put(out, "max_per_datagram", config.fragments.max_per_datagram);
+    out << EndMap;
     begin(out, "metrics");
     put(out, "listen", config.metrics.listen.empty() ? std::string{"off"} : config.metrics.listen);
     out << EndMap;

@@ -1,4 +1,4 @@
-// workers, memory, conntrack, helpers, punt, neighbours, metrics, control, log.
+// workers, memory, conntrack, helpers, punt, neighbours, fragments, metrics, control, log.
 #include "control/config/sections.hh"
 
 namespace sluice::config {
@@ -152,6 +152,16 @@ void read_neighbours(const Value& value, Neighbours& out) {
         {"hold", [](const Value& v, Neighbours& n) { read_number(v, n.hold, 0, 1024); }},
         {"hold_total", [](const Value& v, Neighbours& n) { read_number(v, n.hold_total, 0, 65536); }},
         {"hold_timeout", [](const Value& v, Neighbours& n) { read_duration(v, n.hold_timeout); }},
+    }};
+    read_map(value, kFields, out);
+}
+
+void read_fragments(const Value& value, Fragments& out) {
+    constexpr std::array<Field<Fragments>, 4> kFields{{
+        {"timeout", [](const Value& v, Fragments& f) { read_duration(v, f.timeout); }},
+        {"max", [](const Value& v, Fragments& f) { read_number(v, f.max, 2, 65536); }},
+        {"max_datagrams", [](const Value& v, Fragments& f) { read_number(v, f.max_datagrams, 1, 65536); }},
+        {"max_per_datagram", [](const Value& v, Fragments& f) { read_number(v, f.max_per_datagram, 2, 8192); }},
     }};
     read_map(value, kFields, out);
 }

@@ -350,6 +350,16 @@ struct Neighbours {
     friend bool operator==(const Neighbours&, const Neighbours&) = default;
 };
 
+/// IPv4 datagrams that come in fragments, until they are whole.
+struct Fragments {
+    seconds timeout{30};                   ///< from the first fragment to come
+    std::uint32_t max = 2048;              ///< fragments that wait, each worker
+    std::uint32_t max_datagrams = 1024;    ///< unfinished datagrams, each worker
+    std::uint32_t max_per_datagram = 256;  ///< fragments of one datagram
+
+    friend bool operator==(const Fragments&, const Fragments&) = default;
+};
+
 struct Metrics {
     std::string listen = "127.0.0.1:9140";  ///< address:port of the Prometheus endpoint; empty: none
 
@@ -383,6 +393,7 @@ struct Config {
     std::vector<NatRule> nat;
     Punt punt;
     Neighbours neighbours;
+    Fragments fragments;
     Metrics metrics;
     Control control;
     Log log;

@@ -16,6 +16,7 @@ void read_conntrack(const Value& value, Conntrack& out);
 void read_helpers(const Value& value, Helpers& out);
 void read_punt(const Value& value, Punt& out);
 void read_neighbours(const Value& value, Neighbours& out);
+void read_fragments(const Value& value, Fragments& out);
 void read_metrics(const Value& value, Metrics& out);
 void read_control(const Value& value, Control& out);
 void read_log(const Value& value, Log& out);

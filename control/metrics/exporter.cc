@@ -246,8 +246,9 @@ void add_workers(Builder& b, const Snapshot& s) {
     }
     b.counter("sluice_mailbox_overflows_total", "Notices that found the mailbox full and waited in their flow slot.");
     each(&Worker::mailbox_overflows);
-    b.gauge("sluice_held_packets",
-            "Packets that wait for a neighbour, for the rest of a command or for the first packet of their flow.");
+    b.gauge(
+        "sluice_held_packets",
+        "Packets that wait for a neighbour, a missing fragment, the rest of a command or their flow's first packet.");
     each(&Worker::held_packets);
     b.counter("sluice_first_packet_waits_total",
               "Packets that waited until the first one of their flow was back from another worker.");
@@ -255,6 +256,12 @@ void add_workers(Builder& b, const Snapshot& s) {
     b.counter("sluice_first_packets_lost_total",
               "First packets of flows that did not come back from another worker in time.");
     each(&Worker::first_packets_lost);
+    b.gauge("sluice_fragments_held", "Fragments of datagrams that are not whole yet.");
+    each(&Worker::fragments_held);
+    b.counter("sluice_datagrams_joined_total", "Datagrams that were put together from fragments.");
+    each(&Worker::datagrams_joined);
+    b.counter("sluice_datagrams_cut_total", "Datagrams that left in fragments.");
+    each(&Worker::datagrams_cut);
     b.counter("sluice_verdict_cache_hits_total", "Packets whose verdict came from their flow.");
     each(&Worker::verdict_cache_hits);
     b.counter("sluice_verdict_cache_misses_total", "Packets that were judged by the rules.");

@@ -83,9 +83,12 @@ struct Worker {
     std::uint64_t handoffs_sent = 0;  ///< packets given to their home worker
     std::uint64_t handoffs_received = 0;
     std::uint64_t mailbox_overflows = 0;   ///< notices that found the ring full and were linked into their slots
-    std::uint64_t held_packets = 0;        ///< waiting for a neighbour, a command's rest or a flow's first packet, now
+    std::uint64_t held_packets = 0;        ///< waiting for whatever it may be, now
     std::uint64_t first_packet_waits = 0;  ///< packets that waited for their flow's first, which was at another worker
     std::uint64_t first_packets_lost = 0;  ///< such first packets that did not come back
+    std::uint64_t fragments_held = 0;      ///< of them: fragments, now
+    std::uint64_t datagrams_joined = 0;    ///< from fragments
+    std::uint64_t datagrams_cut = 0;       ///< into fragments
     std::uint64_t verdict_cache_hits = 0;
     std::uint64_t verdict_cache_misses = 0;
     std::array<std::uint64_t, kDropReasonCount> drops{};

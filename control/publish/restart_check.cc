@@ -89,6 +89,7 @@ std::vector<std::string> needs_restart(const Config& running, const Config& want
         check_room("conntrack.expect_max", wanted.conntrack.expect_max, target.expectation_capacity, target.workers,
                    findings);
     findings.compare("neighbours", running.neighbours, wanted.neighbours);
+    findings.compare("fragments", running.fragments, wanted.fragments);
     findings.compare("metrics.listen", running.metrics.listen, wanted.metrics.listen);
     findings.compare("control.socket", running.control.socket, wanted.control.socket);
     return std::move(findings.list);

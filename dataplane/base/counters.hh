@@ -130,6 +130,9 @@ struct alignas(64) WorkerCounters {
     std::array<Counter, kPuntClassCount> punts_passed, punts_limited;
     Counter icmp_errors_sent, icmp_errors_limited, resets_sent;
     Counter neighbour_requests, held_released;
+    Counter fragments_held;    ///< gauge: pieces of unfinished datagrams
+    Counter datagrams_joined;  ///< from fragments
+    Counter datagrams_cut;     ///< into fragments
     Counter handoff_bursts, stub_hits, stub_requests;
     Counter firsts_waited_for, firsts_lost;  ///< packets that waited for a first one; firsts that did not come back
     Counter notices_sent, notices_deferred, expire_refused, expire_late;

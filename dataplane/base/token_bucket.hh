@@ -21,7 +21,8 @@ public:
         spec_ = spec;
         milli_tokens_ = std::uint64_t{spec.burst} * 1000;
     }
-    [[nodiscard]] bool take(Now now) noexcept {
+    /// `cost`: what the packet counts for; at most what a full bucket holds.
+    [[nodiscard]] bool take(Now now, std::uint32_t cost = 1) noexcept {
         if (spec_.rate_pps == 0) return true;
         if (now.ms > last_ms_) {
             milli_tokens_ =
@@ -29,8 +30,9 @@ public:
                          milli_tokens_ + std::min<std::uint64_t>(now.ms - last_ms_, 1U << 20) * spec_.rate_pps);
             last_ms_ = now.ms;
         }
-        if (milli_tokens_ < 1000) return false;
-        milli_tokens_ -= 1000;
+        const std::uint64_t milli_cost = std::uint64_t{cost <= spec_.burst ? cost : std::max(spec_.burst, 1U)} * 1000;
+        if (milli_tokens_ < milli_cost) return false;
+        milli_tokens_ -= milli_cost;
         return true;
     }
 

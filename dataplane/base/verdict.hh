@@ -29,7 +29,6 @@ namespace sluice {
     X(ip_martian_source, "source is loopback, multicast, broadcast, reserved or 0/8") \
     X(ip_martian_destination, "destination is loopback, reserved or 0/8")             \
     X(ip_land_attack, "source and destination are the same")                          \
-    X(ip_fragment, "fragment (reassembly is not built)")                              \
     X(ip_spoofed_own, "source is one of the box's own addresses")                     \
     /* ingress: transport header */                                                   \
     X(l4_short, "transport header cut short")                                         \
@@ -38,6 +37,14 @@ namespace sluice {
     X(udp_length, "UDP length below 8 or beyond the packet")                          \
     X(udp_checksum, "UDP checksum is wrong")                                          \
     X(icmp_checksum, "ICMP checksum is wrong")                                        \
+    /* ingress: fragments */                                                          \
+    X(fragment_repeated, "fragment that was here before")                             \
+    X(fragment_overlap, "fragments of one datagram that overlap")                     \
+    X(fragment_length, "fragment without data, or beyond its datagram or 64 KB")      \
+    X(fragment_ecn, "fragments of one datagram that disagree about ECN")              \
+    X(fragment_limit, "more fragments than may wait")                                 \
+    X(fragment_evicted, "unfinished datagram that made room for a newer one")         \
+    X(fragment_timeout, "datagram of which not every fragment came in time")          \
     /* steering */                                                                    \
     X(handoff_ring_full, "ring to another worker was full")                           \
     X(multicast, "multicast that is neither control traffic nor routed")              \

@@ -64,6 +64,11 @@ constexpr bool icmp_is_request(std::uint8_t type) noexcept {
     return type == 8 || type == 13 || type == 15 || type == 17;
 }
 
+/// The types that quote the packet which they are about (RFC 792).
+constexpr bool is_icmp_error(std::uint8_t type) noexcept {
+    return type == 3 || type == 4 || type == 5 || type == 11 || type == 12;
+}
+
 struct FlowKey {
     Ip4 src;
     Ip4 dst;

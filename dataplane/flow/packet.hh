@@ -34,6 +34,7 @@ struct Packet {
     std::uint16_t l3_bytes = 0;        // IPv4 total length: padding behind it is not the packet's
     std::uint16_t l4_bytes = 0;        // transport header and payload
     std::uint16_t payload_offset = 0;  // from l4, TCP and UDP: where the payload begins
+    std::uint16_t largest_piece = 0;   // IP bytes of the largest of the fragments that it came in; 0: it came whole
     PortIndex in_port = kNoPort;
     PortIndex out_port = kNoPort;
     PacketState state = PacketState::none;
@@ -60,8 +61,17 @@ struct Packet {
     [[nodiscard]] rte_tcp_hdr* tcp() const noexcept { return reinterpret_cast<rte_tcp_hdr*>(l4); }
     [[nodiscard]] rte_udp_hdr* udp() const noexcept { return reinterpret_cast<rte_udp_hdr*>(l4); }
     [[nodiscard]] rte_icmp_hdr* icmp() const noexcept { return reinterpret_cast<rte_icmp_hdr*>(l4); }
+    /// Bytes from l4 on that lie in the first buffer: all of them, unless it came in fragments (flow/chain.hh).
+    [[nodiscard]] std::uint16_t contiguous() const noexcept {
+        const auto behind = rte_pktmbuf_mtod(mbuf, std::uint8_t*) + mbuf->data_len - l4;
+        return behind < l4_bytes ? static_cast<std::uint16_t>(behind) : l4_bytes;
+    }
+    [[nodiscard]] std::uint16_t payload_bytes() const noexcept {
+        return static_cast<std::uint16_t>(l4_bytes - payload_offset);
+    }
+    /// As much of it as lies in the first buffer.
     [[nodiscard]] std::span<std::uint8_t> payload() const noexcept {
-        return {l4 + payload_offset, static_cast<std::size_t>(l4_bytes - payload_offset)};
+        return {l4 + payload_offset, static_cast<std::size_t>(contiguous() - payload_offset)};
     }
     [[nodiscard]] std::uint16_t l2_bytes() const noexcept {
         return static_cast<std::uint16_t>(l3 - rte_pktmbuf_mtod(mbuf, std::uint8_t*));

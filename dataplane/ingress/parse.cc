@@ -1,5 +1,6 @@
 #include "dataplane/ingress/parse.hh"
 
+#include <algorithm>
 #include <cstring>
 #include <optional>
 
@@ -7,6 +8,7 @@
 #include <rte_mbuf.h>
 
 #include "dataplane/base/checksum.hh"
+#include "dataplane/flow/chain.hh"
 #include "dataplane/ingress/quote.hh"
 
 namespace sluice {
@@ -27,8 +29,13 @@ std::uint16_t load16(const std::uint8_t* at) noexcept {
 
 // --- frame
 
-bool one_segment(rte_mbuf* m) noexcept {
-    return m->nb_segs == 1 || rte_pktmbuf_linearize(m) == 0;
+/// A device may have used several buffers; whatever comes from elsewhere in several is a datagram made of fragments.
+bool sound_buffers(Packet& p) noexcept {
+    if (p.mbuf->nb_segs == 1) [[likely]]
+        return true;
+    if (p.in_port == kNoPort) return rte_pktmbuf_linearize(p.mbuf) == 0;
+    p.largest_piece = largest_piece_of(p.mbuf);
+    return true;
 }
 
 /// Takes the tag out of the frame, or from where the NIC left it; 0 (priority tag) counts as untagged.
@@ -122,6 +129,14 @@ Ip4 destination(const Packet& p) noexcept {
 bool is_fragment(const Packet& p) noexcept {
     return (Be16::from_raw(p.ip()->fragment_offset).host() & 0x3fffU) != 0;
 }
+/// Fragments belong together by these and the identification (RFC 791 3.2). What the box sends is not mixed with what
+/// it forwards.
+FlowKey datagram_of(const Packet& p, std::uint16_t zone) noexcept {
+    FlowKey key = generic_key(p.proto, source(p), destination(p), zone);
+    key.sport = Be16::from_raw(p.ip()->packet_id);
+    key.dport = be16(p.local_out ? 1 : 0);
+    return key;
+}
 
 constexpr bool is_multicast(Ip4 a) noexcept {
     return a.host() >> 28 == 0xe;
@@ -140,7 +155,8 @@ constexpr bool is_never_valid(Ip4 a) noexcept {
 /// it.
 bool is_dhcp_for_box(const Packet& p, const std::uint8_t* frame, const PortInfo& port) noexcept {
     constexpr unsigned kServer = 67, kClient = 68, kChaddr = 8 + 28;
-    if (p.proto != static_cast<std::uint8_t>(IpProto::udp) || is_fragment(p) || p.l4_bytes < 8) return false;
+    if (p.proto != static_cast<std::uint8_t>(IpProto::udp) || is_fragment(p) || p.largest_piece != 0 || p.l4_bytes < 8)
+        return false;
     const unsigned from = load16(p.l4), to = load16(p.l4 + 2);
     if (to != kServer && to != kClient) return false;
     if ((frame[0] & 1) != 0 || source(p).raw == 0 || is_limited_broadcast(destination(p))) return true;
@@ -173,10 +189,10 @@ bool checksum_holds(Packet& p, unsigned bytes, std::uint32_t pseudo, unsigned fi
     if (said == RTE_MBUF_F_RX_L4_CKSUM_GOOD) return true;
     if (said == RTE_MBUF_F_RX_L4_CKSUM_NONE) {
         std::memset(p.l4 + field, 0, 2);
-        std::uint16_t sum = checksum_of(p.l4, bytes, pseudo);
+        std::uint16_t sum = transport_checksum(p, bytes, pseudo);
         if (sum == 0) sum = 0xffff;
         std::memcpy(p.l4 + field, &sum, 2);
-    } else if (checksum_of(p.l4, bytes, pseudo) != 0) {
+    } else if (transport_checksum(p, bytes, pseudo) != 0) {
         return false;
     }
     m->ol_flags = (m->ol_flags & ~RTE_MBUF_F_RX_L4_CKSUM_MASK) | RTE_MBUF_F_RX_L4_CKSUM_GOOD;
@@ -189,9 +205,9 @@ std::uint32_t pseudo_of(const Packet& p, unsigned bytes) noexcept {
 
 MaybeDrop parse_tcp(Packet& p, std::uint16_t zone) noexcept {
     constexpr unsigned kMinHeader = 20;
-    if (p.l4_bytes < kMinHeader) return DropReason::l4_short;
+    if (!pull(p, kMinHeader)) return DropReason::l4_short;
     const unsigned header = (p.tcp()->data_off >> 4) * 4U;
-    if (header < kMinHeader || header > p.l4_bytes) return DropReason::tcp_header_length;
+    if (header < kMinHeader || !pull(p, header)) return DropReason::tcp_header_length;
     if (!checksum_holds(p, p.l4_bytes, pseudo_of(p, p.l4_bytes), 16)) return DropReason::tcp_checksum;
     p.payload_offset = static_cast<std::uint16_t>(header);
     p.key = port_key(IpProto::tcp, source(p), Be16::from_raw(p.tcp()->src_port), destination(p),
@@ -201,7 +217,7 @@ MaybeDrop parse_tcp(Packet& p, std::uint16_t zone) noexcept {
 
 MaybeDrop parse_udp(Packet& p, std::uint16_t zone) noexcept {
     constexpr unsigned kHeader = 8;
-    if (p.l4_bytes < kHeader) return DropReason::l4_short;
+    if (!pull(p, kHeader)) return DropReason::l4_short;
     const unsigned length = Be16::from_raw(p.udp()->dgram_len).host();
     if (length < kHeader || length > p.l4_bytes) return DropReason::udp_length;
     // 0: the sender computed none (RFC 768).
@@ -214,13 +230,11 @@ MaybeDrop parse_udp(Packet& p, std::uint16_t zone) noexcept {
     return kFine;
 }
 
-constexpr bool is_icmp_error(std::uint8_t type) noexcept {
-    return type == 3 || type == 4 || type == 5 || type == 11 || type == 12;
-}
-
 MaybeDrop parse_icmp(Packet& p, std::uint16_t zone) noexcept {
-    constexpr unsigned kHeader = 8;
-    if (p.l4_bytes < kHeader) return DropReason::l4_short;
+    constexpr unsigned kHeader = 8, kQuotedHeaders = 60 + 60;
+    if (!pull(p, kHeader)) return DropReason::l4_short;
+    if (is_icmp_error(p.icmp()->icmp_type))
+        static_cast<void>(pull(p, std::min<unsigned>(p.l4_bytes, kHeader + kQuotedHeaders)));
     if (!checksum_holds(p, p.l4_bytes, 0, 2)) return DropReason::icmp_checksum;
     p.payload_offset = kHeader;
     const std::uint8_t type = p.icmp()->icmp_type;
@@ -265,7 +279,7 @@ Arrival parse(Packet& p, const PortTable& ports, Disposal& disposal) noexcept {
         p.punt_class = punt_class;
         return Arrival::punt;
     };
-    if (!one_segment(p.mbuf)) return gone(DropReason::frame_segments);
+    if (!sound_buffers(p)) return gone(DropReason::frame_segments);
     if (p.mbuf->data_len < kEtherBytes) return gone(DropReason::eth_short);
     if (p.in_port == kNoPort)
         if (const auto problem = find_port(p, ports)) return gone(*problem);
@@ -273,7 +287,7 @@ Arrival parse(Packet& p, const PortTable& ports, Disposal& disposal) noexcept {
     const auto* frame = rte_pktmbuf_mtod(p.mbuf, std::uint8_t*);
     if (!p.local_out && !for_this_station(frame, port)) return gone(DropReason::eth_wrong_mac);
 
-    const unsigned available = p.mbuf->data_len - kEtherBytes;
+    const unsigned available = p.mbuf->pkt_len - kEtherBytes;
     p.l3 = rte_pktmbuf_mtod_offset(p.mbuf, std::uint8_t*, kEtherBytes);
     switch (load16(frame + kTypeOffset)) {
         case kEtherIpv4:
@@ -290,7 +304,10 @@ Arrival parse(Packet& p, const PortTable& ports, Disposal& disposal) noexcept {
     if (const auto problem = check_ip_header(p, available)) return gone(*problem);
     if (is_control(p, frame, port)) return punt(PuntClass::routing);
     if (const auto problem = check_addresses(p)) return gone(*problem);
-    if (is_fragment(p)) return gone(DropReason::ip_fragment);
+    if (is_fragment(p)) {
+        p.key = datagram_of(p, port.zone);
+        return Arrival::fragment;
+    }
     if (const auto problem = parse_transport(p, port.zone)) return gone(*problem);
     return Arrival::forward;
 }

@@ -12,7 +12,8 @@
 // Side effects on the mbuf, all idempotent, since a packet that another worker hands over is parsed again:
 //  * a VLAN tag is taken out (a twin sees untagged frames; transmit/ puts the exit port's tag in);
 //  * Ethernet padding is cut, so that the length is that of the packet;
-//  * several segments are joined into one when it has the room;
+//  * a device's frame in several buffers is joined into one when that has the room; in a datagram made of fragments
+//    (flow/chain.hh) the first buffer gets what the transport header needs;
 //  * RX checksum flags say GOOD once software has verified what the device did not.
 //
 // Called by the worker that received or was handed the packet. No state.
@@ -27,7 +28,8 @@ enum class [[nodiscard]] Arrival : std::uint8_t{
     forward,  ///< IPv4 for the stages; every field of Packet that says what arrived is set
     punt,  ///< control traffic, `punt_class` set, untagged frame. From a device: for the twin of `in_port`. From a twin
            ///< (`local_out`): leaves by `out_port` as it is.
-    gone,  ///< dropped and counted
+    fragment,  ///< of IPv4: all is set but what the transport header says; `key` names the datagram that it is of
+    gone,      ///< dropped and counted
 };
 
 /// `p` holds the mbuf and, when they are known already, the ports:

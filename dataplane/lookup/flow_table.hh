@@ -17,7 +17,7 @@
 
 #include "dataplane/flow/flow_key.hh"
 #include "dataplane/flow/flow_ref.hh"
-#include "dataplane/lookup/keyed_hash.hh"
+#include "dataplane/flow/keyed_hash.hh"
 
 struct rte_hash;
 

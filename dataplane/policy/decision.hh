@@ -18,6 +18,7 @@ enum class Answer : std::uint8_t {
     admin_prohibited,      ///< ICMP 3/13
     ttl_exceeded,          ///< ICMP 11/0
     fragmentation_needed,  ///< ICMP 3/4 with the MTU
+    reassembly_timeout,    ///< ICMP 11/1
 };
 
 enum class Fate : std::uint8_t {

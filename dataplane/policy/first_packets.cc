@@ -47,7 +47,8 @@ bool FirstPackets::depart(const FlowKey& key, std::uint32_t hash, std::uint8_t w
 
 bool FirstPackets::wait(const FlowKey& key, std::uint32_t hash, rte_mbuf* m) noexcept {
     const std::uint32_t at = used_ == 0 ? kNone : find(key, hash);
-    if (at == kNone || free_node_ == kNone || tuples_[at].count == options_.per_tuple) return false;
+    if (at == kNone || buffers_ + m->nb_segs > options_.packets || tuples_[at].count == options_.per_tuple)
+        return false;
     const std::uint32_t node = free_node_;
     free_node_ = std::exchange(nodes_[node].next, kNone);
     nodes_[node].mbuf = m;
@@ -56,6 +57,7 @@ bool FirstPackets::wait(const FlowKey& key, std::uint32_t hash, rte_mbuf* m) noe
     t.tail = node;
     ++t.count;
     ++waiting_;
+    buffers_ += m->nb_segs;
     counters_.balance.held.add();
     counters_.firsts_waited_for.add();
     return true;

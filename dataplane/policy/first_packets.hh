@@ -27,7 +27,7 @@ class FirstPackets {
 public:
     struct Options {
         std::uint32_t tuples = 4096;   ///< first packets that are away at once
-        std::uint32_t packets = 2048;  ///< waiting, in all
+        std::uint32_t packets = 2048;  ///< waiting, in all; one that came in fragments counts as many
         std::uint32_t per_tuple = 256;
         TimeMs timeout_ms = 100;  ///< a visit takes some loops of two workers
     };
@@ -107,6 +107,7 @@ private:
             free_node_ = node;
             node = next;
             --waiting_;
+            buffers_ -= m->nb_segs;
             counters_.balance.held.sub();
             each(m);
         }
@@ -128,7 +129,7 @@ private:
     std::vector<std::uint32_t> buckets_;  // a power of two
     std::uint32_t free_tuple_ = kNone, free_node_ = kNone;
     std::uint32_t oldest_ = kNone, newest_ = kNone;
-    std::uint32_t used_ = 0, waiting_ = 0;
+    std::uint32_t used_ = 0, waiting_ = 0, buffers_ = 0;
 };
 
 }  // namespace sluice

@@ -1,11 +1,12 @@
-// Cuts a packet that is larger than the exit MTU and may be cut (DF clear; RFC 791 2.3). The pieces are copies in
-// buffers of one segment each, which every driver takes.
+// Makes fragments of a datagram that leaves in pieces (RFC 791 2.3, 3.2): because it is larger than the exit MTU, or
+// because it came in pieces. As in Linux (ip_output.c, ip_do_fragment) those leave as they came if each fits; otherwise
+// the datagram is cut anew, into pieces no larger than the largest that came. DF of the datagram is DF of each piece.
+// Every piece is in one buffer, which every driver takes.
 //
 // Called by the worker that sends. Failure policy: all pieces or none; a packet that cannot be cut is dropped.
 #pragma once
 
-#include <array>
-#include <span>
+#include <utility>
 
 #include <rte_mempool.h>
 
@@ -13,13 +14,14 @@
 
 namespace sluice {
 
-/// Enough for 9 kB at the smallest MTU that IPv4 allows with a header of 20 bytes.
-inline constexpr unsigned kMaxPieces = 192;
-using Pieces = std::array<rte_mbuf*, kMaxPieces>;
+/// Consumes `p`, whose headers are final. The pieces, linked by mbuf::next, have `p`'s Ethernet header and right header
+/// checksums; balance.split counts them. nullptr: `p` was dropped as no_buffer or fragment_failed.
+[[nodiscard]] rte_mbuf* cut(Packet& p, std::uint16_t mtu, rte_mempool* pool, Disposal& disposal) noexcept;
 
-/// Consumes `p`. The pieces have `p`'s Ethernet header and right header checksums; balance.split counts them. Empty:
-/// `p` was dropped as no_buffer or fragment_failed.
-[[nodiscard]] std::span<rte_mbuf*> cut(Packet& p, std::uint16_t mtu, rte_mempool* pool, Disposal& disposal,
-                                       Pieces& pieces) noexcept;
+/// Hands the pieces one by one to `each(rte_mbuf*)`.
+template <class Each>
+inline void each_piece(rte_mbuf* pieces, Each&& each) noexcept {
+    while (pieces != nullptr) each(std::exchange(pieces, std::exchange(pieces->next, nullptr)));
+}
 
 }  // namespace sluice

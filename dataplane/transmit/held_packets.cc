@@ -25,7 +25,7 @@ bool HeldPackets::hold(rte_mbuf* m, Ip4 address, PortIndex port, Now now) noexce
     if (at == kNone) return false;
     Neighbour& neighbour = neighbours_[at];
     ask(neighbour, now);  // also without room: the next packet will not need any
-    if (free_node_ == kNone || neighbour.count == options_.per_neighbour) return false;
+    if (buffers_ + m->nb_segs > options_.packets || neighbour.count == options_.per_neighbour) return false;
 
     const std::uint32_t node = free_node_;
     free_node_ = nodes_[node].next;
@@ -37,6 +37,7 @@ bool HeldPackets::hold(rte_mbuf* m, Ip4 address, PortIndex port, Now now) noexce
     neighbour.tail = node;
     ++neighbour.count;
     ++held_;
+    buffers_ += m->nb_segs;
     counters_.balance.held.add();
     return true;
 }

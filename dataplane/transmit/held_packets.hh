@@ -24,7 +24,7 @@ namespace sluice {
 class HeldPackets {
 public:
     struct Options {
-        std::uint32_t packets = 1024;  ///< in all
+        std::uint32_t packets = 1024;  ///< in all; one that came in fragments counts as many
         std::uint32_t neighbours = 256;
         std::uint32_t per_neighbour = 64;  ///< packets; Linux keeps about 100 full-size frames
         TimeMs timeout_ms = 3000;          ///< Linux gives up after three requests, a second apart
@@ -96,6 +96,7 @@ private:
             free_node_ = node;
             node = next;
             --held_;
+            buffers_ -= m->nb_segs;
             counters_.balance.held.sub();
             each(m);
         }
@@ -117,7 +118,7 @@ private:
     std::vector<std::uint32_t> buckets_;  // a power of two
     std::vector<std::uint32_t> active_;   // neighbours in use, in no order; reserved once
     std::uint32_t free_node_ = kNone, free_neighbour_ = kNone;
-    std::uint32_t held_ = 0;
+    std::uint32_t held_ = 0, buffers_ = 0;
     TimeMs next_scan_ms_ = 0;
 };
 

@@ -45,7 +45,11 @@ rte_mbuf* build_icmp_error(rte_mempool* pool, const Packet& p, IcmpError error, 
     icmp->icmp_cksum = 0;
     icmp->icmp_ident = 0;
     icmp->icmp_seq_nb = be16(error.mtu).raw;  // the low half of the unused word (RFC 1191)
-    std::memcpy(answer.l4 + sizeof *icmp, p.l3, quoted);
+    std::uint8_t* quote = answer.l4 + sizeof *icmp;
+    const auto at = static_cast<std::uint32_t>(p.l3 - rte_pktmbuf_mtod(p.mbuf, std::uint8_t*));
+    // Copied only if it lies in several buffers.
+    if (const void* bytes = rte_pktmbuf_read(p.mbuf, at, quoted, quote); bytes != quote)
+        std::memcpy(quote, bytes, quoted);
     icmp->icmp_cksum = checksum_of(icmp, l4_bytes);
     return answer.mbuf;
 }

@@ -16,7 +16,9 @@ namespace sluice {
     if (p.out_port == kKernelPort) return {};
     if (!p.local_out && p.ip()->time_to_live <= 1)
         return Decision::drop(DropReason::ttl_exceeded, Answer::ttl_exceeded);
-    if (p.l3_bytes > mtu && (Be16::from_raw(p.ip()->fragment_offset).host() & kDontFragment) != 0)
+    // What came in fragments leaves in fragments, none larger than the largest.
+    const unsigned largest = p.largest_piece != 0 ? p.largest_piece : p.l3_bytes;
+    if (largest > mtu && (Be16::from_raw(p.ip()->fragment_offset).host() & kDontFragment) != 0)
         return Decision::drop(DropReason::mtu_exceeded, Answer::fragmentation_needed);
     return {};
 }

@@ -75,17 +75,17 @@ void Egress::finish(Packet& p, const MacAddress& to) noexcept {
         std::memcpy(&ethernet->src_addr, port.mac.bytes.data(), port.mac.bytes.size());
     }
     const std::uint16_t mtu = port.mtu.load(std::memory_order_relaxed);
-    if (p.l3_bytes <= mtu) {
+    if (p.l3_bytes <= mtu && p.largest_piece == 0) [[likely]] {
         at_.tx.send(p.out_port, p.mbuf);
         p.mbuf = nullptr;
         return;
     }
-    if (dont_fragment(p)) {  // it grew here, or the MTU shrank while it waited
+    // It grew here, or the MTU shrank while it waited. Fragments with DF leave as fragments with DF.
+    if (dont_fragment(p) && (p.largest_piece == 0 || p.largest_piece > mtu)) {
         static_cast<void>(at_.disposal.drop(p, DropReason::mtu_exceeded));
         return;
     }
-    Pieces pieces;
-    for (rte_mbuf* m : cut(p, mtu, at_.pool, at_.disposal, pieces)) at_.tx.send(p.out_port, m);
+    each_piece(cut(p, mtu, at_.pool, at_.disposal), [&](rte_mbuf* m) noexcept { at_.tx.send(p.out_port, m); });
 }
 
 void Egress::hold(Packet& p, Ip4 address, Now now) noexcept {
@@ -130,6 +130,7 @@ bool Egress::wake(Packet& p, rte_mbuf* m) noexcept {
     switch (parse(p, at_.ports, at_.disposal)) {
         case Arrival::forward:
             return true;
+        case Arrival::fragment:
         case Arrival::punt:  // only if translation made control traffic of it
             static_cast<void>(at_.disposal.drop(p, DropReason::neighbour_failed));
             break;

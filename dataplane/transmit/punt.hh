@@ -44,11 +44,12 @@ public:
         }
     }
 
-    /// The frame goes to the twin of `port`, untagged, or is dropped by its class's bucket or a full ring.
+    /// The frame goes to the twin of `port`, untagged, or is dropped by its class's bucket or a full ring. A datagram
+    /// that came in fragments costs as many tokens: it has as many buffers.
     void punt(rte_mbuf* m, PortIndex port, PuntClass punt_class, Disposal& disposal, Now now) noexcept {
         WorkerCounters& counters = disposal.counters();
         const auto i = static_cast<std::size_t>(punt_class);
-        if (!buckets_[i].take(now)) {
+        if (!buckets_[i].take(now, m->nb_segs)) {
             counters.punts_limited[i].add();
             disposal.drop(m, limited_by(punt_class));
             return;

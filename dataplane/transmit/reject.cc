@@ -26,6 +26,8 @@ constexpr IcmpError error_for(Answer answer, std::uint16_t mtu) noexcept {
             return {3, 13, 0};
         case Answer::ttl_exceeded:
             return {11, 0, 0};
+        case Answer::reassembly_timeout:
+            return {11, 1, 0};
         case Answer::port_unreachable:
         case Answer::tcp_reset:
         case Answer::none:
@@ -64,7 +66,7 @@ rte_mbuf* build_reset(rte_mempool* pool, const Packet& p) noexcept {
         tcp->tcp_flags = kRst;
     } else {
         const std::uint32_t syn = (segment->tcp_flags & kSyn) != 0, fin = (segment->tcp_flags & kFin) != 0;
-        const auto taken = static_cast<std::uint32_t>(p.payload().size()) + syn + fin;
+        const auto taken = p.payload_bytes() + syn + fin;
         tcp->recv_ack = Be32::from_host(Be32::from_raw(segment->sent_seq).host() + taken).raw;
         tcp->tcp_flags = kRst | kAck;
     }

@@ -23,6 +23,7 @@ Lcore::Lcore(const std::string& tag, std::uint8_t worker, unsigned workers, cons
       from_kernel(tag + std::to_string(worker) + "k", sizes.from_kernel, socket),
       from_peers(peer_rings(tag + std::to_string(worker), worker, workers, sizes.peer_messages, socket)),
       random(shared.random_seed + worker),
+      reassembly(sizes.fragments, shared.secret, disposal),
       store({tag + std::to_string(worker) + "f", sizes.flows, socket, shared.secret}, counters, to_control),
       expectations(tag + std::to_string(worker) + "e", sizes.expectations, socket, shared.secret, counters),
       firsts(sizes.first_packets, counters),
@@ -64,12 +65,14 @@ void Lcore::connect(std::vector<std::unique_ptr<Lcore>>& all) {
         me->alg.connect_peers(to_peers);
         me->store.connect_peers(me->worker_, std::move(to_peers));
         const SharedParts& s = me->shared_;
-        me->pipeline = std::make_unique<Pipeline>(
-            PipelineParts{me->worker_, s.ports,          s.homes,        s.policy,    s.routes,
-                          me->store,   me->expectations, me->firsts,     me->creator, me->alg,
-                          me->mangle,  me->handoff,      me->punts,      me->tx,      me->answers,
-                          me->egress,  me->disposal,     me->to_control, me->orders,  std::move(from_peers),
-                          me->counters});
+        me->pipeline = std::make_unique<Pipeline>(PipelineParts{me->worker_,    s.ports,          s.homes,
+                                                                s.policy,       s.routes,         me->reassembly,
+                                                                me->store,      me->expectations, me->firsts,
+                                                                me->creator,    me->alg,          me->mangle,
+                                                                me->handoff,    me->punts,        me->tx,
+                                                                me->answers,    me->egress,       me->disposal,
+                                                                me->to_control, me->orders,       std::move(from_peers),
+                                                                me->counters});
     }
 }
 

@@ -38,6 +38,7 @@ struct LcoreSizes {
     std::uint32_t peer_messages = 4096;
     HeldPackets::Options held{};
     FirstPackets::Options first_packets{};
+    Reassembly::Options fragments{};
 };
 
 struct Lcore {
@@ -63,6 +64,7 @@ struct Lcore {
     Ring<rte_mbuf*> from_kernel;                ///< control → worker
     std::vector<Ring<PeerMessage>> from_peers;  ///< by sending worker; unused at the own index
     FastRandom random;
+    Reassembly reassembly;
     FlowStore store;
     ExpectTable expectations;
     FirstPackets firsts;

@@ -97,10 +97,11 @@ std::vector<Refused> refused() {
         {"from the box's inside address", good_udp(kBoxInside), R::ip_spoofed_own},
         {"from the box's outside address", good_udp(kBoxOutside), R::ip_spoofed_own},
         // fragments
-        {"first fragment", good_udp().fragment(0, true), R::ip_fragment},
-        {"middle fragment", good_udp().fragment(1480, true), R::ip_fragment},
-        {"last fragment", good_udp().fragment(2960, false), R::ip_fragment},
-        {"fragment to the box", good_udp(kClient, kBoxInside).fragment(0, true), R::ip_fragment},
+        {"fragment without data", good_udp().payload("").fragment(1480, true).ip_id(1), R::fragment_length},
+        {"last fragment without data", good_udp().payload("").fragment(1480, false).ip_id(2), R::fragment_length},
+        {"fragment of seven bytes with more to come", good_udp().payload("seven b").fragment(1480, true).ip_id(3),
+         R::fragment_length},
+        {"fragment beyond 64 KB", good_udp().fragment(65528, false).ip_id(4), R::fragment_length},
         // transport
         {"TCP without a header", protocol(6, kClient, kServer).total_length(20 + 12).cut_to(14 + 32), R::l4_short},
         {"UDP of seven bytes", good_udp().total_length(27), R::l4_short},

@@ -140,6 +140,9 @@ TEST_CASE("a worker's figures: births and deaths of every cause, drops, cycles")
     c.balance.handed_out.add(6);
     c.balance.handed_in.add(5);
     c.balance.held.set(3);
+    c.fragments_held.set(2);
+    c.datagrams_joined.add(11);
+    c.datagrams_cut.add(12);
     c.notices_deferred.add(8);
     c.verdict_cached.add(20);
     c.verdict_judged.add(21);
@@ -164,6 +167,9 @@ TEST_CASE("a worker's figures: births and deaths of every cause, drops, cycles")
     CHECK(w.handoffs_sent - before.handoffs_sent == 6);
     CHECK(w.handoffs_received - before.handoffs_received == 5);
     CHECK(w.held_packets == 3);
+    CHECK(w.fragments_held == 2);
+    CHECK(w.datagrams_joined - before.datagrams_joined == 11);
+    CHECK(w.datagrams_cut - before.datagrams_cut == 12);
     CHECK(w.mailbox_overflows - before.mailbox_overflows == 8);
     CHECK(w.verdict_cache_hits - before.verdict_cache_hits == 20);
     CHECK(w.verdict_cache_misses - before.verdict_cache_misses == 21);

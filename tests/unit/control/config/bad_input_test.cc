@@ -135,6 +135,8 @@ TEST_CASE("values out of range") {
                    "4:20: punt.new.rate: 0 is out of range 1..10000000\n"},
                   {"too many held packets", "neighbours: {hold: 1025}\n",
                    "4:20: neighbours.hold: 1025 is out of range 0..1024\n"},
+                  {"a datagram of one fragment", "fragments: {max_per_datagram: 1}\n",
+                   "4:31: fragments.max_per_datagram: 1 is out of range 2..8192\n"},
                   {"a socket path beyond sun_path", "control: {socket: /" + std::string(107, 'x') + "}\n",
                    "4:19: control.socket: the text has 108 bytes: at most 107 are possible\n"},
               });

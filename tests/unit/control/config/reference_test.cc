@@ -63,6 +63,7 @@ TEST_CASE("the reference gives the defaults as they are") {
     CHECK(reference.helpers == defaults.helpers);
     CHECK(reference.punt == defaults.punt);
     CHECK(reference.neighbours == defaults.neighbours);
+    CHECK(reference.fragments == defaults.fragments);
     CHECK(reference.metrics == defaults.metrics);
     CHECK(reference.control == defaults.control);
     CHECK(reference.log == defaults.log);

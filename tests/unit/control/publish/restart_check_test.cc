@@ -59,6 +59,7 @@ TEST_CASE("what is fixed at start needs a restart, each thing by its name") {
         {[](Config& c) { c.conntrack.expect_max = 8'000; },
          "conntrack.expect_max: 8000 is more than the tables were made for: needs a restart"},
         {[](Config& c) { c.neighbours.hold = 3; }, "neighbours has changed: needs a restart"},
+        {[](Config& c) { c.fragments.max = 3; }, "fragments has changed: needs a restart"},
         {[](Config& c) { c.metrics.listen.clear(); }, "metrics.listen has changed: needs a restart"},
         {[](Config& c) { c.control.socket = "/run/other.sock"; }, "control.socket has changed: needs a restart"},
     };

@@ -133,8 +133,6 @@ TEST_CASE_METHOD(Room, "every malformed or unwanted packet has its reason") {
         {"reserved destination", udp(kClient, 1, ip4(250, 0, 0, 1), 2), DropReason::ip_martian_destination},
         {"land attack", tcp(kServer, 80, kServer, 80).flags(kSyn), DropReason::ip_land_attack},
         {"multicast stream", udp(kClient, 1, ip4(239, 1, 1, 1), 2), DropReason::multicast},
-        {"first fragment", plain_udp().fragment(0, true), DropReason::ip_fragment},
-        {"last fragment", plain_udp().fragment(1480, false), DropReason::ip_fragment},
         {"19 bytes of TCP", plain_tcp().total_length(39), DropReason::l4_short},
         {"7 bytes of UDP", plain_udp().total_length(27), DropReason::l4_short},
         {"7 bytes of ICMP", icmp(kClient, kServer, 8, 0).total_length(27), DropReason::l4_short},
@@ -342,4 +340,34 @@ TEST_CASE_METHOD(Room, "segments are joined when there is room and refused when 
     CHECK(run(full) == Arrival::gone);
     head->buf_len = real;
     CHECK(drops(DropReason::frame_segments) == 1);
+}
+
+TEST_CASE_METHOD(Room, "a fragment is known by its datagram") {
+    const auto parsed = [&](const PacketBuilder& b, bool local_out = false) {
+        Packet p = arrive(b);
+        if (local_out) {
+            p.local_out = true;
+            p.in_port = kKernelPort;
+            p.out_port = kLan;
+        }
+        CHECK(run(p) == Arrival::fragment);
+        if (!local_out) CHECK(p.in_port == (b.bytes()[12] == std::byte{0x81} ? kDmz : kLan));
+        CHECK(p.l4_bytes == 16);
+        const FlowKey key = p.key;
+        rte_pktmbuf_free(p.mbuf);
+        return key;
+    };
+    const auto piece = protocol(99, kClient, kServer).payload_bytes(16);
+    const auto of = [&](unsigned offset, bool more) {
+        return PacketBuilder(piece).ip_id(77).fragment(offset, more).pad_to(60);
+    };
+    const FlowKey first = parsed(of(0, true));
+    CHECK(first.src == kClient);
+    CHECK(first.sport == be16(77));
+    CHECK(parsed(of(1480, true)) == first);
+    CHECK(parsed(of(2960, false)) == first);
+    CHECK_FALSE(parsed(of(0, true).ip_id(78)) == first);
+    CHECK_FALSE(parsed(of(0, true).vlan(20)) == first);
+    CHECK_FALSE(parsed(of(0, true), true) == first);
+    CHECK(drops() == 0);
 }

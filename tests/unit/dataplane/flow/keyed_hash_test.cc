@@ -1,4 +1,4 @@
-#include "dataplane/lookup/keyed_hash.hh"
+#include "dataplane/flow/keyed_hash.hh"
 
 #include <algorithm>
 #include <array>
