@@ -246,9 +246,8 @@ void add_workers(Builder& b, const Snapshot& s) {
     }
     b.counter("sluice_mailbox_overflows_total", "Notices that found the mailbox full and waited in their flow slot.");
     each(&Worker::mailbox_overflows);
-    b.gauge(
-        "sluice_held_packets",
-        "Packets that wait for a neighbour, a missing fragment, the rest of a command or their flow's first packet.");
+    b.gauge("sluice_held_packets",
+            "Packets that wait for a neighbour, a fragment, the rest of a command or their flow's first one.");
     each(&Worker::held_packets);
     b.counter("sluice_first_packet_waits_total",
               "Packets that waited until the first one of their flow was back from another worker.");

@@ -84,6 +84,7 @@ public:
     void queue_frame(const std::string& port, const Frame& frame, unsigned queue = 0);
     /// The kernel sends a frame out of the twin of `port`.
     void send_from_kernel(const std::string& port, const PacketBuilder& packet);
+    void send_frame_from_kernel(const std::string& port, const Frame& frame);
     /// What left by `port` since the last call, oldest first.
     std::vector<Frame> sent(const std::string& port);
     /// The only frame that left by `port`; fails the test when there is none or more than one.

@@ -81,10 +81,12 @@ void Box::send_frame(const std::string& port, const Frame& frame, unsigned on_qu
 }
 
 void Box::send_from_kernel(const std::string& port, const PacketBuilder& packet) {
-    Wire& w = wire(port);
     PacketBuilder p = packet;
-    p.from(port_mac(port));
-    const Frame frame = p.bytes();
+    send_frame_from_kernel(port, p.from(port_mac(port)).bytes());
+}
+
+void Box::send_frame_from_kernel(const std::string& port, const Frame& frame) {
+    Wire& w = wire(port);
     const Decoded d = decode(frame);
     rte_mbuf* m = make_mbuf(pool_, frame, w.device);
     note_of(m) = HandoffNote{};
