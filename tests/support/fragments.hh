@@ -77,7 +77,7 @@ inline Frame rejoined(std::span<const Frame> pieces) {
         const Frame& f = pieces[i];
         const std::size_t headers = ether(f) + ip_header(f);
         const Decoded d = decode(f);
-        if (!d.error.empty() || !d.ip_checksum_ok) throw std::logic_error("a broken fragment " + d.error);
+        if (!d.ip_checksum_ok) throw std::logic_error("a broken fragment " + d.error);
         if (d.padding != 0 || d.total_length != f.size() - ether(f)) throw std::logic_error("a fragment's length");
         if (d.more_fragments != (i + 1 != pieces.size())) throw std::logic_error("more fragments");
         if (i == 0) whole.assign(f.begin(), f.begin() + static_cast<std::ptrdiff_t>(headers));

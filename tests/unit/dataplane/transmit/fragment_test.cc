@@ -27,7 +27,7 @@ TEST_CASE_METHOD(CuttingRoom, "pieces join to the packet, fit the MTU and count 
         const auto whole = udp(kClient, 1, kServer, 2).payload_bytes(1372).tos(0x28).vlan(20);
         Packet p = arrive(whole);
         REQUIRE(parse_on(p));
-        const auto made = pieces_of(p, mtu);
+        auto made = pieces_of(p, mtu);
         REQUIRE(made.size() >= 2);
         CHECK(balance().split.get() - before == made.size() - 1);
         std::string joined;
@@ -57,7 +57,7 @@ TEST_CASE_METHOD(CuttingRoom, "options that belong in every piece are copied, ot
     // Security (type 130, copied flag set), then timestamp (68, not copied).
     const std::uint8_t options[] = {130, 4, 1, 2, 68, 8, 5, 0, 0, 0, 0, 0};
     Packet p = forwarded(udp(kClient, 1, kServer, 2).ip_option(options).payload_bytes(1000));
-    const auto made = pieces_of(p, 576);
+    auto made = pieces_of(p, 576);
     REQUIRE(made.size() == 2);
     CHECK(decode(frame_of(made[0])).ip_options.size() == 12);
     const auto later = decode(frame_of(made[1]));
