@@ -1,6 +1,6 @@
 // Makes one datagram of its fragments: their buffers become a chain (flow/chain.hh), their headers go, and the header
 // of the first one speaks for all (RFC 791 3.2). As in Linux (ip_fragment.c, ip_frag_reasm) DF stays when the largest
-// fragment had it, so that path-MTU discovery by fragments goes on.
+// fragment had it, so that the sender is told when that does not fit the way out.
 //
 // Called by reassembly. Cannot fail.
 #pragma once

@@ -34,6 +34,7 @@ struct Headers {
             option += stays;
         }
     }
+    void clear_dont_fragment() noexcept { frame[sizeof(rte_ether_hdr) + 6] = 0; }
     void write(rte_mbuf* m, unsigned offset, unsigned data_bytes, bool more) noexcept {
         auto* ip = rte_pktmbuf_mtod_offset(m, rte_ipv4_hdr*, sizeof(rte_ether_hdr));
         std::memcpy(rte_pktmbuf_mtod(m, void*), frame, bytes);
@@ -63,6 +64,7 @@ bool fits_as_it_came(const Packet& p, const Headers& headers, unsigned most) noe
 
 rte_mbuf* take_apart(Packet& p, Headers& headers) noexcept {
     rte_mbuf* whole = std::exchange(p.mbuf, nullptr);
+    headers.clear_dont_fragment();
     unsigned offset = 0, data_bytes = whole->data_len - headers.bytes;
     for (rte_mbuf* m = whole; m != nullptr; m = m->next) {
         if (m != whole) {

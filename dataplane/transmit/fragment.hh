@@ -1,6 +1,7 @@
 // Makes fragments of a datagram that leaves in pieces (RFC 791 2.3, 3.2): because it is larger than the exit MTU, or
 // because it came in pieces. As in Linux (ip_output.c, ip_do_fragment) those leave as they came if each fits; otherwise
-// the datagram is cut anew, into pieces no larger than the largest that came. DF of the datagram is DF of each piece.
+// the datagram is cut anew, into pieces no larger than the largest that came. DF of the datagram is DF of
+// each piece then; those that leave as they came lose it, there too.
 // Every piece is in one buffer, which every driver takes.
 //
 // Called by the worker that sends. Failure policy: all pieces or none; a packet that cannot be cut is dropped.

@@ -80,7 +80,7 @@ void Egress::finish(Packet& p, const MacAddress& to) noexcept {
         p.mbuf = nullptr;
         return;
     }
-    // It grew here, or the MTU shrank while it waited. Fragments with DF leave as fragments with DF.
+    // It grew here, or the MTU shrank while it waited. Fragments that fit leave as fragments.
     if (dont_fragment(p) && (p.largest_piece == 0 || p.largest_piece > mtu)) {
         static_cast<void>(at_.disposal.drop(p, DropReason::mtu_exceeded));
         return;
