@@ -13,7 +13,7 @@
 namespace sluice::config {
 namespace {
 
-constexpr std::array<Field<Config>, 15> kSections{{
+constexpr std::array<Field<Config>, 16> kSections{{
     {"workers", [](const Value& v, Config& c) { read_workers(v, c.workers); }},
     {"memory", [](const Value& v, Config& c) { read_memory(v, c.memory); }},
     {"ports", [](const Value& v, Config& c) { read_ports(v, c.ports); }, Need::required},
