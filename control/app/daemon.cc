@@ -58,7 +58,8 @@ CompileTarget target_of(const config::Config& config) {
 struct Daemon::State {
     State(const config::Config& config, std::filesystem::path config_file, std::string version)
         : server(io, router),
-          claimed((server.listen_unix(config.control.socket), true)),
+          metrics_server(io, metrics_router),
+          listening(listen(config)),
           machine(config, &log_dpdk),
           target(target_of(config)),
           publisher(io, machine.grace, target, config),
@@ -66,14 +67,12 @@ struct Daemon::State {
           kernel(io, machine, engine, config),
           ageing(engine.ageing_workers(), machine.clock.now().ms,
                  [this](unsigned, const Notice& notice) { hear(notice); }),
-          metrics_server(io, metrics_router),
           box({io, machine, engine, kernel, publisher, ageing, std::move(config_file), std::move(version), target,
                [this] { return listeners(); }}) {
         if (!machine.eal.remark().empty()) spdlog::warn("{}", machine.eal.remark());
         for (const auto& remark : machine.ports.remarks()) spdlog::warn("{}", remark);
         api::add_api_routes(router, box);
         api::add_metrics_route(metrics_router, box);
-        if (!config.metrics.listen.empty()) metrics_server.listen_tcp(config.metrics.listen);
         engine.start();
         kernel.start();
     }
@@ -82,6 +81,14 @@ struct Daemon::State {
         metrics_server.stop();
         server.stop();
         engine.stop();
+    }
+
+    /// First of all, because it fails the most easily; whoever connects waits for run(). The control socket decides
+    /// whether another box runs.
+    bool listen(const config::Config& config) {
+        server.listen_unix(config.control.socket);
+        if (!config.metrics.listen.empty()) metrics_server.listen_tcp(config.metrics.listen);
+        return true;
     }
 
     void hear(const Notice& notice) {
@@ -150,7 +157,8 @@ struct Daemon::State {
     api::Router router;
     api::Router metrics_router;
     api::HttpServer server;
-    bool claimed;  ///< the control socket is ours: no other box runs
+    api::HttpServer metrics_server;
+    bool listening;  ///< the control socket is ours: no other box runs
     Machine machine;
     CompileTarget target;
     PolicyPublisher publisher;
@@ -158,7 +166,6 @@ struct Daemon::State {
     PacketLog packet_log;
     KernelSide kernel;
     Ageing ageing;
-    api::HttpServer metrics_server;
     LiveBox box;
     TickBackoff backoff;
     std::uint64_t work_done_ = 0;

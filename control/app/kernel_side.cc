@@ -1,6 +1,7 @@
 #include "control/app/kernel_side.hh"
 
 #include <algorithm>
+#include <net/if.h>
 #include <stdexcept>
 
 #include <boost/asio/post.hpp>
@@ -36,6 +37,15 @@ std::vector<std::string> twin_names(const config::Config& config) {
 
 }  // namespace
 
+StartUndo::StartUndo(Guard& guard) : guard_(guard), before_(need(guard.state())) {}
+
+StartUndo::~StartUndo() {
+    if (kept_) return;
+    for (const std::string& name : twins_)
+        if (const auto failure = Twin::remove(name)) spdlog::warn("{}", failure->text);
+    if (const auto failure = guard_.restore(before_)) spdlog::warn("{}", failure->text);
+}
+
 KernelSide::KernelSide(boost::asio::io_context& io, Machine& machine, Engine& engine, const config::Config& config)
     : io_(io),
       machine_(machine),
@@ -43,6 +53,7 @@ KernelSide::KernelSide(boost::asio::io_context& io, Machine& machine, Engine& en
       config_(config),
       requests_(need(RtnlRequests::open())),
       guard_(need(Guard::open())),
+      undo_(*guard_),
       guarded_(twin_names(config)),
       punts_(machine.homes, machine.ports.pool(), engine.punt_rings()),
       routing_(engine.routes(), *requests_, hooks()) {
@@ -97,8 +108,10 @@ MaybeFailure KernelSide::make_twin(PortIndex port) {
     spec.mac = info.mac;
     spec.mtu_bytes = info.mtu.load(std::memory_order_relaxed);
     spec.addresses = twin_addresses(wanted);
+    const bool there = ::if_nametoindex(spec.name.c_str()) != 0;
     auto created = Twin::create(io_, *requests_, spec);
     if (const auto* failure = std::get_if<Failure>(&created)) return *failure;
+    if (!there) undo_.twin_made(spec.name);
     twins_[port] = std::move(std::get<std::unique_ptr<Twin>>(created));
     Twin& twin = *twins_[port];
     routing_.bind(twin.ifindex(), port);
@@ -111,6 +124,7 @@ MaybeFailure KernelSide::make_twin(PortIndex port) {
 void KernelSide::start() {
     for (std::size_t i = 0; i < twins_.size(); ++i) start_twin(static_cast<PortIndex>(i));
     netlink_->start();
+    undo_.keep();
 }
 
 void KernelSide::start_twin(PortIndex port) {

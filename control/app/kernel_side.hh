@@ -2,14 +2,17 @@
 // up, the twins before netlink is asked about them, the configured routes when the kernel's state is known.
 //
 // Life cycle: constructed after the engine, before its workers run; destroyed before it. Twins, their addresses and
-// routes stay in the kernel (without carrier), so that a restart finds them again; so does the guard.
+// routes stay in the kernel (without carrier), so that a restart finds them again; so does the guard. But when it goes
+// without having been started, the start was refused: then the twins that it made go, and the guard is as it was found.
 // Owner: control thread. Failure policy: std::runtime_error from the constructor and start(), one line; later failures
 // are logged.
 #pragma once
 
 #include <array>
 #include <memory>
+#include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <boost/asio/io_context.hpp>
@@ -24,6 +27,29 @@
 #include "control/linux/twin.hh"
 
 namespace sluice::app {
+
+/// Takes back what a refused start made in the kernel, and nothing that was there before: what a killed sluiced left
+/// stays guarded. Its destructor does it, unless keep() was called; to be destroyed after the twins.
+class StartUndo {
+public:
+    /// `guard` must outlive it. Throws std::runtime_error.
+    explicit StartUndo(Guard& guard);
+    ~StartUndo();
+    StartUndo(const StartUndo&) = delete;
+    StartUndo& operator=(const StartUndo&) = delete;
+
+    /// This start made the TAP device `name`.
+    void twin_made(std::string name) {
+        if (!kept_) twins_.push_back(std::move(name));
+    }
+    void keep() noexcept { kept_ = true; }
+
+private:
+    Guard& guard_;
+    GuardState before_;
+    std::vector<std::string> twins_;
+    bool kept_ = false;
+};
 
 class KernelSide {
 public:
@@ -62,6 +88,7 @@ private:
     config::Config config_;
     std::unique_ptr<RtnlRequests> requests_;
     std::unique_ptr<Guard> guard_;
+    StartUndo undo_;
     GuardedLinks guarded_;
     PuntBridge punts_;
     RoutingBridge routing_;

@@ -79,6 +79,42 @@ MaybeFailure Guard::remove() {
     return run(gone("inet") + gone("bridge"), "removing the guard");
 }
 
+std::string Guard::output() const {
+    const char* text = nft_ctx_get_output_buffer(nft_);
+    return text == nullptr ? "" : text;
+}
+
+OrFailure<GuardState> Guard::state() {
+    if (auto failure = run("list tables\n", "listing the tables")) return *failure;
+    const std::string present = output();
+    GuardState tables;
+    for (const char* family : {"inet", "bridge", "netdev"}) {
+        const std::string name = std::string("table ") + family + " sluice_guard\n";
+        if (present.find(name) == std::string::npos) continue;
+        if (auto failure = run("list " + name, "reading the guard")) return *failure;
+        tables[family] = output();
+    }
+    return tables;
+}
+
+MaybeFailure Guard::restore(const GuardState& wanted) {
+    auto found = state();
+    if (auto* failure = std::get_if<Failure>(&found)) return *failure;
+    const auto& now = std::get<GuardState>(found);
+    const auto text_of = [](const GuardState& tables, const char* family) {
+        const auto at = tables.find(family);
+        return at == tables.end() ? std::string{} : at->second;
+    };
+    MaybeFailure first;
+    for (const char* family : {"inet", "bridge", "netdev"}) {
+        const std::string text = text_of(wanted, family);
+        if (text_of(now, family) == text) continue;
+        auto failure = run(gone(family) + text, "taking the guard back");
+        if (failure && !first) first = std::move(failure);
+    }
+    return first;
+}
+
 MaybeFailure Guard::guard_ingress(const std::string& name) {
     const unsigned ifindex = if_nametoindex(name.c_str());
     if (ifindex == 0 || !is_quotable(name)) return Failure{"nftables: there is no network device \"" + name + '"'};

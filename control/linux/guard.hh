@@ -27,6 +27,9 @@ struct nft_ctx;
 
 namespace sluice {
 
+/// The tables in nft's language, by family; a family without a table is not in it.
+using GuardState = std::map<std::string, std::string>;
+
 class Guard {
 public:
     static OrFailure<std::unique_ptr<Guard>> open();
@@ -39,6 +42,11 @@ public:
     /// Deletes the tables of set_interfaces; no failure if there are none.
     MaybeFailure remove();
 
+    /// What is in force now, ingress guards included, whoever made it: for restore().
+    OrFailure<GuardState> state();
+    /// Exactly that is in force again. A family whose rules cannot be had back keeps those it has.
+    MaybeFailure restore(const GuardState& state);
+
     /// The kernel's stack gets no packet from `name`, which must exist, any more.
     MaybeFailure guard_ingress(const std::string& name);
     /// Undoes guard_ingress; no failure if there is none.
@@ -47,6 +55,7 @@ public:
 private:
     explicit Guard(nft_ctx* nft);
     MaybeFailure run(const std::string& commands, const std::string& what);
+    std::string output() const;
 
     nft_ctx* nft_;
 };

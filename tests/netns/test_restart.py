@@ -1,6 +1,7 @@
 """Starting and stopping, also the hard way; twins and their addresses survive."""
 import os
 import re
+import socket
 
 from lab import config
 from lab.clients import ping
@@ -99,6 +100,88 @@ def case_missing_device(lab):
 
 
 case_missing_device.boxes = ("sluice",)
+
+
+def kernel_state(lab):
+    """What sluiced keeps in the kernel: twins, the guard's tables and what they guard (without their counters)."""
+    present = [name for name in lab.box.twins.values() if lab.box_host.succeeds("ip", "link", "show", name)]
+    guard = lab.box_host.run("nft", "--stateless", "list", "ruleset")
+    return present, sorted(guard.split("\n}\n"))      # tables are listed as they were made
+
+
+def forget(lab):
+    """As on a machine where sluiced never ran."""
+    lab.box.stop()
+    for name in lab.box.twins.values():
+        lab.box_host.ip("link", "del", name)
+    for family in ("inet", "bridge", "netdev"):
+        lab.box_host.run("nft", f"add table {family} sluice_guard; delete table {family} sluice_guard")
+    assert kernel_state(lab) == ([], [""])
+
+
+def fails(lab, broken, message):
+    lab.box.start(broken, wait=False)
+    process, lab.box.process = lab.box.process, None
+    check_refused(lab, process, message)
+
+
+def foreign_twin():
+    broken = config.base()
+    broken["ports"][1]["tap"] = "y2"
+    return broken, "twin y2: there is a network device of this name that is not a TAP device"
+
+
+def case_metrics_port_taken(lab):
+    """a metrics port that is taken, and an address that is not there: refused, and the kernel is as it was"""
+    def occupy():
+        taken = socket.socket()
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind(("127.0.0.1", 9140))
+        taken.listen()
+        return taken
+    forget(lab)
+    with lab.box_host.inside(occupy):
+        fails(lab, config.base(), r"metrics: cannot listen on 127\.0\.0\.1:9140: Address already in use")
+        assert kernel_state(lab) == ([], [""])
+    fails(lab, config.changed(config.base(), metrics__listen="203.0.113.77:9140"),
+          r"metrics: cannot listen on 203\.0\.113\.77:9140: Cannot assign requested address")
+    assert kernel_state(lab) == ([], [""])
+    run_again(lab)
+
+
+case_metrics_port_taken.boxes = ("sluice",)
+
+
+def case_twin_of_a_foreign_name(lab):
+    """a twin with the name of a veth: refused, and the twin and the guard made before it are gone again"""
+    forget(lab)
+    lab.box_host.ip("link", "add", "y1", "type", "veth", "peer", "name", "y2")
+    try:
+        fails(lab, *foreign_twin())
+        assert kernel_state(lab) == ([], [""])
+    finally:
+        lab.box_host.ip("link", "del", "y1")
+    run_again(lab)
+
+
+case_twin_of_a_foreign_name.boxes = ("sluice",)
+
+
+def case_refused_after_kill(lab):
+    """a refused start takes nothing away that a killed sluiced left, the guard above all"""
+    lab.box.kill9()
+    before = kernel_state(lab)
+    assert before[0] == ["lan0", "wan0"] and sum("sluice_guard" in table for table in before[1]) == 3, before
+    lab.box_host.ip("link", "add", "y1", "type", "veth", "peer", "name", "y2")
+    try:
+        fails(lab, *foreign_twin())
+        assert kernel_state(lab) == before
+    finally:
+        lab.box_host.ip("link", "del", "y1")
+    run_again(lab)
+
+
+case_refused_after_kill.boxes = ("sluice",)
 
 
 def case_hugepages_off(lab):

@@ -69,6 +69,32 @@ TEST_CASE("the guard outlives its object, and is found and replaced by the next"
     CHECK(output_of("nft list tables").empty());
 }
 
+TEST_CASE("the guard is put back as it was found, counters and ingress guards included") {
+    Router router;
+    sh("ip link add w1 type veth peer name v1; ip link add w2 type veth peer name v2");
+    const auto guard = value_of(Guard::open());
+    const auto nothing = value_of(guard->state());
+    CHECK(nothing.empty());
+    REQUIRE_FALSE(guard->set_interfaces(std::vector<std::string>{"lan0", "gone0"}));
+    REQUIRE_FALSE(guard->guard_ingress("w1"));
+    CHECK_FALSE(router.forwards());
+    const auto before = output_of("nft list ruleset");
+    const auto found = value_of(guard->state());
+    CHECK(found.size() == 3);
+
+    REQUIRE_FALSE(guard->set_interfaces(std::vector<std::string>{"wan0"}));
+    REQUIRE_FALSE(guard->guard_ingress("w2"));
+    CHECK(output_of("nft list ruleset") != before);
+    REQUIRE_FALSE(guard->restore(found));
+    CHECK(output_of("nft list ruleset") == before);
+    CHECK_FALSE(router.forwards());
+
+    REQUIRE_FALSE(guard->restore(nothing));
+    CHECK(output_of("nft list ruleset").empty());
+    CHECK(router.forwards());
+    sh("ip link del w1; ip link del w2");
+}
+
 TEST_CASE("the guard comes before a rule of the operator that accepts, and leaves the operator's tables alone") {
     Router router;
     sh("nft 'add table inet mine; add chain inet mine forward { type filter hook forward priority -500; }; "
