@@ -22,7 +22,8 @@ std::string tuple_text(const FlowKey& key, const std::string& length = {}) {
             text += " SPT=" + std::to_string(key.sport.host()) + " DPT=" + std::to_string(key.dport.host());
             break;
         case IpProto::icmp:
-            text += " PROTO=ICMP";
+            text += " PROTO=ICMP TYPE=" + std::to_string(key.icmp_type()) + " CODE=" + std::to_string(key.icmp_code());
+            if (icmp_inverse(key.icmp_type())) text += " ID=" + std::to_string(key.sport.host());
             break;
         default:
             text += " PROTO=" + std::to_string(key.proto);

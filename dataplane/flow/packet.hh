@@ -53,6 +53,7 @@ struct Packet {
     std::uint32_t hash = 0;        // of `key`
     FlowKey key{};                 // as it arrived; of an ICMP error, what it quotes, reversed: the tuple of the flow's
                                    // packets that travel its way
+    FlowKey judged{};              // what the filter took it for, once a rule wants it logged
     FlowRef stub{};                // set when the key is kept here for another worker's flow
     bool fresh = false;            // made its flow in this burst: policy has judged it already
     bool raw_done = false;         // the raw rules have been asked

@@ -36,6 +36,7 @@ Decision judge_packet(const Policy& policy, unsigned worker, Packet& p, const Fl
     if (v.action == FilterAction::reject)
         decision = Decision::drop(DropReason::filter_reject, answer_for(v.reject_with));
     decision.log = v.log;
+    if (v.log >= 0) p.judged = tuple;
     const bool lasting = input.marks.flow == mark_before;  // judged again it would come to the same
     if (flow.cache != nullptr && v.action == FilterAction::accept && v.cacheable && lasting) {
         flow.cache->policy_generation = policy.generation;

@@ -27,7 +27,7 @@ public:
             return Verdict::next;
         return carry_out(p, decision, now);
     }
-    /// A rule on the packet's way logs.
+    /// A rule on the packet's way logs: the tuple that it matched, as netfilter's LOG prints what its chain sees.
     void log(const Packet& p, std::int32_t prefix) noexcept;
 
 private:

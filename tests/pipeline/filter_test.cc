@@ -436,3 +436,32 @@ TEST_CASE_METHOD(FilterBox, "the decision for translation stays with its flow wh
     CHECK(one("lan").dst == kClient2);
     CHECK(flows().size() == 3);
 }
+
+TEST_CASE_METHOD(FilterBox, "a log rule says the addresses that it matched: behind DNAT, and in front of SNAT") {
+    configure(R"(
+filter:
+  input: {policy: drop, rules: []}
+  forward:
+    policy: drop
+    rules:
+      - {dst: 192.168.1.10, log: "D ", action: accept}
+      - {src: 192.168.1.10, log: "S ", action: accept}
+  output: {policy: accept, rules: []}
+nat:
+  - {out: wan, src: 192.168.1.0/24, snat: masquerade}
+  - {in: wan, dst: 203.0.113.1, proto: tcp, dport: 8080, dnat: {to: 192.168.1.10, port: 80}}
+)");
+    const auto said = [&] {
+        const auto all = logged();
+        REQUIRE(all.size() == 1);
+        return all.front().key;
+    };
+    send("wan", tcp(kServer, 50000, kBoxOutside, 8080).flags(kSyn));
+    CHECK(said() == port_key(IpProto::tcp, kServer, be16(50000), kClient, be16(80)));
+    send("lan", tcp(kClient, 80, kServer, 50000).flags(kSyn | kAck));
+    CHECK(said() == port_key(IpProto::tcp, kClient, be16(80), kServer, be16(50000)));
+    send("lan", udp(kClient, 5000, kServer, 53));
+    CHECK(said() == port_key(IpProto::udp, kClient, be16(5000), kServer, be16(53)));
+    send("wan", udp(kServer, 53, kBoxOutside, 5000));
+    CHECK(said() == port_key(IpProto::udp, kServer, be16(53), kClient, be16(5000)));
+}

@@ -71,7 +71,12 @@ TEST_CASE_METHOD(Room, "a packet of a log rule reads as netfilter's LOG target w
           "IN=lan OUT=wan SRC=192.0.2.1 DST=198.51.100.7 LEN=60 PROTO=UDP SPT=40000 DPT=80");
     Notice to_box = notice(LogEvent::rule, IpProto::icmp);
     to_box.detail |= 0xff000000U;
-    CHECK(log_line(to_box, LogPrefixes{}, config) == "IN=lan OUT= SRC=192.0.2.1 DST=198.51.100.7 LEN=60 PROTO=ICMP");
+    to_box.key = icmp_key(kClient, kServer, 8, 0, be16(77));
+    CHECK(log_line(to_box, LogPrefixes{}, config) ==
+          "IN=lan OUT= SRC=192.0.2.1 DST=198.51.100.7 LEN=60 PROTO=ICMP TYPE=8 CODE=0 ID=77");
+    to_box.key = icmp_key(kClient, kServer, 3, 4, {});
+    CHECK(log_line(to_box, LogPrefixes{}, config) ==
+          "IN=lan OUT= SRC=192.0.2.1 DST=198.51.100.7 LEN=60 PROTO=ICMP TYPE=3 CODE=4");
 }
 
 TEST_CASE_METHOD(Room, "a full table speaks Linux's words, at Linux's rate, and counts what it kept back") {
