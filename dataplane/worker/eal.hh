@@ -5,8 +5,8 @@
 // Threads that the process starts afterwards inherit the pinning of their creator.
 // Failure policy: std::runtime_error with one line that names the setting to change. Nothing stays behind.
 //
-// What DPDK and its drivers log goes to `sink`, line by line, from whatever thread logs; stderr stays ours. So does what
-// libbpf and libxdp print for the driver of AF_XDP, as debug messages (xdp_log.hh).
+// What DPDK and its drivers log goes to `sink`, line by line, from whatever thread logs; stderr stays ours. So does
+// what libbpf and libxdp print for the driver of AF_XDP, as debug messages (xdp_log.hh).
 #pragma once
 
 #include <functional>
