@@ -10,6 +10,7 @@
 #include <rte_dev.h>
 #include <rte_errno.h>
 
+#include "dataplane/worker/af_xdp_rights.hh"
 #include "dataplane/worker/kernel_interface.hh"
 
 namespace sluice {
@@ -185,8 +186,13 @@ void Ports::Device::configure(rte_mempool* pool, std::vector<std::string>& remar
     const auto node = static_cast<unsigned>(socket());
     for (std::uint16_t q = 0; q < rx_queues_; ++q) {
         error = rte_eth_rx_queue_setup(id_, q, rx_descriptors_, node, nullptr, pool);
-        if (error == -EPERM || error == -EACCES)
-            fail("no rights to attach to " + interface_ + ": run as root or with CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF");
+        if (error != 0 && is("net_af_xdp")) {
+            // The driver's own number says nothing of the reason.
+            const std::string missing = missing_for_af_xdp(capabilities_in_force());
+            if (!missing.empty())
+                fail("no rights to attach to " + interface_ + " (missing: " + missing +
+                     "): run as root or with CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF");
+        }
         if (error != 0 && is("net_af_xdp"))
             throw QueueBusy("port " + config_.name + " (" + config_.device + "): cannot attach to queue " +
                             std::to_string(q) + " of " + interface_ +

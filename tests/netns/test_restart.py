@@ -26,11 +26,14 @@ def check_healthy(lab, *warnings):
         assert re.fullmatch(warning, text), (text, warning)
 
 
-def check_refused(lab, process, message):
-    """sluiced ended with status 1 and said why in one line, the last, that `message` (a pattern) matches whole."""
+def check_refused(lab, process, message, driver=None):
+    """sluiced ended with status 1 and said why in one line, the last, that `message` (a pattern) matches whole.
+    Of warnings there are only those of the driver, if a pattern for them is given."""
     status = process.wait(20)
     lines = messages(process.log())
     assert status == 1, (status, lines)
+    if driver is not None:
+        lines = [(level, text) for level, text in lines if level != "warning" or not re.fullmatch(driver, text)]
     assert [level for level, _ in lines if level != "info"] == ["critical"], lines
     assert lines[-1][0] == "critical" and re.fullmatch(message, lines[-1][1]), (lines[-1], message)
 
@@ -251,6 +254,21 @@ def case_without_rights(lab):
 
 
 case_without_rights.boxes = ("sluice",)
+
+
+def case_without_rights_for_af_xdp(lab):
+    """without a capability of AF_XDP's sluiced names it, and does not blame another program"""
+    lab.box.stop()
+    for taken, missing in (("-bpf,-sys_admin", "CAP_BPF"), ("-net_raw", "CAP_NET_RAW")):
+        refused = lab.spawn("refused", lab.box.command("setpriv", f"--bounding-set={taken}", lab.box.daemon, "--config",
+                                                       lab.box.config_path))
+        check_refused(lab, refused, r"port lan \(net_af_xdp0,iface=l1\): no rights to attach to l1 "
+                                    rf"\(missing: {missing}\): run as root or with CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF",
+                      driver=r"(xsk_configure|xdp_umem_configure|eth_rx_queue_setup)\(\): .*")
+    run_again(lab)
+
+
+case_without_rights_for_af_xdp.boxes = ("sluice",)
 
 
 def case_broken_configuration(lab):
