@@ -105,6 +105,7 @@ public:
 private:
     [[noreturn]] void fail() const { throw Failure(kFailure, path_ + ": " + std::strerror(errno)); }
     void put(std::string_view part) {
+        if (part.empty()) return;  // an empty view has no bytes to point to, and fwrite wants some
         if (std::fwrite(part.data(), 1, part.size(), file_.get()) != part.size() || std::fflush(file_.get()) != 0)
             fail();
     }
