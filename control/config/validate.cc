@@ -1,54 +1,18 @@
 #include "control/config/validate.hh"
 
 #include <cctype>
-#include <initializer_list>
 #include <map>
 #include <set>
 #include <tuple>
 
+#include "control/config/next_hops.hh"
 #include "control/config/overlap.hh"
+#include "control/config/places.hh"
 #include "control/config/resolve.hh"
 #include "control/config/sections.hh"
 
 namespace sluice::config {
 namespace {
-
-/// One step down the tree: the key of a map or the index of a list.
-struct Step {
-    Step(const char* k) : key{k} {}                    // NOLINT(google-explicit-constructor)
-    Step(const std::string& k) : key{k} {}             // NOLINT(google-explicit-constructor)
-    Step(std::size_t i) : index{i}, is_index{true} {}  // NOLINT(google-explicit-constructor)
-    std::string_view key;
-    std::size_t index = 0;
-    bool is_index = false;
-};
-
-/// Finds the place of a value that was read without keeping it.
-class Places {
-public:
-    Places(const YamlNode& root, Findings& findings) : root_{root}, findings_{findings} {}
-
-    /// At the deepest step that the file has: a default has no place of its own.
-    void error(std::initializer_list<Step> steps, std::string message) {
-        descend(Value{root_, findings_}, steps.begin(), steps.end(), std::move(message));
-    }
-
-private:
-    static void descend(const Value& value, const Step* step, const Step* end, std::string message) {
-        if (step == end) return value.error(std::move(message));
-        if (step->is_index) {
-            // One value may stand where a list could: its index is no step then.
-            if (!value.is(YamlNode::Kind::sequence)) return descend(value, step + 1, end, std::move(message));
-            return descend(value.item(step->index), step + 1, end, std::move(message));
-        }
-        const YamlNode* entry = value.find(step->key);
-        if (entry == nullptr) return value.error(std::move(message));
-        descend(value.child(*entry), step + 1, end, std::move(message));
-    }
-
-    const YamlNode& root_;
-    Findings& findings_;
-};
 
 std::string port_path(std::size_t index) {
     return "ports[" + std::to_string(index) + "]";
@@ -178,14 +142,6 @@ void check_addresses(const Config& config, Places& places) {
                                                            std::to_string(length) + " is that of " + port_path(*other) +
                                                            " too: one network, one port");
         }
-    }
-    for (std::size_t i = 0; i < config.routes.size(); ++i) {
-        const auto& via = config.routes[i].via;
-        if (!via) continue;
-        const auto own = seen.find(*via);
-        if (own == seen.end()) continue;
-        places.error({"routes", i, "via"},
-                     to_string(*via) + " is an address of the box itself (" + port_path(own->second) + ")");
     }
 }
 
@@ -343,6 +299,7 @@ void validate(const Config& config, const YamlNode& root, Findings& findings) {
     check_vlans(config, places);
     check_addresses(config, places);
     check_routes(config.routes, places);
+    check_next_hops(config, places);
     check_circles(config.groups.addresses, "addresses", places);
     check_circles(config.groups.ports, "ports", places);
     check_targets(config, places);

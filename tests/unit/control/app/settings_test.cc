@@ -90,6 +90,19 @@ TEST_CASE("routes to one network become one route with several next hops, by the
     CHECK(specs[1].to == Ip4Prefix{ip4(198, 51, 100, 0), 24});
 }
 
+TEST_CASE("routes straight out of a port come before those with a gateway, which may lie behind them") {
+    config::Config config = two_ports();
+    config.routes = {route("default", 0, ip4(198, 51, 100, 1)), route("net", 24, ip4(203, 0, 113, 9)),
+                     route("net", 24, {}, "wan")};
+    config.routes[2].via.reset();
+    config.routes[2].network = ip4(192, 0, 2, 0);
+    const auto specs = route_specs(config, [](std::string_view) -> IfIndex { return 7; });
+    REQUIRE(specs.size() == 3);
+    CHECK(specs[0].to == Ip4Prefix{ip4(192, 0, 2, 0), 24});
+    CHECK(specs[1].to == Ip4Prefix{{}, 0});
+    CHECK(specs[2].to == Ip4Prefix{ip4(198, 51, 100, 0), 24});
+}
+
 TEST_CASE("levels by their names") {
     CHECK(level_name(config::LogLevel::trace) == "trace");
     CHECK(level_name(config::LogLevel::warning) == "warning");

@@ -26,10 +26,65 @@ TEST_CASE("routes that lead nowhere") {
              "6:5: routes[1]: the same route as routes[0]\n"},
             {"IPv6", "routes: [{to: \"::/0\", out: wan}]\n", "4:15: routes[0].to: IPv6 is not supported yet\n"},
         });
-    check_bad("", {{"via the box itself",
-                    "ports: [{name: a, device: d0, role: inside, addresses: [192.0.2.1/24]}]\n"
-                    "routes: [{to: default, via: 192.0.2.1}]\n",
-                    "2:29: routes[0].via: 192.0.2.1 is an address of the box itself (ports[0])\n"}});
+}
+
+TEST_CASE("next hops that are no neighbour of the box") {
+    const std::string ports =
+        "ports:\n"
+        "  - {name: lan, device: d0, role: inside, addresses: [192.0.2.1/25, 10.0.0.1/8]}\n"
+        "  - {name: wan, device: d1, role: outside, addresses: [198.51.100.1/24, 203.0.113.5/32]}\n"
+        "  - {name: dmz, parent: wan, vlan: 7, role: inside, addresses: [10.1.0.1/16]}\n";
+    check_bad(ports,
+              {
+                  {"the box itself", "routes: [{to: default, via: 192.0.2.1}]\n",
+                   "5:29: routes[0].via: 192.0.2.1 is an address of the box itself (ports[0])\n"},
+                  {"in no network", "routes: [{to: default, via: 192.0.2.129}]\n",
+                   "5:29: routes[0].via: 192.0.2.129 is in no network of a port: 192.0.2.0/25 of 'lan', 10.0.0.0/8 of "
+                   "'lan', 198.51.100.0/24 of 'wan', 203.0.113.5/32 of 'wan', 10.1.0.0/16 of 'dmz'\n"},
+                  {"behind a single address", "routes: [{to: default, via: 203.0.113.6, out: wan}]\n",
+                   "5:29: routes[0].via: 203.0.113.6 is in no network of 'wan' (198.51.100.0/24, 203.0.113.5/32)\n"},
+                  {"behind another port", "routes: [{to: default, out: wan, via: 192.0.2.9}]\n",
+                   "5:39: routes[0].via: 192.0.2.9 is in no network of 'wan' (198.51.100.0/24, 203.0.113.5/32), but in "
+                   "192.0.2.0/25 of 'lan'\n"},
+                  {"a broadcast address", "routes: [{to: default, via: 198.51.100.255}]\n",
+                   "5:29: routes[0].via: 198.51.100.255 is the broadcast address of 198.51.100.0/24\n"},
+                  {"a broadcast address of its port", "routes: [{to: default, out: dmz, via: 10.1.255.255}]\n",
+                   "5:39: routes[0].via: 10.1.255.255 is the broadcast address of 10.1.0.0/16\n"},
+                  {"behind a gateway",
+                   "routes:\n  - {to: 203.0.113.0/24, via: 198.51.100.9}\n"
+                   "  - {to: default, via: 203.0.113.9}\n  - {to: 192.0.2.192/26, out: wan, via: 203.0.113.9}\n",
+                   "7:24: routes[1].via: 203.0.113.9 is in no network of a port: 192.0.2.0/25 of 'lan', 10.0.0.0/8 of "
+                   "'lan', 198.51.100.0/24 of 'wan', 203.0.113.5/32 of 'wan', 10.1.0.0/16 of 'dmz'\n"
+                   "8:41: routes[2].via: 203.0.113.9 is in no network of 'wan' (198.51.100.0/24, 203.0.113.5/32)\n"},
+                  {"an unknown port is complaint enough", "routes: [{to: default, out: moon, via: 203.0.113.9}]\n",
+                   "5:29: routes[0].out: unknown port 'moon'\n"},
+              });
+    std::string many = "ports:\n";
+    for (int i = 10; i < 20; ++i) {
+        const std::string n = std::to_string(i);
+        many += "  - {name: p" + n + ", device: d" + n + ", role: inside, addresses: [192.0.2." + n + "/32]}\n";
+    }
+    check_bad(many, {{"many networks", "routes: [{to: default, via: 198.51.100.1}]\n",
+                      "12:29: routes[0].via: 198.51.100.1 is in no network of a port: 192.0.2.10/32 of 'p10', "
+                      "192.0.2.11/32 of 'p11', 192.0.2.12/32 of 'p12', 192.0.2.13/32 of 'p13', 192.0.2.14/32 of "
+                      "'p14', 192.0.2.15/32 of 'p15', 192.0.2.16/32 of 'p16', 192.0.2.17/32 of 'p17' and 2 more\n"}});
+}
+
+TEST_CASE("next hops that the kernel takes, or of which the file cannot know") {
+    const std::string lan =
+        "ports:\n  - {name: lan, device: d0, role: inside, addresses: [192.0.2.1/25, 10.0.0.1/8]}\n";
+    const std::string wan = "  - {name: wan, device: d1, role: outside, addresses: [198.51.100.0/31, 10.1.0.1/16]}\n";
+    const std::string dhcp = "  - {name: wan, device: d1, role: outside}\n";
+    const auto text = GENERATE_COPY(values<std::string>({
+        lan + wan + "routes: [{to: default, via: 198.51.100.1}]\n",
+        lan + wan + "routes: [{to: default, via: 10.1.255.255, out: lan}]\n",  // wan's broadcast address alone
+        lan + wan + "routes: [{to: default, via: 203.0.113.9}, {to: 203.0.113.0/24, out: wan}]\n",
+        lan + wan + "routes: [{to: default, via: 203.0.113.255, out: wan}, {to: 203.0.113.0/24, out: wan}]\n",
+        lan + dhcp + "routes: [{to: default, via: 203.0.113.9}]\n",
+        lan + dhcp + "routes: [{to: default, via: 203.0.113.9, out: wan}]\n",
+    }));
+    INFO(text);
+    CHECK(to_string(load_config_text(text, "test.yaml").errors).empty());
 }
 
 TEST_CASE("groups that name nothing, or themselves") {

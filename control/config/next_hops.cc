@@ -1,0 +1,119 @@
+#include "control/config/next_hops.hh"
+
+#include <algorithm>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "control/config/parse_values.hh"
+
+namespace sluice::config {
+namespace {
+
+constexpr std::size_t kMostShown = 8;
+
+/// What lies directly behind a port.
+struct Network {
+    std::size_t port;
+    Ip4Range range;
+    std::uint8_t prefix_length;
+    bool has_broadcast;
+
+    [[nodiscard]] std::string text() const { return to_string(range.first) + '/' + std::to_string(prefix_length); }
+};
+
+struct Neighbourhood {
+    std::vector<Network> networks;
+    std::vector<bool> unknown;  ///< by port: the file does not say what lies behind it
+
+    explicit Neighbourhood(const Config& config) {
+        for (std::size_t i = 0; i < config.ports.size(); ++i) {
+            const auto& addresses = config.ports[i].addresses;
+            // One that could not be read is reported elsewhere.
+            const bool all_read = std::ranges::none_of(addresses, [](const auto& a) { return a.address == Ip4{}; });
+            unknown.push_back(addresses.empty() || !all_read);
+            for (const InterfaceAddress& a : addresses)
+                networks.push_back({i, network_range(a), a.prefix_length, a.prefix_length < 31});
+        }
+        for (const Route& route : config.routes) {
+            if (route.via || route.out.empty()) continue;
+            const auto port = std::ranges::find(config.ports, route.out, &Port::name);
+            if (port == config.ports.end()) continue;
+            const InterfaceAddress to{route.network, route.prefix_length};
+            networks.push_back(
+                {static_cast<std::size_t>(port - config.ports.begin()), network_range(to), to.prefix_length, false});
+        }
+    }
+
+    [[nodiscard]] const Network* holder(Ip4 address) const {
+        const auto found = std::ranges::find_if(networks, [&](const Network& n) { return n.range.contains(address); });
+        return found == networks.end() ? nullptr : &*found;
+    }
+    [[nodiscard]] bool holds(std::size_t port, Ip4 address) const {
+        return std::ranges::any_of(networks,
+                                   [&](const Network& n) { return n.port == port && n.range.contains(address); });
+    }
+    [[nodiscard]] bool any_unknown() const { return std::ranges::count(unknown, true) > 0; }
+};
+
+std::string port_path(std::size_t index) {
+    return "ports[" + std::to_string(index) + "]";
+}
+
+/// "203.0.113.0/24 of 'wan'", of all ports or of one.
+std::string list(const Config& config, const Neighbourhood& known, std::optional<std::size_t> port) {
+    std::string text;
+    std::size_t count = 0;
+    for (const Network& network : known.networks) {
+        if (port && network.port != *port) continue;
+        if (++count > kMostShown) continue;
+        if (count > 1) text += ", ";
+        text += network.text();
+        if (!port) text += " of " + in_quotes(config.ports[network.port].name);
+    }
+    if (count > kMostShown) text += " and " + std::to_string(count - kMostShown) + " more";
+    return text;
+}
+
+/// What is wrong with `via`, or nothing.
+std::string complaint(const Config& config, const Neighbourhood& known, const Route& route) {
+    const Ip4 via = *route.via;
+    for (std::size_t i = 0; i < config.ports.size(); ++i)
+        for (const InterfaceAddress& a : config.ports[i].addresses)
+            if (a.address == via) return to_string(via) + " is an address of the box itself (" + port_path(i) + ")";
+
+    const auto broadcast = [&](std::optional<std::size_t> port) -> std::string {
+        for (const Network& network : known.networks)
+            if ((!port || network.port == *port) && network.has_broadcast && network.range.last == via)
+                return to_string(via) + " is the broadcast address of " + network.text();
+        return {};
+    };
+    const Network* holder = known.holder(via);
+    if (route.out.empty()) {
+        if (std::string why = broadcast(std::nullopt); !why.empty()) return why;
+        if (holder != nullptr || known.any_unknown()) return {};
+        return to_string(via) + " is in no network of a port: " + list(config, known, std::nullopt);
+    }
+    const auto port = std::ranges::find(config.ports, route.out, &Port::name);
+    if (port == config.ports.end()) return {};
+    const auto index = static_cast<std::size_t>(port - config.ports.begin());
+    if (std::string why = broadcast(index); !why.empty()) return why;
+    if (known.holds(index, via) || known.unknown[index]) return {};
+    return to_string(via) + " is in no network of " + in_quotes(route.out) + " (" + list(config, known, index) + ")" +
+           (holder == nullptr ? std::string{}
+                              : ", but in " + holder->text() + " of " + in_quotes(config.ports[holder->port].name));
+}
+
+}  // namespace
+
+void check_next_hops(const Config& config, Places& places) {
+    if (config.ports.empty()) return;  // that is complaint enough
+    const Neighbourhood known{config};
+    for (std::size_t i = 0; i < config.routes.size(); ++i) {
+        if (!config.routes[i].via) continue;
+        if (std::string why = complaint(config, known, config.routes[i]); !why.empty())
+            places.error({"routes", i, "via"}, std::move(why));
+    }
+}
+
+}  // namespace sluice::config
