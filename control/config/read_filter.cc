@@ -86,27 +86,44 @@ void read_rule_by(const std::array<Field<FilterRule>, N>& fields, const Value& v
     if (value.findings().error_count() == errors) check_rule(value, out);
 }
 
+/// What a rule of any chain can match.
+constexpr std::array<Field<FilterRule>, 9> kMatches{{
+    {"in", [](const Value& v, FilterRule& r) { read_port_names(v, r.in); }},
+    {"out", [](const Value& v, FilterRule& r) { read_port_names(v, r.out); }},
+    {"src", [](const Value& v, FilterRule& r) { read_address_match(v, r.src); }},
+    {"dst", [](const Value& v, FilterRule& r) { read_address_match(v, r.dst); }},
+    {"proto", [](const Value& v, FilterRule& r) { read_proto(v, r.proto); }},
+    {"sport", [](const Value& v, FilterRule& r) { read_port_match(v, r.sport); }},
+    {"dport", [](const Value& v, FilterRule& r) { read_port_match(v, r.dport); }},
+    {"icmp_type", [](const Value& v, FilterRule& r) { read_parsed(v, parse_icmp_type, "an ICMP type", r.icmp_type); }},
+    {"mark", [](const Value& v, FilterRule& r) { read_mark_match(v, r.mark); }},
+}};
+
+/// And what else it can say.
+constexpr std::array<Field<FilterRule>, 2> kRemarks{{
+    {"log", read_log_prefix},
+    {"comment", [](const Value& v, FilterRule& r) { read_comment(v, r.comment); }},
+}};
+
+/// The fields of all chains with a chain's own between them, in the order in which errors list them.
+template <std::size_t N>
+constexpr auto fields_with(const std::array<Field<FilterRule>, N>& own) {
+    std::array<Field<FilterRule>, kMatches.size() + N + kRemarks.size()> all{};
+    auto next = std::ranges::copy(kMatches, all.begin()).out;
+    next = std::ranges::copy(own, next).out;
+    std::ranges::copy(kRemarks, next);
+    return all;
+}
+
 void read_rule(const Value& value, FilterRule& out) {
-    constexpr std::array<Field<FilterRule>, 17> kFields{{
-        {"in", [](const Value& v, FilterRule& r) { read_port_names(v, r.in); }},
-        {"out", [](const Value& v, FilterRule& r) { read_port_names(v, r.out); }},
-        {"src", [](const Value& v, FilterRule& r) { read_address_match(v, r.src); }},
-        {"dst", [](const Value& v, FilterRule& r) { read_address_match(v, r.dst); }},
-        {"proto", [](const Value& v, FilterRule& r) { read_proto(v, r.proto); }},
-        {"sport", [](const Value& v, FilterRule& r) { read_port_match(v, r.sport); }},
-        {"dport", [](const Value& v, FilterRule& r) { read_port_match(v, r.dport); }},
+    constexpr auto kFields = fields_with<6>({{
         {"state", [](const Value& v, FilterRule& r) { read_states(v, r.state); }},
         {"invalid", [](const Value& v, FilterRule& r) { read_invalid_reasons(v, r.invalid_reasons); }},
-        {"icmp_type",
-         [](const Value& v, FilterRule& r) { read_parsed(v, parse_icmp_type, "an ICMP type", r.icmp_type); }},
-        {"mark", [](const Value& v, FilterRule& r) { read_mark_match(v, r.mark); }},
         {"ct_mark", [](const Value& v, FilterRule& r) { read_mark_match(v, r.ct_mark); }},
         {"set", read_set},
         {"action", [](const Value& v, FilterRule& r) { read_enum(v, kFilterActions, r.action); }},
         {"reject_with", [](const Value& v, FilterRule& r) { read_enum(v, kRejectWith, r.reject_with); }},
-        {"log", read_log_prefix},
-        {"comment", [](const Value& v, FilterRule& r) { read_comment(v, r.comment); }},
-    }};
+    }});
     read_rule_by(kFields, value, out);
 }
 
@@ -145,22 +162,10 @@ void read_raw_set(const Value& value, FilterRule& out) {
 
 /// What is known of a packet before it is tracked.
 void read_raw_rule(const Value& value, FilterRule& out) {
-    constexpr std::array<Field<FilterRule>, 13> kFields{{
-        {"in", [](const Value& v, FilterRule& r) { read_port_names(v, r.in); }},
-        {"out", [](const Value& v, FilterRule& r) { read_port_names(v, r.out); }},
-        {"src", [](const Value& v, FilterRule& r) { read_address_match(v, r.src); }},
-        {"dst", [](const Value& v, FilterRule& r) { read_address_match(v, r.dst); }},
-        {"proto", [](const Value& v, FilterRule& r) { read_proto(v, r.proto); }},
-        {"sport", [](const Value& v, FilterRule& r) { read_port_match(v, r.sport); }},
-        {"dport", [](const Value& v, FilterRule& r) { read_port_match(v, r.dport); }},
-        {"icmp_type",
-         [](const Value& v, FilterRule& r) { read_parsed(v, parse_icmp_type, "an ICMP type", r.icmp_type); }},
-        {"mark", [](const Value& v, FilterRule& r) { read_mark_match(v, r.mark); }},
+    constexpr auto kFields = fields_with<2>({{
         {"set", read_raw_set},
         {"action", [](const Value& v, FilterRule& r) { read_enum(v, kRawActions, r.action); }},
-        {"log", read_log_prefix},
-        {"comment", [](const Value& v, FilterRule& r) { read_comment(v, r.comment); }},
-    }};
+    }});
     read_rule_by(kFields, value, out);
 }
 
