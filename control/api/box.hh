@@ -49,6 +49,11 @@ struct ReloadResult {
     std::uint64_t generation = 0;     ///< policy generation now in force
 };
 
+struct CheckResult {
+    std::vector<ConfigIssue> issues;          ///< empty: the configuration is valid
+    std::vector<std::string> restart_needed;  ///< what of it a reload of this box would refuse; one sentence for each
+};
+
 struct CapturedPacket {
     std::uint64_t time_us = 0;     ///< UNIX time
     bool transmitted = false;      ///< left by the port (else arrived)
@@ -91,8 +96,8 @@ struct Box {
 
     /// Reads the configuration file again; all or nothing.
     virtual void reload(std::function<void(ReloadResult)> handler) = 0;
-    /// Checks a configuration text (at most 1 MB) against this box; changes nothing.
-    virtual void check(std::string yaml, std::function<void(std::vector<ConfigIssue>)> handler) = 0;
+    /// Checks a configuration text (at most 1 MB) and compares it with the one in force; changes nothing.
+    virtual void check(std::string yaml, std::function<void(CheckResult)> handler) = 0;
 
     /// Copies every packet of a port (a name that `snapshot().ports` has), cut to `snaplen_bytes`, to the handler until
     /// the Capture is destroyed. Throws CaptureRefused when the box has none to spare.

@@ -4,6 +4,7 @@
 
 #include <boost/json/array.hpp>
 #include <boost/json/serialize.hpp>
+#include <boost/json/value_from.hpp>
 #include <spdlog/spdlog.h>
 
 #include "control/api/json.hh"
@@ -56,9 +57,11 @@ void add_config_routes(Router& router, Box& box) {
         if (!takes_no_parameters(*exchange)) return;
         if (exchange->request().body.empty())
             return reply_error(*exchange, http::status::bad_request, "the body must be the configuration to check");
-        box.check(exchange->request().body, [exchange](const std::vector<ConfigIssue>& issues) {
-            if (!issues.empty()) return reply_issues(*exchange, "the configuration has errors", issues);
-            reply_json(*exchange, http::status::ok, json::object{{"issues", json::array{}}});
+        box.check(exchange->request().body, [exchange](const CheckResult& result) {
+            if (!result.issues.empty()) return reply_issues(*exchange, "the configuration has errors", result.issues);
+            reply_json(
+                *exchange, http::status::ok,
+                json::object{{"issues", json::array{}}, {"restart_needed", json::value_from(result.restart_needed)}});
         });
     });
 }

@@ -144,13 +144,13 @@ void LiveBox::answer_reload(std::vector<api::ConfigIssue> issues,
     handler({std::move(issues), at_.publisher.generation()});
 }
 
-void LiveBox::check(std::string yaml, std::function<void(std::vector<api::ConfigIssue>)> handler) {
+void LiveBox::check(std::string yaml, std::function<void(api::CheckResult)> handler) {
     load([yaml = std::move(yaml)] { return config::load_config_text(yaml, "configuration"); },
          [this, handler = std::move(handler)](const config::ConfigResult& loaded) {
              if (!loaded.ok())
-                 handler(issues_of(loaded.errors));
+                 handler({issues_of(loaded.errors), {}});
              else
-                 handler(issues_of("configuration", needs_restart(at_.publisher.config(), *loaded.config, at_.target)));
+                 handler({{}, needs_restart(at_.publisher.config(), *loaded.config, at_.target)});
          });
 }
 

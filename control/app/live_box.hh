@@ -49,7 +49,7 @@ public:
     void flush_flows(std::function<void(std::uint64_t)> handler) override;
     void list_expectations(std::function<void(std::vector<api::ExpectationRecord>)> handler) override;
     void reload(std::function<void(api::ReloadResult)> handler) override;
-    void check(std::string yaml, std::function<void(std::vector<api::ConfigIssue>)> handler) override;
+    void check(std::string yaml, std::function<void(api::CheckResult)> handler) override;
     [[nodiscard]] std::unique_ptr<api::Capture> start_capture(const std::string& port, std::uint32_t snaplen_bytes,
                                                               api::CaptureHandler handler) override;
 

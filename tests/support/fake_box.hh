@@ -140,7 +140,8 @@ public:
 
     std::vector<api::FlowRecord> flows;
     std::vector<api::ExpectationRecord> expectations;
-    std::vector<api::ConfigIssue> issues;  ///< what reload and check find
+    std::vector<api::ConfigIssue> issues;     ///< what reload and check find
+    std::vector<std::string> restart_needed;  ///< what check says
     std::size_t slice = 3;
     std::size_t live_cursors = 0;
     std::size_t live_captures = 0;
@@ -178,8 +179,8 @@ public:
         if (issues.empty()) ++generation;
         boost::asio::post(io_, [this, handler = std::move(handler)] { handler({issues, generation}); });
     }
-    void check(std::string, std::function<void(std::vector<api::ConfigIssue>)> handler) override {
-        boost::asio::post(io_, [this, handler = std::move(handler)] { handler(issues); });
+    void check(std::string, std::function<void(api::CheckResult)> handler) override {
+        boost::asio::post(io_, [this, handler = std::move(handler)] { handler({issues, restart_needed}); });
     }
     std::unique_ptr<api::Capture> start_capture(const std::string&, std::uint32_t,
                                                 api::CaptureHandler handler) override {

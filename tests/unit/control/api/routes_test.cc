@@ -221,7 +221,13 @@ TEST_CASE("a reload reports the new generation, or every mistake") {
     REQUIRE(json::parse(reply.body).at("issues").at(1).at("line") == 9);
     REQUIRE(served.call("POST", "/v1/check", "ports: []").status == 422);
     served.box.issues.clear();
-    REQUIRE(served.call("POST", "/v1/check", "ports: []").status == 200);
+    REQUIRE(json::parse(served.call("POST", "/v1/check", "ports: []").body) ==
+            json::parse(R"({"issues": [], "restart_needed": []})"));
+    served.box.restart_needed = {"workers.main has changed: needs a restart"};
+    const auto other_box = served.call("POST", "/v1/check", "ports: []");
+    REQUIRE(other_box.status == 200);
+    REQUIRE(json::parse(other_box.body) ==
+            json::parse(R"({"issues": [], "restart_needed": ["workers.main has changed: needs a restart"]})"));
 }
 
 TEST_CASE("an exception in the box is a 500 with its message") {

@@ -107,9 +107,9 @@ public:
         if (!until([&] { return result.has_value(); })) throw std::runtime_error("no answer to reload");
         return *result;
     }
-    std::vector<api::ConfigIssue> check(const std::string& text) {
-        std::optional<std::vector<api::ConfigIssue>> result;
-        box->check(text, [&](const std::vector<api::ConfigIssue>& issues) { result = issues; });
+    api::CheckResult check(const std::string& text) {
+        std::optional<api::CheckResult> result;
+        box->check(text, [&](const api::CheckResult& found) { result = found; });
         if (!until([&] { return result.has_value(); })) throw std::runtime_error("no answer to check");
         return *result;
     }
