@@ -36,7 +36,9 @@ std::variant<Options, int> parse_options(int argc, const char* const* argv, cons
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
-        return app.exit(error) == 0 ? 0 : kUsage;
+        if (error.get_exit_code() == 0) return app.exit(error);  // --help or --version
+        std::cerr << "sluiced: " << error.what() << " (sluiced --help tells more)\n";
+        return kUsage;
     }
     return options;
 }

@@ -53,6 +53,15 @@ class SluicectlTest(unittest.TestCase):
             self.assertIn(err, stderr, arguments)
         return stdout
 
+    def error_of(self, arguments, code):
+        """A failure under --json: an object with "error" alone on stderr, nothing on stdout."""
+        done = self.run_ctl(*arguments.split())
+        self.assertEqual((done.returncode, done.stdout), (code, b''), arguments)
+        self.assertEqual(done.stderr.count(b'\n'), 1, arguments)
+        error = json.loads(done.stderr)
+        self.assertIsInstance(error['error'], str, arguments)
+        return error
+
     def test_list(self):
         out = self.check('conntrack -L', 0, FLOW + '\n', TRAILER + '12 flow entries have been shown.\n')
         self.assertEqual(len(out.splitlines()), 12)
@@ -179,7 +188,8 @@ class SluicectlTest(unittest.TestCase):
         self.box.send_signal(signal.SIGUSR1)
         time.sleep(0.2)
         self.check('reload', 1, '', 'sluice.yaml:3:7: nat[0].dnat.port: 70000 is not a port')
-        self.check('reload --json', 1, '"issues"')
+        error = self.error_of('reload --json', 1)
+        self.assertEqual((error['issues'][0]['line'], error['issues'][0]['path']), (3, 'nat[0].dnat.port'))
 
     def test_capture(self):
         file = os.path.join(self.directory.name, 'out.pcap')
@@ -266,6 +276,30 @@ class SluicectlTest(unittest.TestCase):
                                    ('conntrack -F expect', 'end by themselves'), ('conntrack -L --bogus', 'bogus'),
                                    ('capture --port wan', '-w'), ('capture --port wan -c 0 -w x', '')):
             self.check(arguments, 2, '', message)
+            if not arguments.startswith('conntrack'):
+                done = self.run_ctl(*arguments.split())
+                self.assertTrue(done.stderr.startswith(b'sluicectl: '), done.stderr)
+                self.assertEqual(done.stderr.count(b'\n'), 1, done.stderr)
+        self.check('rules x', 2, '', 'not expected: x (sluicectl rules --help tells more)\n')
+
+    def test_failures_as_json(self):
+        for arguments, code, message in (('--json', 2, 'subcommand'), ('nonsense --json', 2, "no command 'nonsense'"),
+                                         ('rules x --json', 2, 'not expected: x'),
+                                         ('conntrack -L -m x --json', 2, "parameter 'mark'"),
+                                         ('conntrack -L --bogus --json', 2, 'bogus'),
+                                         ('conntrack --json -G -p tcp -s 192.0.2.1 -d 192.0.2.2 --sport 1 --dport 2',
+                                          1, "such conntrack doesn't exist"),
+                                         ('capture --port dmz -w /nowhere/x --json', 1, 'No such file'),
+                                         ('conntrack -C --json --socket /nowhere', 3, 'cannot reach sluiced on /nowhere'),
+                                         ('capture --json --port dmz -w ' + self.socket + '.pcap', 1,
+                                          "no port is named 'dmz'")):
+            self.assertIn(message, self.error_of(arguments, code)['error'], arguments)
+
+    def test_version(self):
+        version = self.check('--version', 0)
+        self.assertRegex(version, r'^sluicectl [0-9]+\.[0-9]+\.[0-9]+\n$')
+        done = subprocess.run([SLUICECTL, '--version', '--socket', '/nowhere'], capture_output=True)
+        self.assertEqual((done.returncode, done.stdout.decode()), (0, version))
 
     def test_help(self):
         self.check('--help', 0, 'Examples:')

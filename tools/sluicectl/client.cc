@@ -131,7 +131,7 @@ Reply Client::request(const Call& call) const {
 
 std::string Client::body_of(const Call& call) const {
     Reply reply = request(call);
-    if (reply.status / 100 != 2) throw Failure(kFailure, error_text(reply));
+    if (reply.status / 100 != 2) throw refusal(reply);
     return std::move(reply.body);
 }
 
@@ -142,7 +142,7 @@ bool Client::stream(const Call& call, const std::function<void(std::string_view)
         refused.status = status;
         refused.body += part;
     });
-    if (refused.status != 0) throw Failure(kFailure, error_text(refused));
+    if (refused.status != 0) throw refusal(refused);
     return whole;
 }
 
@@ -151,15 +151,16 @@ void Client::stop_streams() noexcept {
     if (descriptor >= 0) ::shutdown(descriptor, SHUT_RDWR);
 }
 
-std::string error_text(const Reply& reply) {
+Failure refusal(const Reply& reply) {
     error_code error;
     const auto parsed = json::parse(reply.body, error);
     const auto* object = error ? nullptr : parsed.if_object();
     const auto* message = object == nullptr ? nullptr : object->if_contains("error");
-    if (message == nullptr || !message->is_string()) return "sluiced answered " + std::to_string(reply.status);
+    if (message == nullptr || !message->is_string())
+        return {kFailure, "sluiced answered " + std::to_string(reply.status)};
     std::string text(message->get_string());
     const auto* issues = object->if_contains("issues");
-    if (issues == nullptr || !issues->is_array()) return text;
+    if (issues == nullptr || !issues->is_array()) return {kFailure, text, reply.body};
     for (const auto& issue : issues->get_array()) {
         const auto* fields = issue.if_object();
         if (fields == nullptr) continue;
@@ -176,7 +177,7 @@ std::string error_text(const Reply& reply) {
         if (!field("path").empty()) text += ": " + field("path");
         text += ": " + field("message");
     }
-    return text;
+    return {kFailure, text, reply.body};
 }
 
 }  // namespace sluice::ctl

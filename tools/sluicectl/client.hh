@@ -22,8 +22,10 @@ constexpr ExitCode kUnreachable = 3;  ///< no daemon answers
 
 /// A message for stderr and the exit code that goes with it.
 struct Failure : std::runtime_error {
-    Failure(ExitCode exit_code, const std::string& message) : std::runtime_error(message), code(exit_code) {}
+    Failure(ExitCode exit_code, const std::string& message, std::string object = {})
+        : std::runtime_error(message), code(exit_code), json(std::move(object)) {}
     ExitCode code;
+    std::string json;  ///< what sluiced said, an object with "error" and a newline behind it; empty: the message is all
 };
 
 struct Reply {
@@ -60,7 +62,7 @@ private:
     std::string path_;
 };
 
-/// The "error" of an error answer, and the lines of its "issues" if it has some.
-std::string error_text(const Reply& reply);
+/// Of an answer that is not 2xx: its "error", and the lines of its "issues" if it has some.
+Failure refusal(const Reply& reply);
 
 }  // namespace sluice::ctl

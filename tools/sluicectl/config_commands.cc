@@ -22,15 +22,10 @@ namespace json = boost::json;
 ExitCode reload(const Context& context) {
     // A reload builds the whole policy; a large one may take a while.
     const Call call{.method = http::verb::post, .target = "/v1/reload", .silence = std::chrono::minutes(5)};
-    const Reply reply = context.client().request(call);
-    if (context.json) print(reply.body);
-    if (reply.status / 100 != 2) {
-        if (!context.json) throw Failure(kFailure, error_text(reply));
-        return kFailure;
-    }
-    if (!context.json)
-        print(fmt::format("reloaded; policy generation {}\n",
-                          json::parse(reply.body).at("generation").to_number<std::uint64_t>()));
+    const std::string body = context.client().body_of(call);
+    print(context.json ? body
+                       : fmt::format("reloaded; policy generation {}\n",
+                                     json::parse(body).at("generation").to_number<std::uint64_t>()));
     return kOk;
 }
 

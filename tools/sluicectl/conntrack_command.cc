@@ -255,6 +255,7 @@ ExitCode run(Context& context) try {
     if (!options.socket_path.empty()) context.socket_path = options.socket_path;
     return obey(context, options);
 } catch (const Complaint& complaint) {
+    if (context.json) throw Failure(complaint.code, complaint.what());
     say(api::conntrack_message(complaint.what()));
     if (complaint.code == kUsage)
         say("Try `sluicectl conntrack -h' or 'sluicectl conntrack --help' for more information.");

@@ -1,4 +1,5 @@
 // sluicectl: the command line of sluiced. Talks HTTP to the control socket; `check` needs no daemon.
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -6,6 +7,9 @@
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include <boost/json/object.hpp>
+#include <boost/json/serialize.hpp>
 
 #include "control/config/reader.hh"
 #include "tools/sluicectl/commands.hh"
@@ -28,6 +32,7 @@ namespace {
 
 constexpr const char* kFooter = R"(
 Exit codes: 0 done; 1 sluiced reported a failure, or nothing matched; 2 usage; 3 sluiced cannot be reached.
+What went wrong is said on stderr, with --json as an object: {"error": "..."}.
 
 Examples:
   sluicectl conntrack -L -p tcp --dport 21      live FTP control connections
@@ -37,10 +42,6 @@ Examples:
   sluicectl capture --port wan --filter 'tcp port 21' -w - | tcpdump -nr -
 
 The API is plain HTTP: curl --unix-socket /run/sluice/control.sock http://sluiced/v1/rules)";
-
-}  // namespace
-
-namespace {
 
 /// Index of the first word of the command line that is no option; argc when there is none.
 int first_word(int argc, char** argv) {
@@ -72,11 +73,20 @@ std::string complaint_about(const std::string& command, const CLI::App& app) {
            " (sluicectl --help lists them)";
 }
 
-}  // namespace
+/// Whether --json is there, also behind a mistake that ends the parsing.
+bool asks_for_json(int argc, char** argv) {
+    return std::find(argv + 1, argv + argc, std::string_view("--json")) != argv + argc;
+}
 
-int main(int argc, char** argv) try {
+/// What CLI11 found wrong, and where there is help.
+std::string complaint_about(const CLI::ParseError& error, const CLI::App& app) {
+    std::string help = "sluicectl ";
+    for (const CLI::App* chosen : app.get_subcommands()) help += chosen->get_name() + ' ';
+    return std::string(error.what()) + " (" + help + "--help tells more)";
+}
+
+sluice::ctl::ExitCode run(int argc, char** argv, sluice::ctl::Context& context) {
     using namespace sluice::ctl;
-    Context context;
     CLI::App app("Looks at a running sluiced and commands it.", "sluicectl");
     app.footer(kFooter);
     app.option_defaults()->always_capture_default(false);
@@ -84,6 +94,7 @@ int main(int argc, char** argv) try {
         ->envname("SLUICE_SOCKET")
         ->type_name("PATH");
     app.add_flag("--json", context.json, "JSON for programs instead of text for people");
+    app.set_version_flag("--version", "sluicectl " SLUICE_VERSION, "print the version of sluicectl and exit");
     app.fallthrough();
     app.require_subcommand(1);
     add_conntrack_command(app, context);
@@ -99,17 +110,41 @@ int main(int argc, char** argv) try {
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
-        if (const auto command = unknown_command(app, argc, argv); error.get_exit_code() != 0 && !command.empty())
-            throw Failure(kUsage, complaint_about(command, app));
-        return app.exit(error) == 0 ? kOk : kUsage;  // 0: --help
+        if (error.get_exit_code() == 0) {  // --help or --version
+            app.exit(error);
+            return kOk;
+        }
+        const auto command = unknown_command(app, argc, argv);
+        throw Failure(kUsage, command.empty() ? complaint_about(error, app) : complaint_about(command, app));
     }
     const ExitCode code = context.run();
     flush_output();
     return code;
-} catch (const sluice::ctl::Failure& failure) {
-    std::fprintf(stderr, "sluicectl: %s\n", failure.what());
+}
+
+/// What had been printed goes first; that it cannot be is no second complaint.
+sluice::ctl::ExitCode report(const sluice::ctl::Failure& failure, bool as_json) {
+    std::fflush(stdout);
+    if (!as_json)
+        std::fprintf(stderr, "sluicectl: %s\n", failure.what());
+    else if (failure.json.empty())
+        std::fprintf(stderr, "%s\n", boost::json::serialize(boost::json::object{{"error", failure.what()}}).c_str());
+    else
+        std::fputs(failure.json.c_str(), stderr);
     return failure.code;
-} catch (const std::exception& error) {
-    std::fprintf(stderr, "sluicectl: %s\n", error.what());
-    return sluice::ctl::kFailure;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    using sluice::ctl::Failure;
+    sluice::ctl::Context context;
+    context.json = asks_for_json(argc, argv);
+    try {
+        return run(argc, argv, context);
+    } catch (const Failure& failure) {
+        return report(failure, context.json);
+    } catch (const std::exception& error) {
+        return report(Failure(sluice::ctl::kFailure, error.what()), context.json);
+    }
 }

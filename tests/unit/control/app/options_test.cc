@@ -2,6 +2,8 @@
 
 #include <array>
 #include <initializer_list>
+#include <iostream>
+#include <sstream>
 #include <vector>
 
 #include <catch2/catch.hpp>
@@ -43,6 +45,14 @@ TEST_CASE("what is wrong with the command line ends with 2, help and version wit
     CHECK(std::get<int>(parse({"--config"})) == 2);
     CHECK(std::get<int>(parse({"--help"})) == 0);
     CHECK(std::get<int>(parse({"--version"})) == 0);
+}
+
+TEST_CASE("a complaint about the command line is one line that names the program") {
+    std::ostringstream said;
+    std::streambuf* const stderr_buffer = std::cerr.rdbuf(said.rdbuf());
+    (void)parse({"--bogus"});
+    std::cerr.rdbuf(stderr_buffer);
+    CHECK(said.str() == "sluiced: The following argument was not expected: --bogus (sluiced --help tells more)\n");
 }
 
 TEST_CASE("a file that cannot be read ends with 1, before anything is started") {
