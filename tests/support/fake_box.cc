@@ -1,6 +1,6 @@
 // A server with the real API over a FakeBox, so that sluicectl can be tested end to end without a data plane.
 // Usage: fake_box SOCKET. Ends at SIGTERM. While a capture runs, a TCP and a UDP frame arrive every few milliseconds.
-// SIGUSR1 makes the configuration bad, so that reload fails.
+// SIGUSR1 makes the configuration bad, so that reload fails; SIGUSR2 makes it one that needs a restart.
 #include "tests/support/fake_box.hh"
 
 #include <arpa/inet.h>
@@ -73,6 +73,8 @@ int main(int argc, char** argv) try {
     bad_config.async_wait([&](auto, int) {
         box.issues = {{"sluice.yaml", 3, 7, "nat[0].dnat.port", "70000 is not a port"}};
     });
+    boost::asio::signal_set other_config(io, SIGUSR2);
+    other_config.async_wait([&](auto, int) { box.restart_needed = {"workers.main has changed: needs a restart"}; });
     boost::asio::signal_set stop(io, SIGTERM, SIGINT);
     boost::asio::steady_timer timer(io);
     feed_captures(box, timer);

@@ -319,6 +319,24 @@ class SluicectlTest(unittest.TestCase):
         self.assertIn(b'another sluiced is running', second.stderr)
         self.check('conntrack -C', 0, '12\n')
 
+    def test_check_against_the_running_one(self):
+        file = os.path.join(self.directory.name, 'good.yaml')
+        with open(file, 'w') as out:
+            out.write('ports: [{name: a, device: net_null0, role: inside}]\n')
+        self.assertEqual(self.check(f'check --running {file}', 0), f'{file}: OK\n')
+        self.box.send_signal(signal.SIGUSR2)
+        time.sleep(0.2)
+        restart = 'workers.main has changed: needs a restart'
+        self.assertEqual(self.check(f'check --running {file}', 0), f'{file}: OK\n{restart}\n')
+        self.assertEqual(json.loads(self.check(f'check --running --json {file}', 0)),
+                         {'issues': [], 'restart_needed': [restart]})
+        self.assertEqual(self.check(f'check {file}', 0), f'{file}: OK\n')
+        done = subprocess.run([SLUICECTL, '--socket', '/nowhere', 'check', '--running', file], capture_output=True)
+        self.assertEqual(done.returncode, 3)
+        with open(file, 'a') as out:
+            out.write('bogus: 1\n')
+        self.check(f'check --running {file}', 1, '', f'{file}:2:1: bogus')
+
     def test_check_needs_no_daemon(self):
         done = subprocess.run([SLUICECTL, '--socket', '/nowhere', 'check', '/nowhere.yaml'], capture_output=True)
         self.assertEqual(done.returncode, 1)

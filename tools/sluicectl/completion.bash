@@ -29,7 +29,7 @@ _sluicectl() {
                 --orig-src --orig-dst --orig-port-src --orig-port-dst --mask-src --mask-dst --id --json --help' -- "$cur") ;;
         capture) mapfile -t COMPREPLY < <(compgen -W '--port --filter -c -s -w --json --help' -- "$cur") ;;
         stats) mapfile -t COMPREPLY < <(compgen -W '--all --json --help' -- "$cur") ;;
-        check) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
+        check) mapfile -t COMPREPLY < <(compgen -f -W '--running --json --help' -- "$cur") ;;
         *) mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$cur") ;;
     esac
 }
