@@ -160,7 +160,7 @@ void Pipeline::run(const Policy& policy, Now now) noexcept {
     burst_.keep([&](Packet& p) noexcept { return obey(p, filter(p, policy, now)); });
     stages_.end(Stage::filter);
     // Before translation, so that an ICMP error quotes what the sender sent.
-    burst_.keep([&](Packet& p) noexcept { return obey(p, check_limits(p, p_.ports.mtu(p.out_port))); });
+    burst_.keep([&](Packet& p) noexcept { return limit(p, now); });
     stages_.end(Stage::limits);
     burst_.keep([&](Packet& p) noexcept { return translate(p, policy, now); });
     stages_.end(Stage::translate);
@@ -184,6 +184,13 @@ Decision Pipeline::filter(Packet& p, const Policy& policy, Now now) noexcept {
     if (p.icmp_error) [[unlikely]]
         return judge_error(policy, p_.worker, p, hot, cold, p_.counters);
     return judge_of_flow(policy, p_.worker, p, hot, cold, p_.counters);
+}
+
+Verdict Pipeline::limit(Packet& p, Now now) noexcept {
+    const Decision d = check_limits(p, p_.ports.mtu(p.out_port));
+    if (d.fate != Fate::go) [[unlikely]]
+        conntrack_.stays_here(p);
+    return enforcer_.obey(p, d, now);
 }
 
 /// Helpers run last, on packets that are about to leave, as in Linux: what is dropped announces nothing.

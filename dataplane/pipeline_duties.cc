@@ -1,6 +1,7 @@
 // What a pipeline does besides packets: orders of control, messages of other workers, timers. All bounded per call.
 #include <algorithm>
 
+#include "dataplane/l4/trackers.hh"
 #include "dataplane/pipeline.hh"
 
 namespace sluice {
@@ -32,7 +33,10 @@ FlowCopy copy_of(const FlowStore& store, SlotIndex slot) noexcept {
     out.mark = c.mark;
     out.id = c.id;
     out.tcp_state = h.tcp_state;
+    const Listed listed = tracker_of(h.kind).list(h);
     out.kind = h.kind;
+    out.state = listed.state;
+    out.timeouts_s = listed.timeouts_s;
     out.status = h.status;
     return out;
 }

@@ -33,6 +33,8 @@ std::string conntrack_line(const FlowRecord& flow, const ConntrackStyle& style) 
     if (style.extended) out += flow.original.src.is_v6() ? "ipv6     10 " : "ipv4     2 ";
     out += fmt::format("{:<8} {} {} ", protocol_name(flow.proto), flow.proto, flow.timeout_s);
     if (!flow.state.empty()) out += fmt::format("{} ", flow.state);
+    if (style.timeouts && flow.timeouts_s[0] != 0)
+        out += fmt::format("timeout={}, stream_timeout={} ", flow.timeouts_s[0], flow.timeouts_s[1]);
     append_tuple(out, flow.proto, flow.original);
     if (style.counters) append_counters(out, flow.counters[0]);
     if (flow.unreplied) out += "[UNREPLIED] ";

@@ -14,13 +14,15 @@ struct ConntrackStyle {
     bool extended = false;         ///< -o extended: layer 3 name and number in front
     bool id = false;               ///< -o id
     bool counters = true;          ///< packets= and bytes= (Linux prints them when accounting is on)
+    bool timeouts = false;         ///< those that a flow has for itself (GRE)
     bool zone = false;             ///< zone= also when it is 0
     bool helper = true;            ///< helper=
     std::uint32_t references = 0;  ///< added to use=: Linux counts who looks
 };
 
 /// A line of /proc/net/nf_conntrack.
-inline constexpr ConntrackStyle kProcStyle{.extended = true, .zone = true, .helper = false, .references = 1};
+inline constexpr ConntrackStyle kProcStyle{
+    .extended = true, .timeouts = true, .zone = true, .helper = false, .references = 1};
 
 /// One line without its end.
 std::string conntrack_line(const FlowRecord& flow, const ConntrackStyle& style = {});

@@ -17,7 +17,8 @@ using IpAddress = boost::asio::ip::address;
 using FlowId = std::uint64_t;
 
 /// One direction of a flow. Which fields mean something follows from the protocol: ports for TCP, UDP, SCTP (and
-/// UDP-Lite, DCCP), `icmp_*` for ICMP and ICMPv6, the keys in the port fields for GRE, addresses only for the rest.
+/// UDP-Lite, DCCP), `icmp_*` for ICMP and ICMPv6, the keys in the port fields for GRE, `spi` for ESP, addresses only
+/// for the rest.
 struct FlowTuple {
     IpAddress src;
     IpAddress dst;
@@ -26,6 +27,7 @@ struct FlowTuple {
     std::uint8_t icmp_type = 0;
     std::uint8_t icmp_code = 0;
     std::uint16_t icmp_id = 0;
+    std::uint32_t spi = 0;  ///< ESP; 0: not known yet
     bool operator==(const FlowTuple&) const = default;
 };
 
@@ -49,6 +51,8 @@ struct FlowRecord {
     std::uint32_t use = 1;                   ///< reference count as Linux prints it
     std::string helper;                      ///< "ftp" or empty
     std::array<FlowCounters, 2> counters{};  ///< by direction: original, reply
+    /// Timeouts that the flow has for itself, in seconds (GRE: until answered, from then on); 0: it has none.
+    std::array<std::uint32_t, 2> timeouts_s{};
     std::uint16_t worker = 0;
     std::string rule;      ///< filter rule that admitted it, for people; may be empty
     std::string nat_rule;  ///< NAT rule(s) that translated it, for people; may be empty

@@ -11,7 +11,7 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr std::uint8_t kGre = 47;
+constexpr std::uint8_t kGre = 47, kEsp = 50;
 
 json::object tuple_json(std::uint8_t proto, const FlowTuple& t) {
     json::object out{{"src", t.src.to_string()}, {"dst", t.dst.to_string()}};
@@ -25,6 +25,8 @@ json::object tuple_json(std::uint8_t proto, const FlowTuple& t) {
     } else if (proto == kGre) {
         out["srckey"] = t.sport;
         out["dstkey"] = t.dport;
+    } else if (proto == kEsp) {
+        out["spi"] = t.spi;
     }
     return out;
 }
@@ -55,6 +57,8 @@ FlowTuple tuple_from(std::uint8_t proto, const json::object& object) {
     } else if (proto == kGre) {
         t.sport = number<std::uint16_t>(object, "srckey");
         t.dport = number<std::uint16_t>(object, "dstkey");
+    } else if (proto == kEsp) {
+        t.spi = number<std::uint32_t>(object, "spi");
     }
     return t;
 }
@@ -86,6 +90,7 @@ json::object to_json(const FlowRecord& flow) {
             {"assured", flow.assured},
             {"expected", flow.expected},
             {"mark", flow.mark},
+            {"timeouts_s", {flow.timeouts_s[0], flow.timeouts_s[1]}},
             {"use", flow.use},
             {"helper", flow.helper},
             {"worker", flow.worker},
@@ -112,6 +117,9 @@ std::optional<FlowRecord> flow_from_json(const json::object& object) try {
     flow.mark = number<std::uint32_t>(object, "mark");
     flow.use = number<std::uint32_t>(object, "use");
     flow.helper = text(object, "helper");
+    const auto& timeouts = object.at("timeouts_s").as_array();
+    for (std::size_t i = 0; i < flow.timeouts_s.size(); ++i)
+        flow.timeouts_s[i] = timeouts.at(i).to_number<std::uint32_t>();
     flow.worker = number<std::uint16_t>(object, "worker");
     flow.rule = text(object, "rule");
     flow.nat_rule = text(object, "nat_rule");

@@ -6,9 +6,12 @@
 #include <array>
 #include <charconv>
 
+#include "dataplane/l4/trackers.hh"
+
 namespace sluice::api {
 namespace {
 
+/// Protocols without a tracker of their own here.
 struct Protocol {
     std::uint8_t number;
     std::string_view name;
@@ -17,30 +20,27 @@ struct Protocol {
 };
 
 constexpr auto kProtocols = std::to_array<Protocol>({
-    {1, "icmp", true, false},
     {2, "igmp", false, false},
-    {6, "tcp", true, true},
-    {17, "udp", true, true},
     {33, "dccp", true, true},
     {41, "ipv6", false, false},
-    {47, "gre", true, false},
     {50, "esp", false, false},
     {51, "ah", false, false},
     {58, "icmpv6", true, false},
     {89, "ospf", false, false},
     {112, "vrrp", false, false},
-    {132, "sctp", true, true},
-    {136, "udplite", true, true},
 });
 
-constexpr auto kStates = std::to_array<std::string_view>(
-    {"NONE", "SYN_SENT", "SYN_RECV", "ESTABLISHED", "FIN_WAIT", "CLOSE_WAIT", "LAST_ACK", "TIME_WAIT", "CLOSE",
-     "SYN_SENT2", "LISTEN", "CLOSED", "COOKIE_WAIT", "COOKIE_ECHOED", "SHUTDOWN_SENT", "SHUTDOWN_RECD",
-     "SHUTDOWN_ACK_SENT", "HEARTBEAT_SENT", "HEARTBEAT_ACKED"});
+/// Names of states that conntrack(8) knows and no flow is in.
+constexpr auto kFormerStates = std::to_array<std::string_view>({"LISTEN", "HEARTBEAT_ACKED"});
 
 const Protocol* find(std::uint8_t number) {
     const auto* found = std::ranges::find(kProtocols, number, &Protocol::number);
     return found == kProtocols.end() ? nullptr : found;
+}
+
+/// A tracker may exist without Linux having one: then a listing shows the flow as Linux does.
+bool tracked_by_name(std::uint8_t proto) {
+    return name_of(l4_kind(proto)) != name_of(L4Kind::generic);
 }
 
 char lower(char c) {
@@ -50,11 +50,14 @@ char lower(char c) {
 }  // namespace
 
 std::string_view protocol_name(std::uint8_t proto) {
+    if (tracked_by_name(proto)) return name_of(l4_kind(proto));
     const Protocol* known = find(proto);
     return known != nullptr && known->tracked ? known->name : "unknown";
 }
 
 std::optional<std::uint8_t> parse_protocol(std::string_view text) {
+    for (std::uint8_t number = 1; number != 0; ++number)
+        if (tracked_by_name(number) && std::ranges::equal(text, name_of(l4_kind(number)), {}, lower)) return number;
     for (const Protocol& known : kProtocols)
         if (std::ranges::equal(text, known.name, {}, lower)) return known.number;
     if (const auto number = parse_number(text, 255)) return static_cast<std::uint8_t>(*number);
@@ -62,6 +65,7 @@ std::optional<std::uint8_t> parse_protocol(std::string_view text) {
 }
 
 bool has_ports(std::uint8_t proto) {
+    if (shape_of(l4_kind(proto)) == TupleShape::ports) return true;
     const Protocol* known = find(proto);
     return known != nullptr && known->ports;
 }
@@ -71,7 +75,8 @@ bool is_icmp(std::uint8_t proto) {
 }
 
 bool is_state_name(std::string_view name) {
-    return std::ranges::find(kStates, name) != kStates.end();
+    const auto has = [&](const auto& names) { return std::ranges::find(names, name) != names.end(); };
+    return has(kFormerStates) || std::ranges::any_of(kTrackers, [&](const Tracker& t) { return has(t.states); });
 }
 
 std::optional<std::uint64_t> parse_number(std::string_view text, std::uint64_t max) {

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "dataplane/flow/conn_state.hh"
+#include "dataplane/l4/trackers.hh"
 
 namespace sluice {
 
@@ -20,10 +21,12 @@ api::FlowTuple tuple_of(const FlowKey& key) {
     api::FlowTuple t;
     t.src = address_of(key.src);
     t.dst = address_of(key.dst);
-    if (key.kind() == L4Kind::icmp) {
+    if (key.shape() == TupleShape::query) {
         t.icmp_type = key.icmp_type();
         t.icmp_code = key.icmp_code();
         t.icmp_id = key.sport.host();
+    } else if (key.shape() == TupleShape::spi) {
+        if (!is_waiting(key)) t.spi = std::uint32_t{key.sport.host()} << 16 | key.dport.host();
     } else {
         t.sport = key.sport.host();
         t.dport = key.dport.host();
@@ -48,7 +51,8 @@ api::FlowRecord FlowLister::record_of(unsigned worker, const FlowCopy& f) const 
     r.original = tuple_of(f.key[0]);
     r.reply = tuple_of(f.key[1]);
     r.timeout_s = seconds_left(f.lifetime.deadline_ms(), clock_());
-    if (f.kind == L4Kind::tcp) r.state = std::string(name_of(f.tcp_state));
+    if (const auto states = tracker_of(f.kind).states; f.state < states.size()) r.state = std::string(states[f.state]);
+    r.timeouts_s = f.timeouts_s;
     r.unreplied = (f.status & status::kSeenReply) == 0;
     r.assured = (f.status & status::kAssured) != 0;
     r.expected = (f.status & status::kExpected) != 0;

@@ -93,15 +93,16 @@ void add_flows(const Engine& engine, metrics::Snapshot& out) {
         out.flows.push_back({"tcp", std::string(name_of(static_cast<TcpState>(s))),
                              sum(
                                  engine, [s](auto& c) -> auto& { return c.flows_tcp[s]; })});
-    out.flows.push_back({"udp", "-",
-                         sum(
-                             engine, [](auto& c) -> auto& { return c.flows_udp; })});
-    out.flows.push_back({"icmp", "-",
-                         sum(
-                             engine, [](auto& c) -> auto& { return c.flows_icmp; })});
-    out.flows.push_back({"other", "-",
-                         sum(
-                             engine, [](auto& c) -> auto& { return c.flows_generic; })});
+    for (std::size_t k = 1; k < kL4KindCount; ++k) {
+        const auto kind = static_cast<L4Kind>(k);
+        const bool named = name_of(kind) != name_of(L4Kind::generic);
+        out.flows.push_back({named                 ? std::string(name_of(kind))
+                             : kind == L4Kind::esp ? "esp"
+                                                   : "other",
+                             "-",
+                             sum(
+                                 engine, [k](auto& c) -> auto& { return c.flows_of[k]; })});
+    }
 }
 
 metrics::Worker worker_of(const Lcore& lcore, std::uint32_t number) {

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "dataplane/l4/sctp_table.hh"
+
 namespace sluice::compile {
 namespace {
 
@@ -27,6 +29,22 @@ Timeouts timeouts_of(const config::Timeouts& from) noexcept {
     to.udp_stream = seconds_of(from.udp_stream);
     to.icmp = seconds_of(from.icmp);
     to.generic = seconds_of(from.generic);
+    const auto sctp = [&](l4::SctpState state, config::seconds duration) {
+        to.sctp[static_cast<std::size_t>(state)] = seconds_of(duration);
+    };
+    sctp(l4::SctpState::closed, from.sctp_closed);
+    sctp(l4::SctpState::cookie_wait, from.sctp_cookie_wait);
+    sctp(l4::SctpState::cookie_echoed, from.sctp_cookie_echoed);
+    sctp(l4::SctpState::established, from.sctp_established);
+    sctp(l4::SctpState::shutdown_sent, from.sctp_shutdown_sent);
+    sctp(l4::SctpState::shutdown_recd, from.sctp_shutdown_recd);
+    sctp(l4::SctpState::shutdown_ack_sent, from.sctp_shutdown_ack_sent);
+    sctp(l4::SctpState::heartbeat_sent, from.sctp_heartbeat_sent);
+    to.gre = seconds_of(from.gre);
+    to.gre_stream = seconds_of(from.gre_stream);
+    to.udplite = seconds_of(from.udplite);
+    to.udplite_stream = seconds_of(from.udplite_stream);
+    to.esp = seconds_of(from.esp);
     return to;
 }
 

@@ -232,7 +232,7 @@ Parsed<std::optional<std::uint8_t>> parse_proto(std::string_view text) {
         return Result::good(static_cast<std::uint8_t>(*number.value));
     }
     return Result::bad("unknown protocol " + in_quotes(text) +
-                       ": one of tcp, udp, icmp, igmp, gre, esp, sctp, any, or a number 0..255");
+                       ": one of tcp, udp, icmp, igmp, gre, esp, ah, sctp, udplite, any, or a number 0..255");
 }
 
 Parsed<std::uint8_t> parse_icmp_type(std::string_view text) {

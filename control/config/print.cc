@@ -169,6 +169,19 @@ void print_conntrack(YAML::Emitter& out, const Conntrack& conntrack) {
     put(out, "udp_stream", t.udp_stream);
     put(out, "icmp", t.icmp);
     put(out, "generic", t.generic);
+    put(out, "sctp_closed", t.sctp_closed);
+    put(out, "sctp_cookie_wait", t.sctp_cookie_wait);
+    put(out, "sctp_cookie_echoed", t.sctp_cookie_echoed);
+    put(out, "sctp_established", t.sctp_established);
+    put(out, "sctp_shutdown_sent", t.sctp_shutdown_sent);
+    put(out, "sctp_shutdown_recd", t.sctp_shutdown_recd);
+    put(out, "sctp_shutdown_ack_sent", t.sctp_shutdown_ack_sent);
+    put(out, "sctp_heartbeat_sent", t.sctp_heartbeat_sent);
+    put(out, "gre", t.gre);
+    put(out, "gre_stream", t.gre_stream);
+    put(out, "udplite", t.udplite);
+    put(out, "udplite_stream", t.udplite_stream);
+    put(out, "esp", t.esp);
     out << EndMap << EndMap;
 }
 

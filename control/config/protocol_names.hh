@@ -12,8 +12,15 @@ struct NamedNumber {
     std::uint8_t value;
 };
 
-inline constexpr std::array<NamedNumber, 7> kProtocols{
-    {{"tcp", 6}, {"udp", 17}, {"icmp", 1}, {"igmp", 2}, {"gre", 47}, {"esp", 50}, {"sctp", 132}}};
+inline constexpr std::array<NamedNumber, 9> kProtocols{{{"tcp", 6},
+                                                        {"udp", 17},
+                                                        {"icmp", 1},
+                                                        {"igmp", 2},
+                                                        {"gre", 47},
+                                                        {"esp", 50},
+                                                        {"ah", 51},
+                                                        {"sctp", 132},
+                                                        {"udplite", 136}}};
 
 /// As nft lists them (nft describe icmp type).
 inline constexpr std::array<NamedNumber, 13> kIcmpTypes{{{"echo-reply", 0},

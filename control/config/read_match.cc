@@ -128,7 +128,7 @@ void read_comment(const Value& value, std::string& out) {
 void check_ports_need_proto(const Value& rule, std::optional<std::uint8_t> proto) {
     for (const std::string_view key : {"sport", "dport"}) {
         if (!rule.has(key) || (proto && has_ports(*proto))) continue;
-        rule.error_at(key, std::string{key} + " needs proto: tcp or udp, and the rule has " +
+        rule.error_at(key, std::string{key} + " needs proto: tcp, udp, sctp or udplite, and the rule has " +
                                (proto ? "proto: " + proto_name(*proto) : "none of them"));
     }
 }

@@ -4,6 +4,7 @@
 
 #include "control/config/reader.hh"
 #include "control/config/schema.hh"
+#include "dataplane/flow/protocols.hh"
 
 namespace sluice::config {
 
@@ -31,7 +32,7 @@ void read_comment(const Value& value, std::string& out);
 void check_ports_need_proto(const Value& rule, std::optional<std::uint8_t> proto);
 
 [[nodiscard]] constexpr bool has_ports(std::uint8_t proto) noexcept {
-    return proto == static_cast<std::uint8_t>(IpProto::tcp) || proto == static_cast<std::uint8_t>(IpProto::udp);
+    return shape_of(l4_kind(proto)) == TupleShape::ports;
 }
 
 }  // namespace sluice::config

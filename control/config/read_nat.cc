@@ -78,7 +78,8 @@ void check_snat(const Value& value, const NatRule& rule, const Snat& snat) {
     if (value.has("in")) value.error_at("in", "snat happens after routing: it matches the out port, not the in port");
     if (rule.out.any()) value.error("snat needs the key 'out': the ports where it applies");
     if (snat.ports && rule.proto && !has_ports(*rule.proto)) {
-        value.error_at("snat", "ports need proto: tcp or udp, and the rule has proto: " + proto_name(*rule.proto));
+        value.error_at(
+            "snat", "ports need proto: tcp, udp, sctp or udplite, and the rule has proto: " + proto_name(*rule.proto));
     }
 }
 
@@ -97,7 +98,7 @@ void check_dnat(const Value& value, const NatRule& rule, const Dnat& dnat) {
     if (value.has("out")) value.error_at("out", "dnat happens before routing: the out port is not known yet");
     if (!dnat.ports) return;
     if (!rule.proto || !has_ports(*rule.proto)) {
-        return value.error_at("dnat", "a port needs proto: tcp or udp, and the rule has " +
+        return value.error_at("dnat", "a port needs proto: tcp, udp, sctp or udplite, and the rule has " +
                                           (rule.proto ? "proto: " + proto_name(*rule.proto) : "none of them"));
     }
     check_shift(value, rule, dnat);

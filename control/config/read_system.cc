@@ -42,7 +42,7 @@ void read_ftp(const Value& value, FtpHelper& out) {
 }
 
 void read_timeouts(const Value& value, Timeouts& out) {
-    constexpr std::array<Field<Timeouts>, 15> kFields{{
+    constexpr std::array<Field<Timeouts>, 28> kFields{{
         {"tcp_syn_sent", [](const Value& v, Timeouts& t) { read_duration(v, t.tcp_syn_sent); }},
         {"tcp_syn_recv", [](const Value& v, Timeouts& t) { read_duration(v, t.tcp_syn_recv); }},
         {"tcp_established", [](const Value& v, Timeouts& t) { read_duration(v, t.tcp_established); }},
@@ -58,6 +58,19 @@ void read_timeouts(const Value& value, Timeouts& out) {
         {"udp_stream", [](const Value& v, Timeouts& t) { read_duration(v, t.udp_stream); }},
         {"icmp", [](const Value& v, Timeouts& t) { read_duration(v, t.icmp); }},
         {"generic", [](const Value& v, Timeouts& t) { read_duration(v, t.generic); }},
+        {"sctp_closed", [](const Value& v, Timeouts& t) { read_duration(v, t.sctp_closed); }},
+        {"sctp_cookie_wait", [](const Value& v, Timeouts& t) { read_duration(v, t.sctp_cookie_wait); }},
+        {"sctp_cookie_echoed", [](const Value& v, Timeouts& t) { read_duration(v, t.sctp_cookie_echoed); }},
+        {"sctp_established", [](const Value& v, Timeouts& t) { read_duration(v, t.sctp_established); }},
+        {"sctp_shutdown_sent", [](const Value& v, Timeouts& t) { read_duration(v, t.sctp_shutdown_sent); }},
+        {"sctp_shutdown_recd", [](const Value& v, Timeouts& t) { read_duration(v, t.sctp_shutdown_recd); }},
+        {"sctp_shutdown_ack_sent", [](const Value& v, Timeouts& t) { read_duration(v, t.sctp_shutdown_ack_sent); }},
+        {"sctp_heartbeat_sent", [](const Value& v, Timeouts& t) { read_duration(v, t.sctp_heartbeat_sent); }},
+        {"gre", [](const Value& v, Timeouts& t) { read_duration(v, t.gre); }},
+        {"gre_stream", [](const Value& v, Timeouts& t) { read_duration(v, t.gre_stream); }},
+        {"udplite", [](const Value& v, Timeouts& t) { read_duration(v, t.udplite); }},
+        {"udplite_stream", [](const Value& v, Timeouts& t) { read_duration(v, t.udplite_stream); }},
+        {"esp", [](const Value& v, Timeouts& t) { read_duration(v, t.esp); }},
     }};
     read_map(value, kFields, out);
 }

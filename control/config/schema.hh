@@ -125,6 +125,19 @@ struct Timeouts {
     seconds udp_stream{120};
     seconds icmp{30};
     seconds generic{600};
+    seconds sctp_closed{10};
+    seconds sctp_cookie_wait{3};
+    seconds sctp_cookie_echoed{3};
+    seconds sctp_established{210};
+    seconds sctp_shutdown_sent{3};
+    seconds sctp_shutdown_recd{3};
+    seconds sctp_shutdown_ack_sent{3};
+    seconds sctp_heartbeat_sent{30};
+    seconds gre{30};
+    seconds gre_stream{180};
+    seconds udplite{30};
+    seconds udplite_stream{120};
+    seconds esp{600};
 
     friend bool operator==(const Timeouts&, const Timeouts&) = default;
 };

@@ -30,7 +30,8 @@ private:
     X(flushed, "deleted by an operator")                                 \
     X(evicted, "made room for a newer flow while the table was full")    \
     X(replaced, "a new connection took over its tuple")                  \
-    X(address_gone, "its translated address left the box")
+    X(address_gone, "its translated address left the box")               \
+    X(unsent, "no packet of it has left the box (TTL, MTU)")
 
 enum class DeathCause : std::uint8_t {
 #define X(name, help) name,
@@ -116,7 +117,8 @@ struct alignas(64) WorkerCounters {
     Counter flow_births;
     std::array<Counter, kDeathCauseNames.size()> flow_deaths;
     std::array<Counter, 16> flows_tcp;  ///< gauge by TcpState
-    Counter flows_udp, flows_icmp, flows_generic, flows_assured;
+    std::array<Counter, 16> flows_of;   ///< gauge by L4Kind, of all kinds but TCP
+    Counter flows_assured;
     Counter stubs;  ///< gauge: reply keys kept here for flows that another worker owns
     Counter table_full, early_drops;
     std::array<Counter, kNatGauges> nat_mappings;  ///< gauge by NatRule::gauge

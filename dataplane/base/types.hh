@@ -92,7 +92,8 @@ enum class IpProto : std::uint8_t {
     gre = 47,
     esp = 50,
     icmpv6 = 58,
-    sctp = 132
+    sctp = 132,
+    udplite = 136
 };
 
 /// The direction of a packet in its flow, as in conntrack: the side that spoke first is `original`.

@@ -11,6 +11,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
+#include <type_traits>
 
 #include "dataplane/base/counters.hh"
 #include "dataplane/base/types.hh"
@@ -68,6 +70,22 @@ struct FlowHot {
 
     DirectionHalf& dir(Direction d) noexcept { return half[index_of(d)]; }
     [[nodiscard]] bool has(std::uint8_t bits) const noexcept { return (status & bits) != 0; }
+
+    /// What a tracker other than TCP's remembers of its flow lies in the place of `tcp`: plain values, copied in
+    /// and out. Its `begin` writes them first.
+    template <class T>
+    [[nodiscard]] T memory() const noexcept {
+        static_assert(std::is_trivially_copyable_v<T> && sizeof(T) <= sizeof(TcpMemory));
+        T value;
+        std::memcpy(&value, &tcp, sizeof value);
+        return value;
+    }
+    template <class T>
+    void remember(const T& value) noexcept {
+        static_assert(std::is_trivially_copyable_v<T> && sizeof(T) <= sizeof(TcpMemory));
+        static_assert(std::is_trivially_copyable_v<TcpMemory>);
+        std::memcpy(static_cast<void*>(&tcp), &value, sizeof value);
+    }
 };
 static_assert(sizeof(FlowHot) == 192);
 static_assert(offsetof(FlowHot, lifetime) == 128);

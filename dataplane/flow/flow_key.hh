@@ -15,25 +15,9 @@
 #include <type_traits>
 
 #include "dataplane/base/types.hh"
+#include "dataplane/flow/protocols.hh"
 
 namespace sluice {
-
-/// Which tracker a protocol belongs to. Values index tables; `generic` is everything without ports or ids.
-enum class L4Kind : std::uint8_t { tcp, udp, icmp, generic };
-inline constexpr unsigned kL4KindCount = 4;
-
-constexpr L4Kind l4_kind(std::uint8_t proto) noexcept {
-    switch (static_cast<IpProto>(proto)) {
-        case IpProto::tcp:
-            return L4Kind::tcp;
-        case IpProto::udp:
-            return L4Kind::udp;
-        case IpProto::icmp:
-            return L4Kind::icmp;
-        default:
-            return L4Kind::generic;
-    }
-}
 
 /// The ICMP type that answers or asks for `type`; nothing for types that are neither query nor answer (RFC 792, 950).
 constexpr std::optional<std::uint8_t> icmp_inverse(std::uint8_t type) noexcept {
@@ -75,12 +59,13 @@ struct FlowKey {
     Be16 sport;  ///< ICMP query: the identifier; 0 for protocols without ports
     Be16 dport;  ///< ICMP query: type << 8 | code; 0 for protocols without ports
     std::uint8_t proto = 0;
-    std::uint8_t l4_kind_or_zero = 0;  ///< zero in every key made here; a byte that keeps the key free of padding
+    std::uint8_t l4_kind_or_zero = 0;  ///< 1: by what errors find ESP flows (FlowStore), no packet's key; else 0
     std::uint16_t zone = 0;            ///< conntrack zone, host order
 
     friend constexpr bool operator==(const FlowKey&, const FlowKey&) = default;
 
     [[nodiscard]] constexpr L4Kind kind() const noexcept { return l4_kind(proto); }
+    [[nodiscard]] constexpr TupleShape shape() const noexcept { return shape_of(kind()); }
     [[nodiscard]] constexpr std::uint8_t icmp_type() const noexcept {
         return static_cast<std::uint8_t>(dport.host() >> 8);
     }
@@ -92,7 +77,7 @@ static_assert(sizeof(FlowKey) == 16);
 static_assert(std::has_unique_object_representations_v<FlowKey>);
 static_assert(std::is_trivially_copyable_v<FlowKey>);
 
-/// Key of a TCP or UDP packet.
+/// Key of a packet of a protocol with ports.
 constexpr FlowKey port_key(IpProto proto, Ip4 src, Be16 sport, Ip4 dst, Be16 dport, std::uint16_t zone = 0) noexcept {
     return {src, dst, sport, dport, static_cast<std::uint8_t>(proto), 0, zone};
 }
@@ -109,13 +94,28 @@ constexpr FlowKey generic_key(std::uint8_t proto, Ip4 src, Ip4 dst, std::uint16_
     return {src, dst, Be16{}, Be16{}, proto, 0, zone};
 }
 
-/// The key that answers carry when nothing is translated. Its own inverse: invert(invert(k)) == k.
-/// An ICMP type without a counterpart is kept as it is.
+/// The reply keys of ESP flows that nobody has answered: as SPIs they are reserved, so no packet carries them.
+inline constexpr unsigned kWaitingPlaces = 16;
+
+/// `key` of an ESP packet or flow, with the SPI that stands for the n-th place to wait in.
+constexpr FlowKey waiting_key(FlowKey key, unsigned place) noexcept {
+    key.sport = Be16{};
+    key.dport = be16(place);
+    return key;
+}
+constexpr bool is_waiting(const FlowKey& key) noexcept {
+    return key.shape() == TupleShape::spi && key.sport == Be16{} && key.dport.host() < kWaitingPlaces;
+}
+
+/// The key that answers carry when nothing is translated. Its own inverse: invert(invert(k)) == k, but for ESP, whose
+/// answers carry what nobody can know: of it, the first place to wait in. An ICMP type without a counterpart is kept as
+/// it is.
 constexpr FlowKey invert(const FlowKey& key) noexcept {
     FlowKey other = key;
     other.src = key.dst;
     other.dst = key.src;
-    if (key.kind() == L4Kind::icmp) {
+    if (key.shape() == TupleShape::spi) return waiting_key(other, 0);
+    if (key.shape() == TupleShape::query) {
         const unsigned type = icmp_inverse(key.icmp_type()).value_or(key.icmp_type());
         other.dport = be16(type << 8 | key.icmp_code());
     } else {

@@ -25,8 +25,10 @@ struct FlowCopy {
     std::uint32_t nat_generation = 0;
     std::uint32_t mark = 0;
     std::uint32_t id = 0;
-    TcpState tcp_state{};
+    TcpState tcp_state{};  // of TCP
     L4Kind kind{};
+    std::uint8_t state = 0;                     // of the tracker's states, if it has any
+    std::array<std::uint32_t, 2> timeouts_s{};  // of its own, which /proc shows (GRE): until answered, from then on
     std::uint8_t status = 0;
 };
 

@@ -43,8 +43,8 @@ struct Packet {
     std::uint8_t proto = 0;
     InvalidReason invalid_reason{};  // meaningful when state is INVALID
     bool icmp_error = false;         // ICMP type 3, 4, 5, 11, 12: belongs to the flow of the packet that it quotes
-    bool trackable = true;  // false: an ICMP message that names no flow, INVALID as in Linux, and `key` is empty; or
-                            // UNTRACKED because a raw rule said so
+    bool trackable = true;  // false: it names no flow and is INVALID for `invalid_reason`, as in Linux, and `key` is
+                            // empty; or UNTRACKED because a raw rule said so
     PuntClass punt_class = PuntClass::exception;  // meaningful when the packet is punted
     std::uint32_t next_hop = kNoNextHop;
     std::uint32_t mark = 0;        // set and matched by rules; ends with the packet
@@ -52,7 +52,7 @@ struct Packet {
     std::uint32_t generation = 0;  // of the slot when it was found
     std::uint32_t hash = 0;        // of `key`
     FlowKey key{};                 // as it arrived; of an ICMP error, what it quotes, reversed: the tuple of the flow's
-                                   // packets that travel its way
+                                   // packets that travel its way (of ESP: not reversed)
     FlowKey judged{};              // what the filter took it for, once a rule wants it logged
     FlowRef stub{};                // set when the key is kept here for another worker's flow
     bool fresh = false;            // made its flow in this burst: policy has judged it already
@@ -85,9 +85,9 @@ struct Packet {
     if (!p.icmp_error && p.key.src != Ip4{}) return p.key;
     FlowKey key = generic_key(p.proto, Ip4::from_raw(p.ip()->src_addr), Ip4::from_raw(p.ip()->dst_addr));
     const bool first_fragment = (Be16::from_raw(p.ip()->fragment_offset).host() & 0x1fffU) == 0;
-    if (key.kind() == L4Kind::icmp && p.l4_bytes >= 2) {
+    if (key.shape() == TupleShape::query && p.l4_bytes >= 2) {
         key.dport = be16(unsigned{p.l4[0]} << 8 | p.l4[1]);
-    } else if ((key.kind() == L4Kind::udp || key.kind() == L4Kind::tcp) && first_fragment && p.l4_bytes >= 4) {
+    } else if (key.shape() == TupleShape::ports && first_fragment && p.l4_bytes >= 4) {
         key.sport = Be16::from_raw(p.udp()->src_port);
         key.dport = Be16::from_raw(p.udp()->dst_port);
     }

@@ -12,7 +12,7 @@ struct RewritePlan {
     Ip4 src{}, dst{};
     Be16 sport{}, dport{};    // ICMP query: `sport` is the new identifier
     ChecksumDelta l3{};       // IPv4 header
-    ChecksumDelta l4{};       // TCP, UDP: addresses (pseudo header) and ports. ICMP: the identifier alone
+    ChecksumDelta l4{};       // ports: addresses (pseudo header) and ports. ICMP: the identifier alone
     std::uint8_t active = 0;  // 0: nothing to rewrite
     std::uint8_t unused[3]{};
 
@@ -25,15 +25,24 @@ struct RewritePlan {
         p.dport = to.dport;
         p.l3.replace(from.src, to.src);
         p.l3.replace(from.dst, to.dst);
-        const auto kind = l4_kind(from.proto);
-        if (kind == L4Kind::tcp || kind == L4Kind::udp) {
-            p.l4 = p.l3;
-            p.l4.replace(from.sport, to.sport);
-            p.l4.replace(from.dport, to.dport);
-        } else if (kind == L4Kind::icmp) {
-            p.l4.replace(from.sport, to.sport);
+        switch (from.shape()) {
+            case TupleShape::ports:
+                p.l4 = p.l3;
+                p.l4.replace(from.sport, to.sport);
+                p.l4.replace(from.dport, to.dport);
+                break;
+            case TupleShape::query:
+                p.l4.replace(from.sport, to.sport);
+                break;
+            case TupleShape::spi:  // of the two directions nothing but the addresses is comparable
+                p.sport = from.sport;
+                p.dport = from.dport;
+                break;
+            case TupleShape::keys:
+            case TupleShape::addresses:
+                break;
         }
-        p.active = from.src != to.src || from.dst != to.dst || from.sport != to.sport || from.dport != to.dport;
+        p.active = from.src != to.src || from.dst != to.dst || from.sport != p.sport || from.dport != p.dport;
         return p;
     }
 };

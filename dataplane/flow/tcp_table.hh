@@ -40,12 +40,12 @@ enum class TcpState : std::uint8_t {
 };
 inline constexpr std::size_t kTcpStateCount = 10;
 
-/// As `conntrack -L` prints it.
+/// As `conntrack -L` prints them.
+inline constexpr std::array<std::string_view, kTcpStateCount> kTcpStateNames{
+    "NONE",       "SYN_SENT", "SYN_RECV",  "ESTABLISHED", "FIN_WAIT",
+    "CLOSE_WAIT", "LAST_ACK", "TIME_WAIT", "CLOSE",       "SYN_SENT2"};
 constexpr std::string_view name_of(TcpState state) noexcept {
-    constexpr std::array<std::string_view, kTcpStateCount> kNames{"NONE",     "SYN_SENT",   "SYN_RECV", "ESTABLISHED",
-                                                                  "FIN_WAIT", "CLOSE_WAIT", "LAST_ACK", "TIME_WAIT",
-                                                                  "CLOSE",    "SYN_SENT2"};
-    return kNames[static_cast<std::size_t>(state)];
+    return kTcpStateNames[static_cast<std::size_t>(state)];
 }
 
 /// The flags byte of a TCP header (RFC 9293, 3.1).

@@ -30,6 +30,12 @@ struct Timeouts {
     std::uint32_t udp_stream;          ///< from then on
     std::uint32_t icmp;
     std::uint32_t generic;
+    std::array<std::uint32_t, 9> sctp;  ///< by l4::SctpState; NONE is never in force
+    std::uint32_t gre;                  ///< until it is answered
+    std::uint32_t gre_stream;           ///< from then on
+    std::uint32_t udplite;              ///< as of UDP
+    std::uint32_t udplite_stream;
+    std::uint32_t esp;
 
     friend constexpr bool operator==(const Timeouts&, const Timeouts&) = default;
 

@@ -10,6 +10,7 @@
 #include "dataplane/base/checksum.hh"
 #include "dataplane/flow/chain.hh"
 #include "dataplane/ingress/quote.hh"
+#include "dataplane/l4/trackers.hh"
 
 namespace sluice {
 
@@ -181,91 +182,33 @@ MaybeDrop check_addresses(const Packet& p) noexcept {
 
 // --- transport
 
-/// True when the checksum at `field` over `bytes` of the transport is right. A device that has seen to it is believed;
-/// one that says "not filled in, but the data is sound" (a virtual NIC, from another guest) gets it filled in.
-bool checksum_holds(Packet& p, unsigned bytes, std::uint32_t pseudo, unsigned field) noexcept {
-    rte_mbuf* m = p.mbuf;
-    const std::uint64_t said = m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK;
-    if (said == RTE_MBUF_F_RX_L4_CKSUM_GOOD) return true;
-    if (said == RTE_MBUF_F_RX_L4_CKSUM_NONE) {
-        std::memset(p.l4 + field, 0, 2);
-        std::uint16_t sum = transport_checksum(p, bytes, pseudo);
-        if (sum == 0) sum = 0xffff;
-        std::memcpy(p.l4 + field, &sum, 2);
-    } else if (transport_checksum(p, bytes, pseudo) != 0) {
-        return false;
-    }
-    m->ol_flags = (m->ol_flags & ~RTE_MBUF_F_RX_L4_CKSUM_MASK) | RTE_MBUF_F_RX_L4_CKSUM_GOOD;
-    return true;
-}
-
-std::uint32_t pseudo_of(const Packet& p, unsigned bytes) noexcept {
-    return pseudo_header_sum(source(p), destination(p), p.proto, static_cast<std::uint16_t>(bytes));
-}
-
-MaybeDrop parse_tcp(Packet& p, std::uint16_t zone) noexcept {
-    constexpr unsigned kMinHeader = 20;
-    if (!pull(p, kMinHeader)) return DropReason::l4_short;
-    const unsigned header = (p.tcp()->data_off >> 4) * 4U;
-    if (header < kMinHeader || !pull(p, header)) return DropReason::tcp_header_length;
-    if (!checksum_holds(p, p.l4_bytes, pseudo_of(p, p.l4_bytes), 16)) return DropReason::tcp_checksum;
-    p.payload_offset = static_cast<std::uint16_t>(header);
-    p.key = port_key(IpProto::tcp, source(p), Be16::from_raw(p.tcp()->src_port), destination(p),
-                     Be16::from_raw(p.tcp()->dst_port), zone);
-    return kFine;
-}
-
-MaybeDrop parse_udp(Packet& p, std::uint16_t zone) noexcept {
-    constexpr unsigned kHeader = 8;
-    if (!pull(p, kHeader)) return DropReason::l4_short;
-    const unsigned length = Be16::from_raw(p.udp()->dgram_len).host();
-    if (length < kHeader || length > p.l4_bytes) return DropReason::udp_length;
-    // 0: the sender computed none (RFC 768).
-    if (p.udp()->dgram_cksum != 0 && !checksum_holds(p, length, pseudo_of(p, length), 6))
-        return DropReason::udp_checksum;
-    p.l4_bytes = static_cast<std::uint16_t>(length);  // what follows is in the packet but not in the datagram
-    p.payload_offset = kHeader;
-    p.key = port_key(IpProto::udp, source(p), Be16::from_raw(p.udp()->src_port), destination(p),
-                     Be16::from_raw(p.udp()->dst_port), zone);
-    return kFine;
-}
-
-MaybeDrop parse_icmp(Packet& p, std::uint16_t zone) noexcept {
-    constexpr unsigned kHeader = 8, kQuotedHeaders = 60 + 60;
-    if (!pull(p, kHeader)) return DropReason::l4_short;
-    if (is_icmp_error(p.icmp()->icmp_type))
-        static_cast<void>(pull(p, std::min<unsigned>(p.l4_bytes, kHeader + kQuotedHeaders)));
-    if (!checksum_holds(p, p.l4_bytes, 0, 2)) return DropReason::icmp_checksum;
-    p.payload_offset = kHeader;
-    const std::uint8_t type = p.icmp()->icmp_type;
-    if (is_icmp_error(type)) {
-        // Only who sent the quoted packet may be told of it: Linux demands the same of a flow that it finds.
-        const auto quoted = quoted_tuple(p.payload(), zone);
-        p.icmp_error = true;
-        p.trackable = quoted && quoted->src == destination(p);
-        if (p.trackable) p.key = invert(*quoted);
-    } else if (icmp_inverse(type)) {
-        p.key =
-            icmp_key(source(p), destination(p), type, p.icmp()->icmp_code, Be16::from_raw(p.icmp()->icmp_ident), zone);
-    } else {
-        p.trackable = false;
-    }
-    return kFine;
+/// An error belongs to the flow of the packet that it quotes. Only who sent that may be told of it: Linux demands the
+/// same of a flow that it finds.
+void read_quote(Packet& p, std::uint16_t zone) noexcept {
+    const auto quoted = quoted_tuple(p.payload(), zone);
+    p.trackable = quoted && quoted->src == destination(p);
+    if (!p.trackable) return;
+    p.key = invert(*quoted);
+    if (quoted->shape() != TupleShape::spi) return;
+    p.key = *quoted;  // what the other direction carries nobody can say: the flow has a key for this (FlowStore)
+    p.key.l4_kind_or_zero = 1;
 }
 
 MaybeDrop parse_transport(Packet& p, std::uint16_t zone) noexcept {
-    switch (l4_kind(p.proto)) {
+    const L4Kind kind = l4_kind(p.proto);
+    switch (kind) {
         case L4Kind::tcp:
-            return parse_tcp(p, zone);
+            return l4::Tcp::parse(p, zone);
         case L4Kind::udp:
-            return parse_udp(p, zone);
-        case L4Kind::icmp:
-            return parse_icmp(p, zone);
-        case L4Kind::generic:
-            break;
+            return l4::Udp::parse(p, zone);
+        case L4Kind::icmp: {
+            const MaybeDrop problem = l4::Icmp::parse(p, zone);
+            if (p.icmp_error) read_quote(p, zone);
+            return problem;
+        }
+        default:
+            return tracker_of(kind).parse(p, zone);
     }
-    p.key = generic_key(p.proto, source(p), destination(p), zone);
-    return kFine;
 }
 
 }  // namespace

@@ -32,7 +32,10 @@ public:
     [[nodiscard]] std::uint8_t me() const noexcept { return me_; }
     [[nodiscard]] std::uint8_t home(const Packet& p) const noexcept {
         if (homes_.workers() == 1) return me_;
-        if (p.icmp_error && p.trackable) return home_of(homes_, ports_, p.in_port, p.key.src, p.key.dst);
+        if (p.icmp_error && p.trackable) {
+            const FlowKey way = p.key.shape() == TupleShape::spi ? invert(p.key) : p.key;
+            return home_of(homes_, ports_, p.in_port, way.src, way.dst);
+        }
         return home_of(homes_, ports_, p.in_port, Ip4::from_raw(p.ip()->src_addr), Ip4::from_raw(p.ip()->dst_addr));
     }
     /// `gone`: it is on its way to its home.

@@ -109,6 +109,7 @@ bool FlowStore::publish(SlotIndex slot) noexcept {
     account(h, true);
     if (c.nat_gauge < kNatGauges) counters_.nat_mappings[c.nat_gauge].add();
     counters_.flow_births.add();
+    if (h.kind == L4Kind::esp) insert_quoted(slot, Direction::original);
     notify(slot, kBorn);
     return true;
 }
@@ -117,6 +118,7 @@ void FlowStore::kill(SlotIndex slot, DeathCause cause) noexcept {
     FlowHot& h = hot_[slot];
     FlowCold& c = cold_[slot];
     if (h.has(status::kHelper) && death_hook_ != nullptr) death_hook_(death_context_, slot);
+    if (h.kind == L4Kind::esp) erase_quoted(slot);
     table_.erase(c.key[0], c.hash[0]);
     if (c.stub_worker == 255) table_.erase(c.key[1], c.hash[1]);
     account(h, false);
@@ -127,6 +129,74 @@ void FlowStore::kill(SlotIndex slot, DeathCause cause) noexcept {
     // The stub goes first: behind `died` the slot may be another flow's.
     if (c.stub_worker != 255) notify(slot, kStubGone);
     notify(slot, kDied);
+}
+
+FlowRef FlowStore::find_waiting(const FlowKey& key, Now now) noexcept {
+    FlowRef found;
+    for (unsigned place = 0; place < kWaitingPlaces; ++place) {
+        const FlowKey waiting = waiting_key(key, place);
+        const FlowRef ref = table_.lookup(waiting, table_.hash(waiting));
+        if (!ref) continue;
+        if (is_stub(ref)) {
+            if (!found) found = ref;
+            continue;
+        }
+        if (expired(ref.slot(), now)) continue;
+        // Ids are given in the order in which flows are made, and wrap around.
+        if (!found || is_stub(found) || static_cast<std::int32_t>(cold_[ref.slot()].id - cold_[found.slot()].id) < 0)
+            found = ref;
+    }
+    return found;
+}
+
+bool FlowStore::answer(FlowRef waiting, const FlowKey& key, std::uint32_t hash) noexcept {
+    for (unsigned place = 0; place < kWaitingPlaces; ++place) {
+        const FlowKey old = waiting_key(key, place);
+        const std::uint32_t old_hash = table_.hash(old);
+        const FlowRef ref = table_.lookup(old, old_hash);
+        if (!ref || ref.slot() != waiting.slot()) continue;
+        if (!table_.insert(key, hash, waiting)) return false;
+        table_.erase(old, old_hash);
+        if (is_stub(waiting)) return true;
+        cold_[waiting.slot()].key[1] = key;
+        cold_[waiting.slot()].hash[1] = hash;
+        insert_quoted(waiting.slot(), Direction::reply);
+        return true;
+    }
+    return false;
+}
+
+bool FlowStore::replies_with(SlotIndex slot, const FlowKey& key) noexcept {
+    FlowKey& reply = cold_[slot].key[1];
+    if (reply == key) return true;
+    if (!is_waiting(reply) || cold_[slot].stub_worker == 255 || waiting_key(key, reply.dport.host()) != reply)
+        return false;
+    reply = key;
+    insert_quoted(slot, Direction::reply);
+    return true;
+}
+
+FlowKey FlowStore::quoted_key(SlotIndex slot, Direction d) const noexcept {
+    FlowKey key = cold_[slot].key[index_of(d)];
+    const RewritePlan& plan = hot_[slot].half[index_of(d)].plan;
+    key.src = plan.src;
+    key.dst = plan.dst;
+    key.l4_kind_or_zero = 1;
+    return key;
+}
+
+void FlowStore::insert_quoted(SlotIndex slot, Direction d) noexcept {
+    const FlowKey key = quoted_key(slot, d);
+    const std::uint32_t hash = table_.hash(key);
+    if (!table_.lookup(key, hash)) (void)table_.insert(key, hash, FlowRef(slot, opposite(d)));
+}
+
+void FlowStore::erase_quoted(SlotIndex slot) noexcept {
+    for (const Direction d : {Direction::original, Direction::reply}) {
+        const FlowKey key = quoted_key(slot, d);
+        const std::uint32_t hash = table_.hash(key);
+        if (const FlowRef ref = table_.lookup(key, hash); ref && ref.slot() == slot) table_.erase(key, hash);
+    }
 }
 
 bool FlowStore::add_stub(const FlowKey& reply, std::uint8_t owner, const FlowKey& original) noexcept {
@@ -225,10 +295,8 @@ SlotIndex FlowStore::eviction_victim(Now now) noexcept {
 }
 
 void FlowStore::account(const FlowHot& h, bool arrives) noexcept {
-    Counter& gauge = h.kind == L4Kind::tcp    ? counters_.flows_tcp[static_cast<std::size_t>(h.tcp_state)]
-                     : h.kind == L4Kind::udp  ? counters_.flows_udp
-                     : h.kind == L4Kind::icmp ? counters_.flows_icmp
-                                              : counters_.flows_generic;
+    Counter& gauge = h.kind == L4Kind::tcp ? counters_.flows_tcp[static_cast<std::size_t>(h.tcp_state)]
+                                           : counters_.flows_of[static_cast<std::size_t>(h.kind)];
     if (arrives) {
         gauge.add();
     } else {

@@ -88,6 +88,15 @@ public:
     /// The message alone. False: the ring is full.
     bool post_remove_stub(std::uint8_t worker, const FlowKey& reply, const FlowKey& original) noexcept;
 
+    // --- flows whose answers nobody can know beforehand (ESP, l4/esp.hh)
+    /// The flow, or the stub of one, that waits longest for a packet between these addresses.
+    [[nodiscard]] FlowRef find_waiting(const FlowKey& key, Now now) noexcept;
+    /// `key` is what the answers to `waiting` carry from now on. False: there was no room for the key.
+    bool answer(FlowRef waiting, const FlowKey& key, std::uint32_t hash) noexcept;
+    /// Whether answers to the flow carry `key`. If the flow's reply key is kept by another worker, who has just learned
+    /// it, the owner learns it here.
+    [[nodiscard]] bool replies_with(SlotIndex slot, const FlowKey& key) noexcept;
+
     // --- time
     /// A packet refreshed the flow: `timeout_s` is in force from now on. Tells control only when the deadline moved
     /// before the time at which the wheel will look anyway, and once per arming.
@@ -124,6 +133,11 @@ public:
     }
 
 private:
+    /// ESP: the key by which ICMP errors find the flow that they quote, as its packets leave in this direction; no
+    /// packet has it. Without room for it errors find no flow, and nothing worse.
+    [[nodiscard]] FlowKey quoted_key(SlotIndex slot, Direction d) const noexcept;
+    void insert_quoted(SlotIndex slot, Direction d) noexcept;
+    void erase_quoted(SlotIndex slot) noexcept;
     void account(const FlowHot& hot, bool arrives) noexcept;
     void notify(SlotIndex slot, std::uint8_t bit) noexcept;
     void defer(SlotIndex slot, std::uint8_t bits) noexcept;

@@ -1,8 +1,7 @@
 #include "dataplane/policy/flow_create.hh"
 
-#include "dataplane/flow/admission.hh"
-#include "dataplane/flow/tcp_window.hh"
 #include "dataplane/ingress/steer.hh"
+#include "dataplane/l4/trackers.hh"
 #include "dataplane/lookup/find_flow.hh"
 #include "dataplane/policy/find_exit.hh"
 #include "dataplane/policy/verdict.hh"
@@ -12,7 +11,7 @@ namespace sluice {
 Decision FlowCreator::create(Packet& p, const Policy& policy, Now now) noexcept {
     if (p.state == PacketState::untracked) return pass_untracked(p, policy);
     Draft draft;
-    if (const Admission opening = admission_of(p, policy.timeouts, policy.tcp); !opening.admit) {
+    if (const Admission opening = admission_of(p, {policy.timeouts, policy.tcp}); !opening.admit) {
         p.state = PacketState::invalid;
         p.invalid_reason = opening.refused;
         return pass_invalid(p, policy);
@@ -82,7 +81,7 @@ Decision FlowCreator::choose_source(Packet& p, const Policy& policy, Draft& draf
     const Marks marks{p.mark, draft.mark};
     SourceNat nat;
     nat.address = draft.tuple.src;
-    nat.ports.ports = wanted.kind() == L4Kind::icmp ? PortRange{} : port_class(draft.tuple.sport.host());
+    nat.ports.ports = wanted.shape() == TupleShape::query ? PortRange{} : port_class(draft.tuple.sport.host());
     if (draft.expected) {
         if (draft.expectation.source_as != Ip4{}) nat.address = draft.expectation.source_as;
     } else if (p.out_port != kKernelPort && !policy.snat.empty()) {
@@ -168,14 +167,8 @@ Decision FlowCreator::make(Packet& p, const Policy& policy, const Draft& draft, 
         c.master_generation = draft.expectation.master_generation;
     }
     c.mark = draft.mark;
-    const Admission start = admission_of(p, policy.timeouts, policy.tcp);
-    h.tcp_state = start.tcp_state;
     p.direction = Direction::original;  // not the one in which it met the flow that it replaces
-    std::uint32_t timeout_s = start.timeout_s;
-    if (h.kind == L4Kind::tcp) {
-        begin_window(h, p, policy.tcp);
-        timeout_s = tcp_timeout(h, tcp_flag_class(p.tcp()->tcp_flags), policy.timeouts, policy.tcp);
-    }
+    const std::uint32_t timeout_s = tracker_of(h.kind).begin(h, p, {policy.timeouts, policy.tcp});
     h.half[0].packets = 1;
     h.half[0].bytes = p.l3_bytes;
     p_.store.refresh(slot, now, timeout_s);

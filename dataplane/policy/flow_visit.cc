@@ -57,6 +57,7 @@ Decision FlowCreator::finish(Packet& p, const Policy& policy, Now now) noexcept 
     draft.tuple = invert(note.reply);
     draft.tuple.src = p.key.src;
     draft.tuple.sport = p.key.sport;
+    if (p.key.shape() == TupleShape::spi) draft.tuple.dport = p.key.dport;
     draft.expected = note.expected;
     draft.expectation.master = note.master;
     draft.expectation.master_generation = note.master_generation;

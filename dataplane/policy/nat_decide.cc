@@ -44,7 +44,7 @@ DestinationNat decide_dnat(const Policy& policy, const FlowKey& key, PortIndex i
     FlowKey tuple = key;
     if (rule != nullptr) {
         if (rule->pool.size != 0) tuple.dst = rule->pool.at(pick(*rule, key, round_robin, random));
-        const bool ports = key.kind() == L4Kind::tcp || key.kind() == L4Kind::udp;
+        const bool ports = key.shape() == TupleShape::ports;
         if (rule->has_ports && ports) tuple.dport = be16(target_port(*rule, key.dport.host(), random));
     }
     return {rule, tuple};
@@ -59,7 +59,7 @@ SourceNat decide_snat(const Policy& policy, const FlowKey& tuple, PortIndex in_p
     SourceNat nat;
     nat.address = tuple.src;
     const std::uint16_t own_port = tuple.sport.host();
-    nat.ports.ports = tuple.kind() == L4Kind::icmp ? PortRange{} : port_class(own_port);
+    nat.ports.ports = tuple.shape() == TupleShape::query ? PortRange{} : port_class(own_port);
     nat.rule = first_match(policy.snat, input, policy);
     if (nat.rule == nullptr || nat.rule->snat == SnatKind::none) return nat;
     if (nat.rule->snat == SnatKind::masquerade) {

@@ -18,6 +18,13 @@ Decision Newcomers::admit_without_flow(Packet& p, const Policy& policy, Now now)
         return {};
     }
     if (p.icmp_error) return p_.creator.create(p, policy, now);  // nothing of its own is at home anywhere
+    if (p.key.shape() == TupleShape::spi) {
+        if (const FlowRef waits = p_.store.find_waiting(p.key, now); waits && p_.store.answer(waits, p.key, p.hash)) {
+            if (p_.store.is_stub(waits)) return p_.creator.to_owner(p, waits);
+            join(p, waits, p_.store);
+            return {};
+        }
+    }
     // A reply that a stub brought here, and its flow has ended: it opens one where its own tuple is at home.
     if (const std::uint8_t home = p_.steering.home(p); home != p_.steering.me()) {
         begin_note(p, HandoffKind::arrived, p_.steering.me());
@@ -35,7 +42,7 @@ Decision Newcomers::wait(Packet& p) noexcept {
 bool Newcomers::find_by_original(Packet& p, const HandoffNote& note) noexcept {
     // The sender's table answered for the reply key; here the flow is found by its original one.
     const FlowRef ref = p_.store.table().lookup(note.reply, p_.store.table().hash(note.reply));
-    if (ref && !p_.store.is_stub(ref) && p_.store.cold(ref.slot()).key[1] == p.key) {
+    if (ref && !p_.store.is_stub(ref) && p_.store.replies_with(ref.slot(), p.key)) {
         join(p, FlowRef(ref.slot(), Direction::reply), p_.store);
         return true;
     }

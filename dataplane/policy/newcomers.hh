@@ -2,6 +2,7 @@
 //
 //   past its deadline → the flow is ended     the first of its tuple is away → waits for it
 //   stub → to the flow's owner                an earlier packet's flow → joins it
+//   ESP, and a flow waits for an answer → it is the answer
 //   not at home here → to its home            INVALID → judged as such       otherwise → policy/flow_create
 //
 // Owner: one worker.

@@ -60,10 +60,14 @@ public:
     [[nodiscard]] bool is_free(const FlowKey& reply) const noexcept;
     /// Whether choose() may answer `wanted` as it is.
     [[nodiscard]] static bool may_keep(const FlowKey& wanted, PortChoice choice) noexcept;
-    /// `wanted` with a free port, or nothing. Protocols without ports have only the wanted tuple.
+    /// `wanted` with a free port, or nothing. Protocols without ports have only the wanted tuple, ESP
+    /// the first place to wait in that is free.
     [[nodiscard]] std::optional<FlowKey> choose(const FlowKey& wanted, PortChoice choice) noexcept;
 
 private:
+    /// ESP: a place to wait in for the answer.
+    [[nodiscard]] std::optional<FlowKey> choose_place(const FlowKey& wanted) const noexcept;
+
     FlowStore& store_;
     const ExpectTable& expectations_;
     const FirstPackets& firsts_;

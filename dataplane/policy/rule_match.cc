@@ -29,9 +29,9 @@ MatchInput MatchInput::of(const FlowKey& key) noexcept {
     in.src = key.src;
     in.dst = key.dst;
     in.proto = key.proto;
-    if (key.kind() == L4Kind::icmp) {
+    if (key.shape() == TupleShape::query) {
         in.icmp_type = key.icmp_type();
-    } else {
+    } else if (key.shape() == TupleShape::ports) {
         in.sport = key.sport.host();
         in.dport = key.dport.host();
     }

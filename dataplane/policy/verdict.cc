@@ -19,7 +19,7 @@ Decision judge_packet(const Policy& policy, unsigned worker, Packet& p, const Fl
     input.out_port = p.out_port;
     input.state = p.state;
     input.invalid_reason = p.invalid_reason;
-    if (tuple.kind() == L4Kind::icmp && p.l4_bytes != 0) input.icmp_type = p.l4[0];
+    if (tuple.shape() == TupleShape::query && p.l4_bytes != 0) input.icmp_type = p.l4[0];
     input.has_flow = flow.mark != nullptr;
     const std::uint32_t mark_before = input.has_flow ? *flow.mark : 0;
     input.marks = {p.mark, mark_before};

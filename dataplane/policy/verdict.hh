@@ -56,7 +56,7 @@ struct JudgedFlow {
     const FlowKey far = invert(keys[index_of(opposite(d))]);
     FlowKey tuple = keys[index_of(d)];
     tuple.dst = far.dst;
-    if (tuple.kind() == L4Kind::icmp) {
+    if (tuple.shape() == TupleShape::query) {
         if (d == Direction::reply) tuple.sport = far.sport;
     } else {
         tuple.dport = far.dport;

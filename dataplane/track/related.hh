@@ -20,7 +20,7 @@ namespace sluice {
     if (!h.has(status::kSourceNat | status::kDestNat)) return {};
     if (p.icmp()->icmp_type == kRedirect) return Decision::drop(DropReason::icmp_redirect_nat);
     const std::size_t header = (p.payload()[0] & 0xfU) * std::size_t{4};
-    if (h.kind != L4Kind::generic && p.payload().size() < header + kLeast)
+    if (h.kind != L4Kind::generic && h.kind != L4Kind::esp && p.payload().size() < header + kLeast)
         return Decision::drop(DropReason::icmp_quote_short);
     return {};
 }

@@ -16,19 +16,10 @@
 
 #include "dataplane/flow/packet.hh"
 #include "dataplane/flow/seq_adjust.hh"
-#include "dataplane/flow/tcp_rules.hh"
-#include "dataplane/flow/timeouts.hh"
+#include "dataplane/l4/tracker.hh"
 #include "dataplane/lookup/flow_store.hh"
 
 namespace sluice {
-
-enum class TrackResult : std::uint8_t {
-    accept,   ///< belongs to the flow; state and lifetime are up to date
-    ignore,   ///< belongs to the flow, but neither counts nor keeps it alive
-    invalid,  ///< does not belong to it: PacketState::invalid, Packet::invalid_reason says why
-    reopen,   ///< a SYN for a closed connection: the old flow must go, the packet is NEW
-    kill,     ///< accept, then the flow is over (RST to a SYN that nobody answered)
-};
 
 /// `shift`: what a helper did to the numbers of the opposite direction, or nullptr.
 [[nodiscard]] TrackResult track_tcp(FlowStore& store, Packet& p, const Timeouts& timeouts, const TcpRules& rules,

@@ -1,6 +1,6 @@
 #include "dataplane/track/track.hh"
 
-#include "dataplane/track/datagram.hh"
+#include "dataplane/l4/trackers.hh"
 
 namespace sluice {
 
@@ -11,16 +11,35 @@ PacketState state_of(const FlowHot& h, Direction d) noexcept {
     return h.has(status::kExpected) ? PacketState::related : PacketState::new_flow;
 }
 
+/// What a tracker says of the packet is done here, to the flow's lifetime and to what gauges count.
+TrackResult carry_out(FlowStore& store, const Packet& p, const Followed& followed, Now now) noexcept {
+    if (followed.result != TrackResult::accept) return followed.result;
+    if (followed.status != 0) store.set_status(p.slot, followed.status);
+    store.refresh(p.slot, now, followed.timeout_s);
+    return followed.result;
+}
+
+/// TCP, UDP and ICMP by name, for the compiler's sake.
+TrackResult follow(FlowStore& store, Packet& p, const TrackRules& rules, const SeqAdjust* shift, Now now) noexcept {
+    FlowHot& h = store.hot(p.slot);
+    const FlowCold& c = store.cold(p.slot);
+    switch (h.kind) {
+        case L4Kind::tcp:
+            return track_tcp(store, p, rules.timeouts, rules.tcp, shift, now);
+        case L4Kind::udp:
+            return carry_out(store, p, l4::Udp::follow(h, c, p, rules, now), now);
+        case L4Kind::icmp:
+            return carry_out(store, p, l4::Icmp::follow(h, c, p, rules, now), now);
+        default:
+            return carry_out(store, p, tracker_of(h.kind).follow(h, c, p, rules, now), now);
+    }
+}
+
 }  // namespace
 
 TrackResult track(FlowStore& store, Packet& p, const TrackRules& rules, const SeqAdjust* shift, Now now) noexcept {
     FlowHot& h = store.hot(p.slot);
-    TrackResult result = TrackResult::accept;
-    if (h.kind == L4Kind::tcp) {
-        result = track_tcp(store, p, rules.timeouts, rules.tcp, shift, now);
-    } else {
-        track_datagram(store, p, rules.timeouts, now);
-    }
+    const TrackResult result = follow(store, p, rules, shift, now);
     if (result == TrackResult::invalid) {
         p.state = PacketState::invalid;
         p.slot = kNoSlot;

@@ -9,17 +9,11 @@
 #pragma once
 
 #include "dataplane/flow/packet.hh"
-#include "dataplane/flow/timeouts.hh"
+#include "dataplane/l4/tracker.hh"
 #include "dataplane/lookup/flow_store.hh"
 #include "dataplane/track/tcp_fsm.hh"
 
 namespace sluice {
-
-/// What trackers are told by the policy that is in force.
-struct TrackRules {
-    const Timeouts& timeouts;
-    const TcpRules& tcp;
-};
 
 /// Sets p.state (and, when INVALID, takes the packet away from its flow: it is neither counted nor translated as part
 /// of it). `reopen` and `kill` are for the caller to carry out. `shift`: what a helper did to the TCP numbers of the

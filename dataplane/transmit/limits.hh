@@ -9,6 +9,16 @@
 
 namespace sluice {
 
+/// TTL is the high byte of the word that it shares with the protocol (RFC 1141, RFC 1624).
+inline void decrement_ttl(rte_ipv4_hdr& ip) noexcept {
+    ChecksumDelta delta;
+    const auto word = [&ip] { return be16(unsigned{ip.time_to_live} << 8 | ip.next_proto_id); };
+    const Be16 before = word();
+    --ip.time_to_live;
+    delta.replace(before, word());
+    ip.hdr_checksum = delta.apply(ip.hdr_checksum);
+}
+
 /// `mtu` is the exit port's, in IP bytes. What may be fragmented (DF clear) passes: Egress cuts it. The box's own
 /// packets are not hops: their TTL is the kernel's business. So is what goes to the box.
 [[nodiscard]] inline Decision check_limits(const Packet& p, std::uint16_t mtu) noexcept {

@@ -8,20 +8,11 @@
 #include "dataplane/ingress/parse.hh"
 #include "dataplane/translate/rewrite.hh"
 #include "dataplane/transmit/fragment.hh"
+#include "dataplane/transmit/limits.hh"
 
 namespace sluice {
 
 namespace {
-
-/// TTL is the high byte of the word that it shares with the protocol (RFC 1141, RFC 1624).
-void decrement_ttl(rte_ipv4_hdr& ip) noexcept {
-    ChecksumDelta delta;
-    const auto word = [&ip] { return be16(unsigned{ip.time_to_live} << 8 | ip.next_proto_id); };
-    const Be16 before = word();
-    --ip.time_to_live;
-    delta.replace(before, word());
-    ip.hdr_checksum = delta.apply(ip.hdr_checksum);
-}
 
 bool dont_fragment(const Packet& p) noexcept {
     return (Be16::from_raw(p.ip()->fragment_offset).host() & 0x4000U) != 0;

@@ -131,7 +131,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     FlowKey to = p.key;
     to.src = ip4(192, 0, 2, choice);
     if (to.src == to.dst) return 0;
-    if (p.key.kind() != L4Kind::generic) to.sport = be16(choice << 8 | 1);
+    // An error about ESP is found by what it quotes, which is the tuple of the other direction.
+    if (p.icmp_error && p.key.shape() == TupleShape::spi) return 0;
+    if (p.key.shape() == TupleShape::ports || p.key.shape() == TupleShape::query) to.sport = be16(choice << 8 | 1);
     const RewritePlan plan = RewritePlan::between(p.key, to);
     if (p.icmp_error) {
         SeqAdjust shift;

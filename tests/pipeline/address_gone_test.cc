@@ -22,7 +22,9 @@ struct AddressBox : TwoPorts {
         });
     }
     [[nodiscard]] std::uint64_t udp_flows() const {
-        return sum([](const WorkerCounters& c) -> const Counter& { return c.flows_udp; });
+        return sum([](const WorkerCounters& c) -> const Counter& {
+            return c.flows_of[static_cast<std::size_t>(L4Kind::udp)];
+        });
     }
 };
 

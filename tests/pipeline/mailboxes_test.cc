@@ -57,7 +57,9 @@ struct SmallBox : Box {
             INFO("TCP state " << s);
             CHECK(total([&](const WorkerCounters& c) -> const Counter& { return c.flows_tcp[s]; }) == 0);
         }
-        CHECK(total([](const WorkerCounters& c) -> const Counter& { return c.flows_udp; }) == 0);
+        CHECK(total([](const WorkerCounters& c) -> const Counter& {
+                  return c.flows_of[static_cast<std::size_t>(L4Kind::udp)];
+              }) == 0);
         CHECK(total([](const WorkerCounters& c) -> const Counter& { return c.flows_assured; }) == 0);
         CHECK(total([](const WorkerCounters& c) -> const Counter& { return c.stubs; }) == 0);
         CHECK(ageing().stats().armed == 0);

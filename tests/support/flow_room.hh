@@ -39,10 +39,10 @@ struct FlowRoom : EalFixture {
                 return port_key(IpProto::udp, client, be16(1024 + n % 50000), server, be16(53));
             case L4Kind::icmp:
                 return icmp_key(client, server, 8, 0, be16(n % 50000));
-            case L4Kind::generic:
+            default:
                 break;
         }
-        return generic_key(47, Ip4::from_host(ip4(198, 51, 100, 0).host() + n), server);
+        return generic_key(200, Ip4::from_host(ip4(198, 51, 100, 0).host() + n), server);
     }
 
     /// A slot filled as policy would, not published.

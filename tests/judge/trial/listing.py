@@ -9,7 +9,7 @@ from .language import name_of
 from .wires import INSIDE, OUTSIDE
 
 LINE = re.compile(r"^(?:ipv4\s+2 )?(\S+)\s+(\d+)\s+(\d+)\s+(?:([A-Z][A-Z_0-9]+)\s+)?(?:timeout=\d+, \S+ )?(src=.*)$")
-LEFT_OUT = ("use", "zone", "helper")
+LEFT_OUT = ("use", "zone", "helper", "spi")
 TUPLE_KEYS = ("dst", "sport", "dport", "type", "code", "id", "srckey", "dstkey")
 SENTINELS = tuple(f"={address} " for address in (INSIDE, OUTSIDE))
 

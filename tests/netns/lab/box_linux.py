@@ -7,6 +7,10 @@ TIMEOUTS = {"generic": "nf_conntrack_generic_timeout", "icmp": "nf_conntrack_icm
 TIMEOUTS |= {f"tcp_{state}": f"nf_conntrack_tcp_timeout_{state}" for state in (
     "syn_sent", "syn_recv", "established", "fin_wait", "close_wait", "last_ack", "time_wait", "close", "max_retrans",
     "unacknowledged")}
+TIMEOUTS |= {f"sctp_{state}": f"nf_conntrack_sctp_timeout_{state}" for state in (
+    "closed", "cookie_wait", "cookie_echoed", "established", "shutdown_sent", "shutdown_recd", "shutdown_ack_sent",
+    "heartbeat_sent")}
+TIMEOUTS |= {"gre": "nf_conntrack_gre_timeout", "gre_stream": "nf_conntrack_gre_timeout_stream"}
 # Keys of conntrack.tcp that are sysctls of the same name.
 SWITCHES = {"loose": 1, "be_liberal": 0, "ignore_invalid_rst": 0, "max_retrans": 3}
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}

@@ -82,6 +82,12 @@ TEST_CASE("lines without accounting") {
           "gre      47 29 src=192.0.2.2 dst=192.0.2.2 srckey=0x0 dstkey=0x1234 [UNREPLIED] src=192.0.2.2 dst=192.0.2.2 "
           "srckey=0x1234 dstkey=0x0 mark=0 use=1");
 
+    gre.timeouts_s = {30, 180};
+    CHECK(conntrack_line(gre, kProcStyle) ==
+          "ipv4     2 gre      47 29 timeout=30, stream_timeout=180 src=192.0.2.2 dst=192.0.2.2 srckey=0x0 "
+          "dstkey=0x1234 packets=0 bytes=0 [UNREPLIED] src=192.0.2.2 dst=192.0.2.2 srckey=0x1234 dstkey=0x0 packets=0 "
+          "bytes=0 mark=0 zone=0 use=2");
+
     auto sctp = flow(132, 9, tuple("192.0.2.2", "192.0.2.2", 1000, 2000), tuple("192.0.2.2", "192.0.2.2", 2000, 1000));
     sctp.unreplied = true;
     sctp.state = "CLOSED";

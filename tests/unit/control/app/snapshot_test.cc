@@ -110,9 +110,9 @@ TEST_CASE("rules and NAT rules, each with its hits, chain policies included") {
 TEST_CASE("flows by protocol and state") {
     auto& c = the_room->counters();
     c.flows_tcp[index_of(TcpState::established)].set(11);
-    c.flows_udp.set(12);
-    c.flows_icmp.set(13);
-    c.flows_generic.set(14);
+    c.flows_of[static_cast<std::size_t>(L4Kind::udp)].set(12);
+    c.flows_of[static_cast<std::size_t>(L4Kind::icmp)].set(13);
+    c.flows_of[static_cast<std::size_t>(L4Kind::generic)].set(14);
     const auto flows = take().flows;
     const auto count = [&](std::string_view proto, std::string_view state) {
         const auto at =

@@ -33,8 +33,10 @@ TEST_CASE("timeouts, each to its own place") {
     config::Config config = three_ports();
     config::Timeouts& t = config.conntrack.timeouts;
     using config::seconds;
-    t = {seconds{1}, seconds{2},  seconds{3},  seconds{4},  seconds{5},  seconds{6},  seconds{7}, seconds{8},
-         seconds{9}, seconds{10}, seconds{11}, seconds{12}, seconds{13}, seconds{14}, seconds{15}};
+    t = {seconds{1},  seconds{2},  seconds{3},  seconds{4},  seconds{5},  seconds{6},  seconds{7},
+         seconds{8},  seconds{9},  seconds{10}, seconds{11}, seconds{12}, seconds{13}, seconds{14},
+         seconds{15}, seconds{16}, seconds{17}, seconds{18}, seconds{19}, seconds{20}, seconds{21},
+         seconds{22}, seconds{23}, seconds{24}, seconds{25}, seconds{26}, seconds{27}, seconds{28}};
     const auto compiled = compile_policy(config, kOneWorker, 1);
     const Timeouts& made = compiled.policy->timeouts;
     CHECK(made.of(TcpState::syn_sent) == 1);
@@ -52,6 +54,12 @@ TEST_CASE("timeouts, each to its own place") {
     CHECK(made.udp_stream == 13);
     CHECK(made.icmp == 14);
     CHECK(made.generic == 15);
+    CHECK(made.sctp == std::array<std::uint32_t, 9>{0, 16, 17, 18, 19, 20, 21, 22, 23});
+    CHECK(made.gre == 24);
+    CHECK(made.gre_stream == 25);
+    CHECK(made.udplite == 26);
+    CHECK(made.udplite_stream == 27);
+    CHECK(made.esp == 28);
 }
 
 TEST_CASE("a full table: the profile says who gives way") {

@@ -150,8 +150,8 @@ TEST_CASE("filter rules with wrong parts") {
             {"not, of nothing", "      - {dst: {}, action: drop}\n",
              "7:15: filter.forward.rules[0].dst: the key 'not' is missing\n"},
             {"an unknown protocol", "      - {proto: tpc, action: drop}\n",
-             "7:17: filter.forward.rules[0].proto: unknown protocol 'tpc': one of tcp, udp, icmp, igmp, gre, esp, "
-             "sctp, any, "
+             "7:17: filter.forward.rules[0].proto: unknown protocol 'tpc': one of tcp, udp, icmp, igmp, gre, esp, ah, "
+             "sctp, udplite, any, "
              "or a number 0..255\n"},
             {"protocol 256", "      - {proto: 256, action: drop}\n",
              "7:17: filter.forward.rules[0].proto: 256 is out of range 0..255\n"},
@@ -165,7 +165,8 @@ TEST_CASE("filter rules with wrong parts") {
             {"an unknown reason for INVALID", "      - {invalid: [tcp_ack, tcp_sequense], action: drop}\n",
              "7:29: filter.forward.rules[0].invalid[1]: unknown word 'tcp_sequense': did you mean 'tcp_sequence'? (one "
              "of tcp_flags, tcp_state, tcp_no_connection, tcp_sequence, tcp_ack, tcp_reset, icmp_no_request, "
-             "icmp_type, icmp_unrelated)\n"},
+             "icmp_type, icmp_unrelated, sctp_checksum, sctp_chunks, sctp_no_association, sctp_state, sctp_tag, "
+             "gre_protocol, esp_spi, udplite_coverage, udplite_checksum)\n"},
             {"a reason for INVALID twice", "      - {invalid: [tcp_ack, tcp_ack], action: drop}\n",
              "7:29: filter.forward.rules[0].invalid[1]: the reason 'tcp_ack' is there twice\n"},
             {"a reason for INVALID, of another state", "      - {state: new, invalid: tcp_ack, action: drop}\n",
@@ -204,24 +205,24 @@ TEST_CASE("filter rules with wrong parts") {
 }
 
 TEST_CASE("filter rules that contradict themselves") {
-    check_bad(
-        kForward,
-        {
-            {"ports of ICMP", "      - {proto: icmp, dport: 80, action: drop}\n",
-             "7:30: filter.forward.rules[0].dport: dport needs proto: tcp or udp, and the rule has proto: icmp\n"},
-            {"ports of any protocol", "      - {sport: 80, action: drop}\n",
-             "7:17: filter.forward.rules[0].sport: sport needs proto: tcp or udp, and the rule has none of them\n"},
-            {"an ICMP type of TCP", "      - {proto: tcp, icmp_type: echo-request, action: drop}\n",
-             "7:33: filter.forward.rules[0].icmp_type: icmp_type needs proto: icmp\n"},
-            {"a log without an action", "      - {log: x, set: {mark: 1}}\n",
-             "7:15: filter.forward.rules[0].log: log needs an action\n"},
-            {"an answer without an action", "      - {set: {mark: 1}, reject_with: port-unreachable}\n",
-             "7:39: filter.forward.rules[0].reject_with: reject_with needs action: reject\n"},
-            {"a TCP reset for UDP", "      - {proto: udp, action: reject, reject_with: tcp-reset}\n",
-             "7:51: filter.forward.rules[0].reject_with: tcp-reset needs proto: tcp\n"},
-            {"an answer to what is dropped", "      - {action: drop, reject_with: port-unreachable}\n",
-             "7:37: filter.forward.rules[0].reject_with: reject_with needs action: reject\n"},
-        });
+    check_bad(kForward, {
+                            {"ports of ICMP", "      - {proto: icmp, dport: 80, action: drop}\n",
+                             "7:30: filter.forward.rules[0].dport: dport needs proto: tcp, udp, sctp or udplite, and "
+                             "the rule has proto: icmp\n"},
+                            {"ports of any protocol", "      - {sport: 80, action: drop}\n",
+                             "7:17: filter.forward.rules[0].sport: sport needs proto: tcp, udp, sctp or udplite, and "
+                             "the rule has none of them\n"},
+                            {"an ICMP type of TCP", "      - {proto: tcp, icmp_type: echo-request, action: drop}\n",
+                             "7:33: filter.forward.rules[0].icmp_type: icmp_type needs proto: icmp\n"},
+                            {"a log without an action", "      - {log: x, set: {mark: 1}}\n",
+                             "7:15: filter.forward.rules[0].log: log needs an action\n"},
+                            {"an answer without an action", "      - {set: {mark: 1}, reject_with: port-unreachable}\n",
+                             "7:39: filter.forward.rules[0].reject_with: reject_with needs action: reject\n"},
+                            {"a TCP reset for UDP", "      - {proto: udp, action: reject, reject_with: tcp-reset}\n",
+                             "7:51: filter.forward.rules[0].reject_with: tcp-reset needs proto: tcp\n"},
+                            {"an answer to what is dropped", "      - {action: drop, reject_with: port-unreachable}\n",
+                             "7:37: filter.forward.rules[0].reject_with: reject_with needs action: reject\n"},
+                        });
     check_bad(kTwoPorts,
               {
                   {"where packets for the box leave", "filter: {input: {rules: [{out: wan, action: drop}]}}\n",
@@ -308,11 +309,11 @@ TEST_CASE("NAT rules that contradict themselves") {
                   {"snat anywhere", "  - {src: 192.0.2.0/24, snat: masquerade}\n",
                    "5:5: nat[0]: snat needs the key 'out': the ports where it applies\n"},
                   {"ports of GRE", "  - {out: wan, proto: gre, snat: {to: 192.0.2.1, ports: 1024-2047}}\n",
-                   "5:34: nat[0].snat: ports need proto: tcp or udp, and the rule has proto: gre\n"},
+                   "5:34: nat[0].snat: ports need proto: tcp, udp, sctp or udplite, and the rule has proto: gre\n"},
                   {"a new port without a protocol", "  - {in: wan, dst: 192.0.2.1, dnat: {to: 192.0.2.9, port: 80}}\n",
-                   "5:37: nat[0].dnat: a port needs proto: tcp or udp, and the rule has none of them\n"},
+                   "5:37: nat[0].dnat: a port needs proto: tcp, udp, sctp or udplite, and the rule has none of them\n"},
                   {"dport without a protocol", "  - {in: wan, dport: 80, dnat: {to: 192.0.2.9}}\n",
-                   "5:22: nat[0].dport: dport needs proto: tcp or udp, and the rule has none of them\n"},
+                   "5:22: nat[0].dport: dport needs proto: tcp, udp, sctp or udplite, and the rule has none of them\n"},
                   {"a shift of another width",
                    "  - {in: wan, proto: tcp, dport: 80-89, dnat: {to: 192.0.2.9, ports: 8080-8090}}\n",
                    "5:47: nat[0].dnat: the ports 8080-8090 shift those of dport, which must be one range of the same "

@@ -61,10 +61,29 @@ TEST_CASE("protocols without ports are told apart by number and addresses") {
     CHECK_FALSE(gre == generic_key(47, kClient, kServer, 1));
 }
 
+TEST_CASE("what answers ESP nobody can know: it gets a place to wait in") {
+    FlowKey key = generic_key(50, kClient, kServer);
+    key.sport = be16(0x1234);
+    key.dport = be16(0x5678);
+    CHECK_FALSE(is_waiting(key));
+    const FlowKey answer = invert(key);
+    CHECK(answer == generic_key(50, kServer, kClient));
+    CHECK(is_waiting(answer));
+    CHECK(is_waiting(waiting_key(answer, kWaitingPlaces - 1)));
+    CHECK_FALSE(is_waiting(waiting_key(answer, kWaitingPlaces)));
+    CHECK_FALSE(is_waiting(generic_key(47, kServer, kClient)));
+}
+
 TEST_CASE("every protocol number has a tracker") {
     CHECK(l4_kind(6) == L4Kind::tcp);
     CHECK(l4_kind(17) == L4Kind::udp);
     CHECK(l4_kind(1) == L4Kind::icmp);
-    for (const std::uint8_t proto : std::to_array<std::uint8_t>({0, 2, 41, 47, 50, 58, 132, 136, 255}))
+    CHECK(l4_kind(132) == L4Kind::sctp);
+    CHECK(l4_kind(47) == L4Kind::gre);
+    CHECK(l4_kind(136) == L4Kind::udplite);
+    CHECK(l4_kind(50) == L4Kind::esp);
+    CHECK(shape_of(L4Kind::sctp) == TupleShape::ports);
+    CHECK(name_of(L4Kind::esp) == "unknown");
+    for (const std::uint8_t proto : std::to_array<std::uint8_t>({0, 2, 41, 51, 58, 255}))
         CHECK(l4_kind(proto) == L4Kind::generic);
 }

@@ -181,7 +181,7 @@ TEST_CASE_METHOD(Room, "what is odd but legal goes on") {
     check_forwarded("TTL 0 is transmit's business", plain_udp().ttl(0));
     check_forwarded("link-local source", udp(ip4(169, 254, 1, 1), 1, kServer, 2));
     check_forwarded("frame to a group, packet to a host", plain_udp().to(kBroadcastMac));
-    check_forwarded("protocol without payload", protocol(50, kClient, kServer));
+    check_forwarded("protocol without payload", protocol(99, kClient, kServer));
 }
 
 TEST_CASE_METHOD(Room, "a TCP segment is taken apart and its padding cut") {

@@ -420,8 +420,11 @@ TEST_CASE("gauges and notices follow the flows through 20 000 random steps") {
             generic += h.kind == L4Kind::generic ? 1 : 0;
         }
         for (std::size_t s = 0; s < kTcpStateCount; ++s) wrong += room.counters->flows_tcp[s].get() != tcp[s] ? 1 : 0;
-        wrong += room.counters->flows_udp.get() != udp || room.counters->flows_icmp.get() != icmp ? 1 : 0;
-        wrong += room.counters->flows_generic.get() != generic ? 1 : 0;
+        wrong += room.counters->flows_of[static_cast<std::size_t>(L4Kind::udp)].get() != udp ||
+                         room.counters->flows_of[static_cast<std::size_t>(L4Kind::icmp)].get() != icmp
+                     ? 1
+                     : 0;
+        wrong += room.counters->flows_of[static_cast<std::size_t>(L4Kind::generic)].get() != generic ? 1 : 0;
         wrong += room.counters->flows_assured.get() != assured ? 1 : 0;
         wrong += room.store.live() != alive.size() ? 1 : 0;
         wrong += room.store.table().size() != 2 * alive.size() ? 1 : 0;

@@ -6,9 +6,9 @@
 
 #include <catch2/catch.hpp>
 
-#include "dataplane/flow/admission.hh"
 #include "dataplane/flow/tcp_window.hh"
 #include "dataplane/ingress/parse.hh"
+#include "dataplane/l4/trackers.hh"
 #include "dataplane/track/track.hh"
 #include "tests/support/flow_room.hh"
 #include "tests/support/packet_room.hh"
@@ -48,12 +48,9 @@ struct Connection : PacketRoom {
     }
     void open(const PacketBuilder& b) {
         Packet p = parsed(b);
-        const Admission start = admission_of(p, kTimeouts, rules);
-        REQUIRE(start.admit);
-        slot = flows.fill(p.key, invert(p.key), now, start.timeout_s);
-        flow().tcp_state = start.tcp_state;
-        if (flows.store.hot(slot).kind == L4Kind::tcp) begin_window(flows.store.hot(slot), p, rules);
-        flows.store.refresh(slot, now, tcp_timeout(flow(), TcpSegment::of(p).kind, kTimeouts, rules));
+        REQUIRE(admission_of(p, {kTimeouts, rules}).admit);
+        slot = flows.fill(p.key, invert(p.key), now);
+        flows.store.refresh(slot, now, tracker_of(flow().kind).begin(flow(), p, {kTimeouts, rules}));
         REQUIRE(flows.store.publish(slot));
         rte_pktmbuf_free(p.mbuf);
     }
@@ -218,7 +215,7 @@ TEST_CASE("nothing is picked up when tracking is not loose") {
     Connection c;
     c.rules.loose = false;
     Packet p = c.parsed(out(5000, 7000));
-    const Admission refused = admission_of(p, kTimeouts, c.rules);
+    const Admission refused = admission_of(p, {kTimeouts, c.rules});
     CHECK_FALSE(refused.admit);
     CHECK(refused.refused == InvalidReason::tcp_no_connection);
     rte_pktmbuf_free(p.mbuf);

@@ -9,9 +9,8 @@
 
 #include <catch2/catch.hpp>
 
-#include "dataplane/flow/admission.hh"
-#include "dataplane/flow/tcp_window.hh"
 #include "dataplane/ingress/parse.hh"
+#include "dataplane/l4/trackers.hh"
 #include "tests/support/flow_room.hh"
 #include "tests/support/packet_room.hh"
 
@@ -47,15 +46,9 @@ struct Room : PacketRoom {
     /// A flow made by its first packet, as policy makes it.
     void open(const PacketBuilder& b) {
         Packet p = parsed(b);
-        const Admission start = admission_of(p, kTimeouts, rules);
-        REQUIRE(start.admit);
-        slot = flows.fill(p.key, invert(p.key), now, start.timeout_s);
-        FlowHot& h = flows.store.hot(slot);
-        h.tcp_state = start.tcp_state;
-        if (flows.store.hot(slot).kind == L4Kind::tcp) {
-            begin_window(hot(), p, rules);
-            flows.store.refresh(slot, now, tcp_timeout(hot(), TcpSegment::of(p).kind, kTimeouts, rules));
-        }
+        REQUIRE(admission_of(p, {kTimeouts, rules}).admit);
+        slot = flows.fill(p.key, invert(p.key), now);
+        flows.store.refresh(slot, now, tracker_of(hot().kind).begin(hot(), p, {kTimeouts, rules}));
         REQUIRE(flows.store.publish(slot));
         rte_pktmbuf_free(p.mbuf);
     }
@@ -352,8 +345,8 @@ TEST_CASE("a flow in UDP is a stream from its third second on, if it is answered
 TEST_CASE("ICMP queries and protocols without ports live by their timeouts and are never ASSURED") {
     Room room;
     const bool ping = GENERATE(true, false);
-    const auto ask = ping ? echo_request(kClient, kServer, 7) : protocol(47, kClient, kServer);
-    const auto answer = ping ? echo_reply(kServer, kClient, 7) : protocol(47, kServer, kClient);
+    const auto ask = ping ? echo_request(kClient, kServer, 7) : protocol(99, kClient, kServer);
+    const auto answer = ping ? echo_reply(kServer, kClient, 7) : protocol(99, kServer, kClient);
     room.open(ask);
     CHECK(room.timeout() == (ping ? 25 : 600));
     for (unsigned i = 1; i < 6; ++i) {

@@ -113,7 +113,7 @@ TEST_CASE_METHOD(Room, "deltas agree with a full sum for any packet and any plan
                 b = echo_request(from, towards, port(), port());
                 break;
             default:
-                b = protocol(50 + round % 40 / 4, from, towards);
+                b = protocol(90 + round % 40 / 4, from, towards);
                 break;
         }
         b.payload_bytes(bytes).tos(port() & 0xff).ip_id(port());
