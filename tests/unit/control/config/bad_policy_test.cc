@@ -250,7 +250,8 @@ TEST_CASE("raw rules that ask for what is not known yet") {
              "6:16: raw.prerouting[0].action: unknown word 'reject' (one of accept, drop, notrack)\n"},
             {"nothing to do", "    - {proto: udp}\n", "6:7: raw.prerouting[0]: the key 'action' is missing\n"},
             {"ports of any protocol", "    - {dport: 53, action: notrack}\n",
-             "6:15: raw.prerouting[0].dport: dport needs proto: tcp or udp, and the rule has none of them\n"},
+             "6:15: raw.prerouting[0].dport: dport needs proto: tcp, udp, sctp or udplite, and the rule has none of "
+             "them\n"},
         });
     check_bad(kTwoPorts, {{"where packets from the box arrive", "raw: {output: [{in: wan, action: notrack}]}\n",
                            "4:21: raw.output[0].in: packets from the box have no in port\n"},
