@@ -1,11 +1,11 @@
 #include "dataplane/pipeline.hh"
 
 #include "dataplane/ingress/parse.hh"
+#include "dataplane/policy/limits.hh"
 #include "dataplane/policy/raw.hh"
 #include "dataplane/policy/verdict.hh"
 #include "dataplane/translate/icmp_inner.hh"
 #include "dataplane/translate/rewrite.hh"
-#include "dataplane/transmit/limits.hh"
 
 namespace sluice {
 
@@ -157,11 +157,10 @@ void Pipeline::run(const Policy& policy, Now now) noexcept {
     stages_.end(Stage::track);
     burst_.keep([&](Packet& p) noexcept { return obey(p, exits_.choose(p, policy, now)); });
     stages_.end(Stage::route);
+    burst_.keep([&](Packet& p) noexcept { return obey(p, check_limits(p, p_.ports.mtu(p.out_port))); });
+    stages_.end(Stage::limits);
     burst_.keep([&](Packet& p) noexcept { return obey(p, filter(p, policy, now)); });
     stages_.end(Stage::filter);
-    // Before translation, so that an ICMP error quotes what the sender sent.
-    burst_.keep([&](Packet& p) noexcept { return limit(p, now); });
-    stages_.end(Stage::limits);
     burst_.keep([&](Packet& p) noexcept { return translate(p, policy, now); });
     stages_.end(Stage::translate);
     for (Packet* p : burst_.packets()) p_.egress.leave(*p, now);
@@ -184,13 +183,6 @@ Decision Pipeline::filter(Packet& p, const Policy& policy, Now now) noexcept {
     if (p.icmp_error) [[unlikely]]
         return judge_error(policy, p_.worker, p, hot, cold, p_.counters);
     return judge_of_flow(policy, p_.worker, p, hot, cold, p_.counters);
-}
-
-Verdict Pipeline::limit(Packet& p, Now now) noexcept {
-    const Decision d = check_limits(p, p_.ports.mtu(p.out_port));
-    if (d.fate != Fate::go) [[unlikely]]
-        conntrack_.stays_here(p);
-    return enforcer_.obey(p, d, now);
 }
 
 /// Helpers run last, on packets that are about to leave, as in Linux: what is dropped announces nothing.

@@ -104,7 +104,6 @@ private:
     void arrive_again(rte_mbuf* m, const Policy& policy, Now now) noexcept;
     void run(const Policy& policy, Now now) noexcept;
     [[nodiscard]] Decision filter(Packet& p, const Policy& policy, Now now) noexcept;
-    Verdict limit(Packet& p, Now now) noexcept;
     Verdict translate(Packet& p, const Policy& policy, Now now) noexcept;
     void translate_error(Packet& p) noexcept;
     Verdict help(Packet& p, const Policy& policy, Now now) noexcept;

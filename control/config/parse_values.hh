@@ -53,7 +53,7 @@ Parsed<PortRange> parse_port_range(std::string_view text, std::uint16_t min = 0)
 /// A port range or the name of a group.
 Parsed<PortItem> parse_port_item(std::string_view text);
 
-/// tcp, udp, icmp, igmp, gre, esp, sctp or 0–255; nothing for any.
+/// tcp, udp, icmp, igmp, gre, esp, ah, sctp, udplite or 0–255; nothing for any.
 Parsed<std::optional<std::uint8_t>> parse_proto(std::string_view text);
 
 /// The names of nftables, or 0–255.

@@ -30,8 +30,7 @@ private:
     X(flushed, "deleted by an operator")                                 \
     X(evicted, "made room for a newer flow while the table was full")    \
     X(replaced, "a new connection took over its tuple")                  \
-    X(address_gone, "its translated address left the box")               \
-    X(unsent, "no packet of it has left the box (TTL, MTU)")
+    X(address_gone, "its translated address left the box")
 
 enum class DeathCause : std::uint8_t {
 #define X(name, help) name,
@@ -67,7 +66,7 @@ inline constexpr std::size_t kPuntClassCount = kPuntClassNames.size();
 /// Stages whose cycles are counted when cycle accounting is on (base/stage_clock.hh): `parse` includes steering to the
 /// home worker, `transmit` the MAC header and the buffers of each device, `flush` what leaves at the end of the burst.
 #define SLUICE_STAGES(X) \
-    X(parse) X(lookup) X(policy) X(track) X(route) X(filter) X(limits) X(translate) X(transmit) X(flush)
+    X(parse) X(lookup) X(policy) X(track) X(route) X(limits) X(filter) X(translate) X(transmit) X(flush)
 
 enum class Stage : std::uint8_t {
 #define X(name) name,

@@ -4,6 +4,7 @@
 #include "dataplane/l4/trackers.hh"
 #include "dataplane/lookup/find_flow.hh"
 #include "dataplane/policy/find_exit.hh"
+#include "dataplane/policy/limits.hh"
 #include "dataplane/policy/verdict.hh"
 
 namespace sluice {
@@ -32,7 +33,7 @@ Decision FlowCreator::create(Packet& p, const Policy& policy, Now now) noexcept 
         draft.dnat = nat.rule;
     }
 
-    if (Decision routed = find_exit(p, draft.tuple.dst, p_.routes); routed.fate != Fate::go) return routed;
+    if (Decision routed = way_out(p, draft.tuple.dst); routed.fate != Fate::go) return routed;
     Decision verdict = judge_packet(policy, p_.worker, p, draft.tuple, {&draft.mark, nullptr}, p_.counters);
     if (verdict.fate != Fate::go) return verdict;
 
@@ -43,11 +44,18 @@ Decision FlowCreator::create(Packet& p, const Policy& policy, Now now) noexcept 
     return result;
 }
 
+/// Before the filter, as in Linux; and what goes no further opens no flow.
+Decision FlowCreator::way_out(Packet& p, Ip4 destination) const noexcept {
+    if (Decision routed = find_exit(p, destination, p_.routes); routed.fate != Fate::go) return routed;
+    return check_limits(p, p_.ports.mtu(p.out_port));
+}
+
 Decision FlowCreator::pass_invalid(Packet& p, const Policy& policy) noexcept {
     p_.counters.invalid[static_cast<std::size_t>(p.invalid_reason)].add();
     p.slot = kNoSlot;
     if (Decision routed = find_exit(p, Ip4::from_raw(p.ip()->dst_addr), p_.routes); routed.fate != Fate::go)
         return Decision::drop(routed.reason);
+    if (Decision d = check_limits(p, p_.ports.mtu(p.out_port)); d.fate != Fate::go) return d;
     return judge_packet(policy, p_.worker, p, header_tuple(p), {}, p_.counters);
 }
 
@@ -55,8 +63,7 @@ Decision FlowCreator::pass_untracked(Packet& p, const Policy& policy) noexcept {
     if (!p.local_out && p_.routes.addresses().is_own(Ip4::from_raw(p.ip()->src_addr)))
         return Decision::drop(DropReason::ip_spoofed_own);
     p.slot = kNoSlot;
-    if (Decision routed = find_exit(p, Ip4::from_raw(p.ip()->dst_addr), p_.routes); routed.fate != Fate::go)
-        return routed;
+    if (Decision routed = way_out(p, Ip4::from_raw(p.ip()->dst_addr)); routed.fate != Fate::go) return routed;
     return judge_packet(policy, p_.worker, p, header_tuple(p), {}, p_.counters);
 }
 

@@ -1,5 +1,5 @@
-// The first packet of a flow: expectation → admit → DNAT → route → filter → SNAT and port → fill the slot → publish
-// both keys. A packet that hits a flow never comes here.
+// The first packet of a flow: expectation → admit → DNAT → route, TTL, MTU → filter → SNAT and port → fill the slot →
+// publish both keys. A packet that hits a flow never comes here.
 //
 // When the reply tuple's home is another worker, that worker alone may choose the port: the packet visits it
 // (`hand_over`), `answer_stub_request` runs there, and `finish` here makes the flow (policy/flow_visit.cc). Nothing is
@@ -60,6 +60,7 @@ public:
 private:
     /// A raw rule said notrack: routed and judged, every time; otherwise as a packet that opens a flow.
     [[nodiscard]] Decision pass_untracked(Packet& p, const Policy& policy) noexcept;
+    [[nodiscard]] Decision way_out(Packet& p, Ip4 destination) const noexcept;
     struct Draft {
         FlowKey tuple{};  // after DNAT
         FlowKey reply{};

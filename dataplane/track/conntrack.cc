@@ -1,7 +1,5 @@
 #include "dataplane/track/conntrack.hh"
 
-#include <algorithm>
-
 namespace sluice {
 
 Decision Conntrack::follow(Packet& p, const Policy& policy, Now now) noexcept {
@@ -34,31 +32,7 @@ const SeqAdjust* Conntrack::shift_of_peer(const Packet& p) noexcept {
     return &alg_.state_of(p.slot).of(opposite(p.direction)).adjust;
 }
 
-bool Conntrack::is_unsent(const Packet& p) const noexcept {
-    return std::any_of(unsent_.begin(), unsent_.begin() + unsent_count_,
-                       [&](const Ended& e) { return e.slot == p.slot && e.generation == p.generation; });
-}
-
-void Conntrack::stays_here(const Packet& p) noexcept {
-    if (p.icmp_error || !stands(p, store_)) return;
-    if (p.fresh) {
-        unsent_[unsent_count_++] = {p.slot, p.generation};
-    } else if (unsent_count_ == 0 || !is_unsent(p)) {
-        return;
-    }
-    DirectionHalf& half = store_.hot(p.slot).dir(p.direction);
-    if (half.packets == 0) return;  // it was let through without being counted
-    --half.packets;
-    half.bytes -= p.l3_bytes;
-}
-
 void Conntrack::end_burst() noexcept {
-    for (unsigned i = 0; i < unsent_count_; ++i) {
-        if (!store_.is(unsent_[i].slot, unsent_[i].generation)) continue;
-        const FlowHot& h = store_.hot(unsent_[i].slot);
-        if (h.half[0].packets + h.half[1].packets == 0) store_.kill(unsent_[i].slot, DeathCause::unsent);
-    }
-    unsent_count_ = 0;
     for (unsigned i = 0; i < ended_count_; ++i)
         if (store_.is(ended_[i].slot, ended_[i].generation)) store_.kill(ended_[i].slot, DeathCause::closed);
     ended_count_ = 0;

@@ -24,10 +24,6 @@ public:
     /// What a helper of the packet's flow did to the TCP numbers of the opposite direction; nullptr: nothing.
     [[nodiscard]] const SeqAdjust* shift_of_peer(const Packet& p) noexcept;
 
-    /// The packet goes no further (TTL, MTU). A flow that no packet has left by is none, as in Linux: one made in this
-    /// burst does not count it and, when no other packet follows, ends with the burst.
-    void stays_here(const Packet& p) noexcept;
-
     /// Flows that the burst has ended go now, when none of its packets needs them any more.
     void end_burst() noexcept;
 
@@ -40,12 +36,8 @@ private:
     FlowCreator& creator_;
     Newcomers& newcomers_;
     Alg& alg_;
-    [[nodiscard]] bool is_unsent(const Packet& p) const noexcept;
-
     std::array<Ended, kBurst> ended_{};  // RST to a SYN that nobody answered
     unsigned ended_count_ = 0;
-    std::array<Ended, kBurst> unsent_{};  // made in this burst, by a packet that went no further
-    unsigned unsent_count_ = 0;
 };
 
 }  // namespace sluice

@@ -6,9 +6,9 @@
 
 #include "dataplane/base/checksum.hh"
 #include "dataplane/ingress/parse.hh"
+#include "dataplane/policy/limits.hh"
 #include "dataplane/translate/rewrite.hh"
 #include "dataplane/transmit/fragment.hh"
-#include "dataplane/transmit/limits.hh"
 
 namespace sluice {
 

@@ -13,9 +13,9 @@
 
 #include "dataplane/base/checksum.hh"
 #include "dataplane/ingress/parse.hh"
+#include "dataplane/policy/limits.hh"
 #include "dataplane/translate/icmp_inner.hh"
 #include "dataplane/translate/rewrite.hh"
-#include "dataplane/transmit/limits.hh"
 
 using namespace sluice;
 

@@ -1,5 +1,6 @@
-// Whether a packet may travel on at all: time to live and size. Asked *before* translation, so that an ICMP error
-// quotes what the sender sent (RFC 1812 5.3.1, 5.2.7.2; RFC 1191 for "fragmentation needed").
+// Whether a packet may travel on at all: time to live and size (RFC 1812 5.3.1, 5.2.7.2; RFC 1191 for "fragmentation
+// needed"). Asked with the way out known and before the filter, as in Linux, so that a packet which ends here opens no
+// flow; and before translation, so that the ICMP error quotes what the sender sent.
 //
 // Pure; any worker. The caller drops with the reason and sends the answer.
 #pragma once

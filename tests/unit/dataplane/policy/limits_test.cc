@@ -1,11 +1,16 @@
-#include "dataplane/transmit/limits.hh"
+#include "dataplane/policy/limits.hh"
 
-#include "tests/unit/dataplane/transmit/egress_room.hh"
+#include <vector>
+
+#include <catch2/catch.hpp>
+
+#include "dataplane/ingress/parse.hh"
+#include "tests/support/packet_room.hh"
 
 using namespace sluice;
 using namespace sluice::test;
 
-TEST_CASE_METHOD(EgressRoom, "TTL and size decide whether a packet travels on") {
+TEST_CASE_METHOD(PacketRoom, "TTL and size decide whether a packet travels on") {
     struct Row {
         const char* what;
         PacketBuilder packet;
@@ -14,8 +19,8 @@ TEST_CASE_METHOD(EgressRoom, "TTL and size decide whether a packet travels on") 
         DropReason reason;
         Answer answer;
     };
-    const auto plain = udp(kClient, 1, kServer, 2);
-    const auto of_size = [&](std::size_t ip_bytes) { return udp(kClient, 1, kServer, 2).payload_bytes(ip_bytes - 28); };
+    const auto plain = udp(ip4(192, 0, 2, 7), 1, ip4(203, 0, 113, 9), 2);
+    const auto of_size = [&](std::size_t ip_bytes) { return PacketBuilder(plain).payload_bytes(ip_bytes - 28); };
     const std::vector<Row> rows{
         {"TTL 64", plain, false, Fate::go, {}, Answer::none},
         {"TTL 2", PacketBuilder(plain).ttl(2), false, Fate::go, {}, Answer::none},
@@ -31,7 +36,9 @@ TEST_CASE_METHOD(EgressRoom, "TTL and size decide whether a packet travels on") 
     };
     for (const Row& row : rows) {
         INFO(row.what);
-        Packet p = forwarded(row.packet);
+        Packet p = arrive(row.packet);
+        REQUIRE(parse(p, *ports, disposal) == Arrival::forward);
+        p.out_port = kWan;
         p.local_out = row.local_out;
         const Decision d = check_limits(p, 1500);
         CHECK(d.fate == row.fate);
