@@ -3,6 +3,7 @@
 // never are); the rest is the frame. What the parser lets through is held against its promises, translated, and parsed
 // again.
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
@@ -23,8 +24,10 @@ namespace {
 
 constexpr MacAddress kOwn{{2, 0, 0, 0, 0, 2}};
 
-void require(bool promise) {
-    if (!promise) std::abort();
+void require(bool promise, unsigned line = __builtin_LINE()) {
+    if (promise) return;
+    std::fprintf(stderr, "%s:%u: broken\n", __FILE__, line);
+    std::abort();
 }
 
 /// An mbuf over bytes of its own, without a pool.
@@ -92,7 +95,9 @@ void check_promises(const Packet& p) {
     require(sum <= 255U * p.payload().size());
     if (p.icmp_error) {
         require(p.proto == static_cast<std::uint8_t>(IpProto::icmp) && p.payload_offset == 8);
-        if (p.trackable) require(p.key.dst == Ip4::from_raw(p.ip()->dst_addr) && p.payload().size() >= 20);
+        // To the sender of what it quotes. ESP is found by what is quoted, all else by the reverse of it.
+        const Ip4 to = p.key.shape() == TupleShape::spi ? p.key.src : p.key.dst;
+        if (p.trackable) require(to == Ip4::from_raw(p.ip()->dst_addr) && p.payload().size() >= 20);
     } else {
         require((p.key.src.raw != 0) == p.trackable);
     }
