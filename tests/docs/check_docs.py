@@ -81,6 +81,19 @@ class DocsTest(unittest.TestCase):
         listed = re.findall(r"^\| `(sluice_\w+)` \| (\w+) \|", read("docs/operations.md"), re.M)
         self.assertEqual(dict(listed), metrics)
 
+    def test_api_is_listed(self):
+        code = sources("control/api")
+        routes = {(verb.rstrip("_").upper(), path)
+                  for verb, path in re.findall(r'router\.add\(http::verb::(\w+), "([^"]+)"', code)}
+        routes |= {("GET", path) for path in re.findall(r'add_snapshot_route\(router, box, "([^"]+)"', code)}
+        self.assertGreater(len(routes), 10)
+        section = read("docs/operations.md").split("## The API")[1].split("\n## ")[0]
+        self.assertEqual(set(re.findall(r"`([A-Z]+) (/[\w/]+)`", section)), routes)
+        listed = [row for row in section.splitlines() if row.startswith("| `GET /v1/flows` |")][0]
+        known = re.findall(r'^    \{"(\w+)", set_', read("control/api/flow_filter.cc"), re.M)
+        self.assertGreater(len(known), 15)
+        self.assertEqual(set(re.findall(r"`(\w+)`", listed)), set(known))
+
     def test_label_values_exist(self):
         reasons = set(re.findall(r"^ +X\((\w+), ", read("dataplane/base/verdict.hh"), re.M))
         self.assertGreater(len(reasons), 50)
