@@ -19,6 +19,7 @@
 #include "control/app/live_box.hh"
 #include "control/app/packet_log.hh"
 #include "control/app/settings.hh"
+#include "control/app/start_signals.hh"
 #include "control/app/tick_backoff.hh"
 #include "control/compile/limits.hh"
 #include "control/publish/policy_publisher.hh"
@@ -56,15 +57,15 @@ CompileTarget target_of(const config::Config& config) {
 
 /// Members in the order in which they are made; the language takes them apart in reverse.
 struct Daemon::State {
-    State(const config::Config& config, std::filesystem::path config_file, std::string version)
+    State(const config::Config& config, std::filesystem::path config_file, std::string version, StartSignals& start)
         : server(io, router),
           metrics_server(io, metrics_router),
           listening(listen(config)),
-          machine(config, &log_dpdk),
-          target(target_of(config)),
+          machine(start.before(config), &log_dpdk),
+          target(target_of(start.before(config))),
           publisher(io, machine.grace, target, config),
-          engine(machine, config, publisher.publication()),
-          kernel(io, machine, engine, config),
+          engine(start.before(machine), config, publisher.publication()),
+          kernel(start.before(io), machine, engine, config),
           ageing(engine.ageing_workers(), machine.clock.now().ms,
                  [this](unsigned, const Notice& notice) { hear(notice); }),
           box({io, machine, engine, kernel, publisher, ageing, std::move(config_file), std::move(version), target,
@@ -73,6 +74,7 @@ struct Daemon::State {
         for (const auto& remark : machine.ports.remarks()) spdlog::warn("{}", remark);
         api::add_api_routes(router, box);
         api::add_metrics_route(metrics_router, box);
+        start.check();
         engine.start();
         kernel.start();
     }
@@ -173,8 +175,10 @@ struct Daemon::State {
     boost::asio::steady_timer slow_timer{io};
 };
 
-Daemon::Daemon(const config::Config& config, std::filesystem::path config_file, std::string version)
-    : state_(std::make_unique<State>(config, std::move(config_file), std::move(version))) {}
+Daemon::Daemon(const config::Config& config, std::filesystem::path config_file, std::string version) {
+    StartSignals start;
+    state_ = std::make_unique<State>(config, std::move(config_file), std::move(version), start);
+}
 
 Daemon::~Daemon() = default;
 

@@ -4,7 +4,8 @@
 //   SIGHUP: reload.  SIGTERM, SIGINT: end; everything goes in reverse order, and the flows with it.
 //
 // Owner: the thread that calls run(), the EAL's main lcore. Failure policy: std::runtime_error with one line from the
-// constructor; nothing stays behind then but the twins, which are meant to.
+// constructor, StartInterrupted (start_signals.hh) when a signal ends the start; what was made in the kernel is taken
+// back then.
 #pragma once
 
 #include <filesystem>

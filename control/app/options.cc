@@ -9,6 +9,7 @@
 
 #include "control/app/daemon.hh"
 #include "control/app/settings.hh"
+#include "control/app/start_signals.hh"
 #include "control/config/load.hh"
 #include "control/config/print.hh"
 #include "control/linux/rights.hh"
@@ -67,6 +68,8 @@ int run_sluiced(int argc, const char* const* argv, const std::string& version) {
     try {
         Daemon daemon(*loaded.config, options.config_file, version);
         daemon.run();
+    } catch (const StartInterrupted& interrupted) {
+        spdlog::info("the start was ended by signal {}", interrupted.signal);
     } catch (const std::exception& error) {
         spdlog::critical("{}", error.what());
         return kFailed;

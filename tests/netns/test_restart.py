@@ -292,6 +292,24 @@ def case_broken_configuration(lab):
 case_broken_configuration.boxes = ("sluice",)
 
 
+def case_stop_during_the_start(lab):
+    """SIGTERM during the start ends it at once, and the kernel is as it was"""
+    forget(lab)
+    lab.box.start(wait=False)
+    process, lab.box.process = lab.box.process, None
+    # It is made first of all; memory, devices and twins are still to come.
+    wait_until("the control socket", lambda: os.path.exists(lab.box.socket_path), 10)
+    assert process.stop(timeout=15) == 0, process.log()
+    said = [text for _, text in messages(process.log())]
+    assert said[-2:] == ["the start was ended by signal 15", "ended"], said
+    assert not os.path.exists(lab.box.socket_path)
+    assert kernel_state(lab) == ([], [""])
+    run_again(lab)
+
+
+case_stop_during_the_start.boxes = ("sluice",)
+
+
 def case_stop_is_clean(lab):
     """after SIGTERM the control socket is gone"""
     lab.box.stop()
