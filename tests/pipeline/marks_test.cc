@@ -2,26 +2,16 @@
 // helper announces, listed, and carried along when a first packet visits another worker.
 #include <catch2/catch.hpp>
 
-#include "tests/support/box.hh"
+#include "tests/support/two_ports.hh"
 
 using namespace sluice;
 using namespace sluice::test;
 
 namespace {
 
-constexpr Ip4 kClient = ip4(192, 168, 1, 10);
-constexpr Ip4 kServer = ip4(203, 0, 113, 10);
-constexpr Ip4 kBoxOutside = ip4(203, 0, 113, 1);
+struct MarkBox : AskingBox {
+    using AskingBox::AskingBox;
 
-struct MarkBox : Box {
-    explicit MarkBox(const std::string& yaml, BoxOptions options = {}) : Box(options) {
-        port("lan", PortRole::inside, "192.168.1.1/24");
-        port("wan", PortRole::outside, "203.0.113.1/24");
-        configure(yaml);
-    }
-    void there(std::uint16_t port = 53) { send("lan", udp(kClient, 5000, kServer, port).payload("question")); }
-    void back(std::uint16_t port = 53) { send("wan", udp(kServer, port, kClient, 5000).payload("question")); }
-    std::uint64_t counted(std::uint32_t rule) const { return policy().counter(0, rule).packets.get(); }
     std::uint64_t cached() const {
         return sum([](auto& c) -> auto& { return c.verdict_cached; });
     }

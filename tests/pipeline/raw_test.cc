@@ -2,33 +2,13 @@
 // are never INVALID; marks that raw rules set; drops; and that rules are asked once, however long a packet's way is.
 #include <catch2/catch.hpp>
 
-#include "tests/support/box.hh"
+#include "tests/support/two_ports.hh"
 
 using namespace sluice;
 using namespace sluice::test;
 
-namespace {
-
-constexpr Ip4 kClient = ip4(192, 168, 1, 10);
-constexpr Ip4 kServer = ip4(203, 0, 113, 10);
-constexpr Ip4 kBoxInside = ip4(192, 168, 1, 1);
-constexpr Ip4 kBoxOutside = ip4(203, 0, 113, 1);
-
-struct RawBox : Box {
-    explicit RawBox(const std::string& yaml, BoxOptions options = {}) : Box(options) {
-        port("lan", PortRole::inside, "192.168.1.1/24");
-        port("wan", PortRole::outside, "203.0.113.1/24");
-        configure(yaml);
-    }
-    void there(std::uint16_t port = 53) { send("lan", udp(kClient, 5000, kServer, port).payload("question")); }
-    void back(std::uint16_t port = 53) { send("wan", udp(kServer, port, kClient, 5000).payload("answer")); }
-    std::uint64_t counted(std::uint32_t rule) const { return policy().counter(0, rule).packets.get(); }
-};
-
-}  // namespace
-
 TEST_CASE("notrack: no flow, no translation, and the filter judges each packet as UNTRACKED") {
-    RawBox box(R"(
+    AskingBox box(R"(
 raw: {prerouting: [{proto: udp, dport: 53, action: notrack}, {proto: udp, sport: 53, action: notrack}]}
 filter:
   forward:
@@ -60,7 +40,7 @@ nat:
 }
 
 TEST_CASE("an UNTRACKED packet is never INVALID, and what is tracked is as before") {
-    RawBox box(R"(
+    AskingBox box(R"(
 raw: {prerouting: [{proto: tcp, dport: 80, action: notrack}]}
 filter: {forward: {rules: [{state: invalid, action: drop}]}}
 )");
@@ -73,7 +53,7 @@ filter: {forward: {rules: [{state: invalid, action: drop}]}}
 }
 
 TEST_CASE("packets of a flow that a new raw rule keeps conntrack off leave it alone") {
-    RawBox box("conntrack: {timeouts: {udp: 30s}}\n");
+    AskingBox box("conntrack: {timeouts: {udp: 30s}}\n");
     box.there();
     CHECK(box.sent("wan").size() == 1);
     box.configure("raw: {prerouting: [{in: lan, action: notrack}]}\n");
@@ -86,7 +66,7 @@ TEST_CASE("packets of a flow that a new raw rule keeps conntrack off leave it al
 }
 
 TEST_CASE("an UNTRACKED packet without a route is answered, with the box's address as its source dropped") {
-    RawBox box("raw: {prerouting: [{proto: udp, action: notrack}]}\n");
+    AskingBox box("raw: {prerouting: [{proto: udp, action: notrack}]}\n");
     box.send("lan", udp(kClient, 5000, ip4(198, 51, 100, 1), 53).payload("q"));
     const Decoded error = box.one("lan");
     CHECK(error.icmp_type == 3);
@@ -97,7 +77,7 @@ TEST_CASE("an UNTRACKED packet without a route is answered, with the box's addre
 }
 
 TEST_CASE("raw rules drop, count and log before anything else is done") {
-    RawBox box(R"(
+    AskingBox box(R"(
 raw:
   prerouting:
     - {in: lan, action: drop, log: "early "}   # 0
@@ -113,7 +93,7 @@ raw:
 }
 
 TEST_CASE("a mark that a raw rule sets is seen by all rules behind it") {
-    RawBox box(R"(
+    AskingBox box(R"(
 raw: {prerouting: [{in: lan, set: {mark: 0x10}}, {mark: 0x10, proto: udp, dport: 53, set: {mark: 0x1/0xf}}]}
 filter: {forward: {policy: drop, rules: [{mark: 0x11, set: {ct_mark: mark}, action: accept}, {ct_mark: 0x11, action: accept}]}}
 nat: [{in: lan, mark: 0x11, dnat: {to: 203.0.113.20}}]
@@ -131,7 +111,7 @@ nat: [{in: lan, mark: 0x11, dnat: {to: 203.0.113.20}}]
 }
 
 TEST_CASE("packets to the box and from it: prerouting and output") {
-    RawBox box(R"(
+    AskingBox box(R"(
 raw: {prerouting: [{proto: icmp, action: notrack}], output: [{out: lan, proto: icmp, action: notrack}]}
 filter:
   input: {policy: drop, rules: [{state: untracked, action: accept}]}
@@ -149,13 +129,13 @@ filter:
 TEST_CASE("raw rules are asked once, at home, also when the packet visits other workers") {
     BoxOptions options;
     options.workers = 2;
-    RawBox box(R"(
+    AskingBox box(R"(
 raw: {prerouting: [{in: wan, set: {mark: 6}}, {in: lan, action: accept}]}
 nat:
   - {in: wan, dst: 203.0.113.1, proto: udp, dport: 53, dnat: {to: 192.168.1.10}}
   - {out: lan, mark: 6, snat: {to: 192.168.1.77}}
 )",
-               options);
+                  options);
     const auto counted = [&](std::uint32_t rule) {
         return box.policy().counter(0, rule).packets.get() + box.policy().counter(1, rule).packets.get();
     };

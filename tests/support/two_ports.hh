@@ -29,6 +29,16 @@ struct TwoPorts : Box {
         port("wan", PortRole::outside, "203.0.113.1/24");
         if (!yaml.empty()) configure(yaml);
     }
+    /// Packets that a rule has decided or marked, or that its chain's policy has.
+    [[nodiscard]] std::uint64_t counted(std::uint32_t rule) const { return policy().counter(0, rule).packets.get(); }
+};
+
+/// The same with one conversation over UDP, of which rules can say what they like.
+struct AskingBox : TwoPorts {
+    explicit AskingBox(const std::string& yaml, BoxOptions options = {}) : TwoPorts(options, yaml) {}
+
+    void there(std::uint16_t port = 53) { send("lan", udp(kClient, 5000, kServer, port).payload("question")); }
+    void back(std::uint16_t port = 53) { send("wan", udp(kServer, port, kClient, 5000).payload("answer")); }
 };
 
 }  // namespace sluice::test
