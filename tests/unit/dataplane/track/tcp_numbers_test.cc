@@ -7,11 +7,8 @@
 #include <catch2/catch.hpp>
 
 #include "dataplane/flow/tcp_window.hh"
-#include "dataplane/ingress/parse.hh"
-#include "dataplane/l4/trackers.hh"
 #include "dataplane/track/track.hh"
-#include "tests/support/flow_room.hh"
-#include "tests/support/packet_room.hh"
+#include "tests/support/track_room.hh"
 
 using namespace sluice;
 using namespace sluice::test;
@@ -40,20 +37,9 @@ PacketBuilder back(std::uint32_t seq, std::uint32_t ack) {
     return tcp(kServer, 80, kClient, 40000).seq(seq).ack(ack).window(10000);
 }
 
-struct Connection : PacketRoom {
-    Packet parsed(const PacketBuilder& b) {
-        Packet p = arrive(b);
-        REQUIRE((parse(p, *ports, disposal) == Arrival::forward));
-        return p;
-    }
-    void open(const PacketBuilder& b) {
-        Packet p = parsed(b);
-        REQUIRE(admission_of(p, {kTimeouts, rules}).admit);
-        slot = flows.fill(p.key, invert(p.key), now);
-        flows.store.refresh(slot, now, tracker_of(flow().kind).begin(flow(), p, {kTimeouts, rules}));
-        REQUIRE(flows.store.publish(slot));
-        rte_pktmbuf_free(p.mbuf);
-    }
+struct Connection : TrackRoom {
+    Connection() : TrackRoom(kTimeouts) {}
+
     /// Which way it goes is told by its addresses.
     TrackResult see(const PacketBuilder& b) {
         Packet p = parsed(b);
@@ -76,15 +62,9 @@ struct Connection : PacketRoom {
         REQUIRE(accepts(ack));
         REQUIRE(state() == TcpState::established);
     }
-    FlowHot& flow() { return flows.store.hot(slot); }
     TcpState state() { return flow().tcp_state; }
-    std::uint32_t timeout() { return flow().lifetime.load().timeout_s; }
 
-    FlowRoom flows;
-    TcpRules rules;
     const SeqAdjust* shift = nullptr;
-    SlotIndex slot = kNoSlot;
-    Now now{1000, 0};
     InvalidReason reason{};
 };
 

@@ -9,10 +9,7 @@
 
 #include <catch2/catch.hpp>
 
-#include "dataplane/ingress/parse.hh"
-#include "dataplane/l4/trackers.hh"
-#include "tests/support/flow_room.hh"
-#include "tests/support/packet_room.hh"
+#include "tests/support/track_room.hh"
 
 using namespace sluice;
 using namespace sluice::test;
@@ -35,23 +32,9 @@ constexpr Timeouts kTimeouts = [] {
     return t;
 }();
 
-struct Room : PacketRoom {
-    /// A packet as ingress parses it; the caller owns the buffer.
-    Packet parsed(const PacketBuilder& b) {
-        Packet p = arrive(b);
-        REQUIRE((parse(p, *ports, disposal) == Arrival::forward));
-        return p;
-    }
+struct Room : TrackRoom {
+    Room() : TrackRoom(kTimeouts) { rules.be_liberal = true; }
 
-    /// A flow made by its first packet, as policy makes it.
-    void open(const PacketBuilder& b) {
-        Packet p = parsed(b);
-        REQUIRE(admission_of(p, {kTimeouts, rules}).admit);
-        slot = flows.fill(p.key, invert(p.key), now);
-        flows.store.refresh(slot, now, tracker_of(hot().kind).begin(hot(), p, {kTimeouts, rules}));
-        REQUIRE(flows.store.publish(slot));
-        rte_pktmbuf_free(p.mbuf);
-    }
     TrackResult see(Direction d, const PacketBuilder& b) {
         Packet p = parsed(b);
         p.slot = slot;
@@ -72,25 +55,19 @@ struct Room : PacketRoom {
         open(tcp(kClient, 40000, kServer, 80).flags(kSyn));
         REQUIRE(segment(kBack, kSyn | kAck) == TrackResult::accept);
         REQUIRE(segment(kOut, kAck) == TrackResult::accept);
-        REQUIRE(hot().tcp_state == TcpState::established);
+        REQUIRE(flow().tcp_state == TcpState::established);
     }
     void close_by_client() {
         segment(kOut, kFin | kAck);
         segment(kBack, kAck);
         segment(kBack, kFin | kAck);
         segment(kOut, kAck);
-        REQUIRE(hot().tcp_state == TcpState::time_wait);
+        REQUIRE(flow().tcp_state == TcpState::time_wait);
     }
-    FlowHot& hot() { return flows.store.hot(slot); }
-    std::uint32_t timeout() { return hot().lifetime.load().timeout_s; }
-    TimeMs seen() { return hot().lifetime.load().last_seen_ms; }
+    TimeMs seen() { return flow().lifetime.load().last_seen_ms; }
 
-    FlowRoom flows;
-    SlotIndex slot = kNoSlot;
-    Now now{1000, 0};
     PacketState state{};
     InvalidReason reason{};
-    TcpRules rules{.be_liberal = true};
     SlotIndex kept_slot = kNoSlot;
 };
 
@@ -144,19 +121,19 @@ TEST_CASE("every cell of the TCP table does what Linux does") {
                 CHECK((result == TrackResult::invalid));
                 CHECK((room.state == PacketState::invalid));
                 CHECK(room.kept_slot == kNoSlot);
-                CHECK(room.hot().half[0].packets + room.hot().half[1].packets == 0);
+                CHECK(room.flow().half[0].packets + room.flow().half[1].packets == 0);
             } else {
                 CHECK((result == (next == "IG" ? TrackResult::ignore : TrackResult::accept)));
                 CHECK((room.state == PacketState::established));
-                CHECK(room.hot().dir(row.direction).packets == (next == "IG" ? 0 : 1));
+                CHECK(room.flow().dir(row.direction).packets == (next == "IG" ? 0 : 1));
             }
             if (next == "IV" || next == "IG") {
-                CHECK((room.hot().tcp_state == before));
+                CHECK((room.flow().tcp_state == before));
                 CHECK(room.seen() == 1000);
                 CHECK(room.timeout() == old_timeout);
             } else {
                 const TcpState state = state_named(next);
-                CHECK((room.hot().tcp_state == state));
+                CHECK((room.flow().tcp_state == state));
                 CHECK(room.seen() == 5000);
                 CHECK(room.timeout() == kTimeouts.of(state));
             }
@@ -167,7 +144,7 @@ TEST_CASE("every cell of the TCP table does what Linux does") {
 TEST_CASE("a connection from SYN to TIME_WAIT passes through the states and their timeouts") {
     Room room;
     room.open(tcp(kClient, 40000, kServer, 80).flags(kSyn));
-    CHECK((room.hot().tcp_state == TcpState::syn_sent));
+    CHECK((room.flow().tcp_state == TcpState::syn_sent));
     struct Step {
         Direction direction;
         unsigned flags;
@@ -180,7 +157,7 @@ TEST_CASE("a connection from SYN to TIME_WAIT passes through the states and thei
     for (const Step& s : steps) {
         room.now.ms += 100;
         CHECK((room.segment(s.direction, s.flags) == TrackResult::accept));
-        CHECK((room.hot().tcp_state == s.state));
+        CHECK((room.flow().tcp_state == s.state));
         CHECK(room.timeout() == kTimeouts.of(s.state));
         CHECK(room.seen() == room.now.ms);
         CHECK((room.state == PacketState::established));
@@ -195,7 +172,7 @@ TEST_CASE("a repeated SYN passes as NEW and does not renew the timeout") {
     CHECK((room.segment(kOut, kSyn) == TrackResult::ignore));
     CHECK((room.state == PacketState::new_flow));
     CHECK(room.seen() == 1000);
-    CHECK((room.hot().tcp_state == TcpState::syn_sent));
+    CHECK((room.flow().tcp_state == TcpState::syn_sent));
 }
 
 TEST_CASE("an RST that nobody answered ends the flow, one that was answered closes it") {
@@ -210,7 +187,7 @@ TEST_CASE("an RST that nobody answered ends the flow, one that was answered clos
     SECTION("after an answer") {
         room.segment(kBack, kSyn | kAck);
         CHECK((room.segment(kOut, kRst) == TrackResult::accept));
-        CHECK((room.hot().tcp_state == TcpState::close));
+        CHECK((room.flow().tcp_state == TcpState::close));
         CHECK(room.timeout() == kTimeouts.of(TcpState::close));
     }
 }
@@ -218,19 +195,19 @@ TEST_CASE("an RST that nobody answered ends the flow, one that was answered clos
 TEST_CASE("a TCP flow is ASSURED by the handshake's last ACK, as Linux has it") {
     Room room;
     room.open(tcp(kClient, 40000, kServer, 80).flags(kSyn));
-    CHECK_FALSE(room.hot().has(status::kSeenReply));
+    CHECK_FALSE(room.flow().has(status::kSeenReply));
     room.segment(kBack, kSyn | kAck);
-    CHECK(room.hot().has(status::kSeenReply));
-    CHECK_FALSE(room.hot().has(status::kAssured));
+    CHECK(room.flow().has(status::kSeenReply));
+    CHECK_FALSE(room.flow().has(status::kAssured));
     room.segment(kOut, kAck);
-    CHECK(room.hot().has(status::kAssured));
+    CHECK(room.flow().has(status::kAssured));
     CHECK(room.flows.counters->flows_assured.get() == 1);
 }
 
 TEST_CASE("a connection picked up in its middle gets the unacknowledged timeout until somebody answers") {
     Room room;
     room.open(tcp(kClient, 40000, kServer, 80).flags(kAck));
-    CHECK((room.hot().tcp_state == TcpState::established));
+    CHECK((room.flow().tcp_state == TcpState::established));
     CHECK(room.timeout() == 77);
     room.segment(kOut, kAck);
     CHECK(room.timeout() == 77);
@@ -238,10 +215,10 @@ TEST_CASE("a connection picked up in its middle gets the unacknowledged timeout 
     // The first answer itself is judged before it counts as one.
     room.segment(kBack, kAck);
     CHECK(room.timeout() == 77);
-    CHECK_FALSE(room.hot().has(status::kAssured));
+    CHECK_FALSE(room.flow().has(status::kAssured));
     room.segment(kOut, kAck);
     CHECK(room.timeout() == kTimeouts.of(TcpState::established));
-    CHECK(room.hot().has(status::kAssured));
+    CHECK(room.flow().has(status::kAssured));
 }
 
 TEST_CASE("a SYN reopens a connection only when one side closed it or this side reset it") {
@@ -250,7 +227,7 @@ TEST_CASE("a SYN reopens a connection only when one side closed it or this side 
     SECTION("closed in order: either side") {
         room.close_by_client();
         CHECK((room.segment(kOut, kSyn) == TrackResult::reopen));
-        CHECK((room.hot().tcp_state == TcpState::time_wait));  // the caller replaces it
+        CHECK((room.flow().tcp_state == TcpState::time_wait));  // the caller replaces it
     }
     SECTION("closed in order: the server asks anew") {
         room.close_by_client();
@@ -265,7 +242,7 @@ TEST_CASE("a SYN reopens a connection only when one side closed it or this side 
         const TimeMs seen = room.seen();
         room.now.ms += 500;
         CHECK((room.segment(kOut, kSyn) == TrackResult::ignore));
-        CHECK((room.hot().tcp_state == TcpState::close));
+        CHECK((room.flow().tcp_state == TcpState::close));
         CHECK(room.seen() == seen);
     }
 }
@@ -274,18 +251,18 @@ TEST_CASE("both sides may open at the same time") {
     Room room;
     room.open(tcp(kClient, 40000, kServer, 80).flags(kSyn));
     CHECK((room.segment(kBack, kSyn) == TrackResult::ignore));  // Linux: does not count, but moves the state
-    CHECK((room.hot().tcp_state == TcpState::syn_sent2));
+    CHECK((room.flow().tcp_state == TcpState::syn_sent2));
     room.segment(kOut, kSyn | kAck);
-    CHECK((room.hot().tcp_state == TcpState::syn_recv));
+    CHECK((room.flow().tcp_state == TcpState::syn_recv));
     // Without the open being simultaneous this ACK would leave it in SYN_RECV.
     room.segment(kBack, kAck);
-    CHECK((room.hot().tcp_state == TcpState::established));
+    CHECK((room.flow().tcp_state == TcpState::established));
 }
 
 TEST_CASE("an INVALID segment changes nothing and belongs to no flow") {
     Room room;
     room.handshake();
-    const FlowHot& h = room.hot();
+    const FlowHot& h = room.flow();
     const auto packets = h.half[0].packets;
     const auto last = h.tcp.last;
     room.now.ms = 50'000;
@@ -312,14 +289,14 @@ TEST_CASE("a flow in UDP is a stream from its third second on, if it is answered
         room.see(kBack, answer);
         CHECK((room.state == PacketState::established));
         CHECK(room.timeout() == 30);
-        CHECK_FALSE(room.hot().has(status::kAssured));
+        CHECK_FALSE(room.flow().has(status::kAssured));
         room.now.ms = 3000;  // two seconds are not yet over
         room.see(kOut, ask);
         CHECK(room.timeout() == 30);
         room.now.ms = 3001;
         room.see(kOut, ask);
         CHECK(room.timeout() == 120);
-        CHECK(room.hot().has(status::kAssured));
+        CHECK(room.flow().has(status::kAssured));
         room.see(kBack, answer);
         CHECK(room.timeout() == 120);
     }
@@ -331,7 +308,7 @@ TEST_CASE("a flow in UDP is a stream from its third second on, if it is answered
         }
         CHECK(room.timeout() == 30);
         CHECK(room.seen() == 11'000);
-        CHECK_FALSE(room.hot().has(status::kAssured));
+        CHECK_FALSE(room.flow().has(status::kAssured));
     }
     SECTION("the first answer comes late: it does not count for itself") {
         room.now.ms = 20'000;
@@ -356,7 +333,7 @@ TEST_CASE("ICMP queries and protocols without ports live by their timeouts and a
         CHECK(room.seen() == room.now.ms);
     }
     CHECK(room.timeout() == (ping ? 25 : 600));
-    CHECK_FALSE(room.hot().has(status::kAssured));
+    CHECK_FALSE(room.flow().has(status::kAssured));
 }
 
 TEST_CASE("what rules see: NEW until answered, RELATED for an expected flow, then ESTABLISHED") {
@@ -379,8 +356,8 @@ TEST_CASE("packets and IP bytes are counted by direction") {
     room.see(kOut, udp(kClient, 5000, kServer, 53).payload_bytes(100));
     room.see(kOut, udp(kClient, 5000, kServer, 53).payload_bytes(10));
     room.see(kBack, udp(kServer, 53, kClient, 5000).payload_bytes(1));
-    CHECK(room.hot().half[0].packets == 2);
-    CHECK(room.hot().half[0].bytes == 28 + 100 + 28 + 10);
-    CHECK(room.hot().half[1].packets == 1);
-    CHECK(room.hot().half[1].bytes == 29);
+    CHECK(room.flow().half[0].packets == 2);
+    CHECK(room.flow().half[0].bytes == 28 + 100 + 28 + 10);
+    CHECK(room.flow().half[1].packets == 1);
+    CHECK(room.flow().half[1].bytes == 29);
 }
