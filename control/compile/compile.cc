@@ -15,6 +15,16 @@ void make_counters(Policy& policy, unsigned workers) {
         policy.counters.push_back(std::make_unique<RuleCounter[]>(policy.rule_count + kPadding));
 }
 
+void number_timeout_policies(const config::Config& config, TimeoutIds& ids) {
+    constexpr std::size_t kMost = 255;
+    for (const config::TimeoutPolicy& policy : config.conntrack.timeout_policies) {
+        if (ids.contains(policy.name)) continue;
+        if (ids.size() == kMost)
+            throw CompileError("more than 255 names of timeout policies since sluiced was started");
+        ids.emplace(policy.name, static_cast<std::uint8_t>(ids.size() + 1));
+    }
+}
+
 void give_gauges(Policy& policy, NatGauges& gauges) {
     for (NatRule& rule : policy.snat) {
         if (const auto known = gauges.find(rule.identity); known != gauges.end()) {
@@ -29,13 +39,16 @@ void give_gauges(Policy& policy, NatGauges& gauges) {
 }  // namespace
 
 CompiledPolicy compile_policy(const config::Config& config, const CompileTarget& target, std::uint32_t generation,
-                              LogPrefixes former, NatGauges gauges) {
+                              LogPrefixes former, NatGauges gauges, TimeoutIds timeout_ids) {
     CompiledPolicy result{std::make_unique<Policy>(), {}};
     Policy& policy = *result.policy;
     PolicyNames& names = result.names;
     policy.generation = generation;
     names.log_prefixes = std::move(former);
     names.log_prefixes.next_policy();
+
+    names.timeout_ids = std::move(timeout_ids);
+    number_timeout_policies(config, names.timeout_ids);
 
     compile::SetInterner sets(config.groups);
     compile::RuleCompiler rules(config, sets, policy, names);
@@ -53,6 +66,7 @@ CompiledPolicy compile_policy(const config::Config& config, const CompileTarget&
     policy.rule_count = static_cast<std::uint32_t>(names.rules.size());
     make_counters(policy, target.workers);
     compile::set_limits(config, target, policy);
+    compile::set_timeout_policies(config, names.timeout_ids, policy);
     return result;
 }
 

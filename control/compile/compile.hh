@@ -32,9 +32,9 @@ struct CompiledPolicy {
     PolicyNames names;
 };
 
-/// `config` comes from the loader (or is as well-formed). `former` and `gauges` are of the policy before this one: log
-/// prefixes that both have keep their ids, source NAT rules their gauges.
+/// `config` comes from the loader (or is as well-formed). `former`, `gauges` and `timeout_ids` are of the policy before
+/// this one: log prefixes that both have keep their ids, source NAT rules their gauges, timeout policies their ids.
 CompiledPolicy compile_policy(const config::Config& config, const CompileTarget& target, std::uint32_t generation,
-                              LogPrefixes former = {}, NatGauges gauges = {});
+                              LogPrefixes former = {}, NatGauges gauges = {}, TimeoutIds timeout_ids = {});
 
 }  // namespace sluice

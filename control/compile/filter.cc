@@ -74,6 +74,7 @@ FilterRule RuleCompiler::filter_rule(Chain chain, const config::FilterRule& from
     rule.set_mark = {from.set_mark.value, from.set_mark.mask, from.set_mark.copy};
     rule.set_ct_mark = {from.set_ct_mark.value, from.set_ct_mark.mask, from.set_ct_mark.copy};
     if (from.set_mark.copy) rule.match.needs_flow = true;
+    if (!from.set_timeout.empty()) rule.set_timeouts = names_.timeout_ids.at(from.set_timeout);
     rule.action = action_of(from.action);
     rule.reject_with = answer_of(from.reject_with);
     if (from.log) rule.log = log_prefix(*from.log);

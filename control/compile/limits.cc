@@ -66,6 +66,15 @@ std::uint32_t share_of(std::uint32_t total, unsigned workers) noexcept {
     return static_cast<std::uint32_t>(std::min<std::uint64_t>((even * 5 + 3) / 4, 0xffffffffU));
 }
 
+void set_timeout_policies(const config::Config& config, const TimeoutIds& ids, Policy& policy) {
+    policy.timeout_policies.assign(ids.size(), policy.timeouts);
+    for (const config::TimeoutPolicy& from : config.conntrack.timeout_policies) {
+        config::Timeouts timeouts = config.conntrack.timeouts;
+        for (const config::TimeoutPolicy::Value& value : from.values) timeouts.*value.of = value.value;
+        policy.timeout_policies[ids.at(from.name) - 1U] = timeouts_of(timeouts);
+    }
+}
+
 void set_limits(const config::Config& config, const CompileTarget& target, Policy& policy) {
     const config::Conntrack& conntrack = config.conntrack;
     policy.timeouts = timeouts_of(conntrack.timeouts);

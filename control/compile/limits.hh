@@ -13,6 +13,9 @@ namespace sluice::compile {
 /// by at start.
 [[nodiscard]] std::uint32_t share_of(std::uint32_t total, unsigned workers) noexcept;
 
+/// What an id stands for whose name is gone is the usual timeouts.
+void set_timeout_policies(const config::Config& config, const TimeoutIds& ids, Policy& policy);
+
 void set_limits(const config::Config& config, const CompileTarget& target, Policy& policy);
 
 }  // namespace sluice::compile

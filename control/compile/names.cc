@@ -180,6 +180,7 @@ std::string core_of(const config::FilterRule& rule) {
     if (rule.icmp_type) line.pair("icmp_type", config::icmp_type_name(*rule.icmp_type));
     line.set("mark", rule.set_mark, "ct_mark");
     line.set("ct_mark", rule.set_ct_mark, "mark");
+    if (!rule.set_timeout.empty()) line.pair("set timeout", rule.set_timeout);
     add_action(line, rule);
     return line.take();
 }

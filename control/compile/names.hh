@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -56,10 +57,15 @@ private:
 /// of a rule that a reload took out live on. When all are given away, later rules go without.
 using NatGauges = std::unordered_map<std::uint64_t, std::uint16_t>;
 
+/// The ids of timeout policies by name: 1 to 255. A name keeps its id for as long as sluiced runs, since flows carry
+/// ids.
+using TimeoutIds = std::map<std::string, std::uint8_t, std::less<>>;
+
 struct PolicyNames {
     std::vector<RuleName> rules;  ///< by rule number, rule_count of them
     LogPrefixes log_prefixes;
     NatGauges nat_gauges;
+    TimeoutIds timeout_ids;
 };
 
 constexpr std::string_view name_of(Chain chain) noexcept {

@@ -2,11 +2,13 @@
 #pragma once
 
 #include <array>
+#include <span>
 #include <string_view>
 #include <vector>
 
 #include "control/config/schema.hh"
 #include "dataplane/base/invalid_reason.hh"
+#include "dataplane/flow/protocols.hh"
 
 namespace sluice::config {
 
@@ -48,6 +50,60 @@ inline constexpr std::array<EnumName<bool StateMatch::*>, 5> kStates{{{"new", &S
                                                                       {"related", &StateMatch::related},
                                                                       {"invalid", &StateMatch::invalid},
                                                                       {"untracked", &StateMatch::untracked}}};
+
+/// What a timeout policy may set: the key there, and the timeout.
+using TimeoutKey = EnumName<seconds Timeouts::*>;
+inline constexpr std::array<TimeoutKey, 11> kTcpTimeouts{{{"syn_sent", &Timeouts::tcp_syn_sent},
+                                                          {"syn_recv", &Timeouts::tcp_syn_recv},
+                                                          {"established", &Timeouts::tcp_established},
+                                                          {"fin_wait", &Timeouts::tcp_fin_wait},
+                                                          {"close_wait", &Timeouts::tcp_close_wait},
+                                                          {"last_ack", &Timeouts::tcp_last_ack},
+                                                          {"time_wait", &Timeouts::tcp_time_wait},
+                                                          {"close", &Timeouts::tcp_close},
+                                                          {"syn_sent2", &Timeouts::tcp_syn_sent2},
+                                                          {"max_retrans", &Timeouts::tcp_max_retrans},
+                                                          {"unacknowledged", &Timeouts::tcp_unacknowledged}}};
+inline constexpr std::array<TimeoutKey, 2> kUdpTimeouts{
+    {{"unreplied", &Timeouts::udp}, {"replied", &Timeouts::udp_stream}}};
+inline constexpr std::array<TimeoutKey, 1> kIcmpTimeouts{{{"timeout", &Timeouts::icmp}}};
+inline constexpr std::array<TimeoutKey, 8> kSctpTimeouts{{{"closed", &Timeouts::sctp_closed},
+                                                           {"cookie_wait", &Timeouts::sctp_cookie_wait},
+                                                           {"cookie_echoed", &Timeouts::sctp_cookie_echoed},
+                                                           {"established", &Timeouts::sctp_established},
+                                                           {"shutdown_sent", &Timeouts::sctp_shutdown_sent},
+                                                           {"shutdown_recd", &Timeouts::sctp_shutdown_recd},
+                                                           {"shutdown_ack_sent", &Timeouts::sctp_shutdown_ack_sent},
+                                                           {"heartbeat_sent", &Timeouts::sctp_heartbeat_sent}}};
+inline constexpr std::array<TimeoutKey, 2> kGreTimeouts{
+    {{"unreplied", &Timeouts::gre}, {"replied", &Timeouts::gre_stream}}};
+inline constexpr std::array<TimeoutKey, 2> kUdpLiteTimeouts{
+    {{"unreplied", &Timeouts::udplite}, {"replied", &Timeouts::udplite_stream}}};
+inline constexpr std::array<TimeoutKey, 1> kEspTimeouts{{{"timeout", &Timeouts::esp}}};
+inline constexpr std::array<TimeoutKey, 1> kGenericTimeouts{{{"timeout", &Timeouts::generic}}};
+
+/// A kind without a line here does not compile: a new tracker says what a policy may set.
+constexpr std::span<const TimeoutKey> timeout_keys(std::uint8_t proto) noexcept {
+    switch (l4_kind(proto)) {
+        case L4Kind::tcp:
+            return kTcpTimeouts;
+        case L4Kind::udp:
+            return kUdpTimeouts;
+        case L4Kind::icmp:
+            return kIcmpTimeouts;
+        case L4Kind::sctp:
+            return kSctpTimeouts;
+        case L4Kind::gre:
+            return kGreTimeouts;
+        case L4Kind::udplite:
+            return kUdpLiteTimeouts;
+        case L4Kind::esp:
+            return kEspTimeouts;
+        case L4Kind::generic:
+            break;
+    }
+    return kGenericTimeouts;
+}
 
 template <class E, std::size_t N>
 constexpr std::string_view name_of(const std::array<EnumName<E>, N>& names, E value) noexcept {

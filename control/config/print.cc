@@ -79,10 +79,11 @@ void put_mark(YAML::Emitter& out, const char* key, const MarkMatch& match) {
 }
 
 void put_set(YAML::Emitter& out, const FilterRule& rule) {
-    if (rule.set_mark.none() && rule.set_ct_mark.none()) return;
+    if (rule.set_mark.none() && rule.set_ct_mark.none() && rule.set_timeout.empty()) return;
     begin_flow(out, "set");
     if (!rule.set_mark.none()) put(out, "mark", to_string(rule.set_mark, "ct_mark"));
     if (!rule.set_ct_mark.none()) put(out, "ct_mark", to_string(rule.set_ct_mark, "mark"));
+    if (!rule.set_timeout.empty()) put(out, "timeout", rule.set_timeout);
     out << EndMap;
 }
 
@@ -141,6 +142,12 @@ void put_groups(YAML::Emitter& out, const char* key, const std::vector<Group>& g
     out << EndMap;
 }
 
+const char* timeout_name(std::uint8_t proto, const TimeoutPolicy::Value& value) {
+    for (const TimeoutKey& key : timeout_keys(proto))
+        if (key.value == value.of) return key.name.data();
+    return "";
+}
+
 void print_conntrack(YAML::Emitter& out, const Conntrack& conntrack) {
     const Timeouts& t = conntrack.timeouts;
     begin(out, "conntrack");
@@ -182,6 +189,15 @@ void print_conntrack(YAML::Emitter& out, const Conntrack& conntrack) {
     put(out, "udplite", t.udplite);
     put(out, "udplite_stream", t.udplite_stream);
     put(out, "esp", t.esp);
+    out << EndMap;
+    begin(out, "timeout_policies");
+    for (const TimeoutPolicy& policy : conntrack.timeout_policies) {
+        out << YAML::Key << policy.name << YAML::Value << Flow << BeginMap;
+        put(out, "proto", proto_name(policy.proto));
+        for (const TimeoutPolicy::Value& value : policy.values)
+            put(out, timeout_name(policy.proto, value), value.value);
+        out << EndMap;
+    }
     out << EndMap << EndMap;
 }
 

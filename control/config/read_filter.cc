@@ -50,9 +50,16 @@ void read_log_prefix(const Value& value, FilterRule& out) {
 }
 
 void read_set(const Value& value, FilterRule& out) {
-    constexpr std::array<Field<FilterRule>, 2> kFields{{
+    constexpr std::array<Field<FilterRule>, 3> kFields{{
         {"mark", [](const Value& v, FilterRule& r) { read_mark_set(v, "ct_mark", r.set_mark); }},
         {"ct_mark", [](const Value& v, FilterRule& r) { read_mark_set(v, "mark", r.set_ct_mark); }},
+        {"timeout",
+         [](const Value& v, FilterRule& r) {
+             const std::string* name = v.scalar("the name of a timeout policy");
+             if (name == nullptr) return;
+             r.set_timeout = *name;
+             v.refer(Reference::Kind::timeout_policy, *name);
+         }},
     }};
     read_map(value, kFields, out);
     if (value.is(YamlNode::Kind::map) && value.node().items.empty()) value.error("there is nothing to set");

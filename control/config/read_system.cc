@@ -1,4 +1,7 @@
 // workers, memory, conntrack, helpers, punt, neighbours, fragments, metrics, control, log.
+#include <algorithm>
+
+#include "control/config/read_match.hh"
 #include "control/config/sections.hh"
 
 namespace sluice::config {
@@ -75,6 +78,46 @@ void read_timeouts(const Value& value, Timeouts& out) {
     read_map(value, kFields, out);
 }
 
+/// What keys there are follows from the protocol.
+void read_timeout_policy(const Value& value, TimeoutPolicy& out) {
+    MapChecker checker{value};
+    if (!checker.is_map()) return;
+    const YamlNode* named = value.find("proto");
+    if (named == nullptr) return checker.missing("proto");
+    std::optional<std::uint8_t> proto;
+    const std::size_t errors = value.findings().error_count();
+    read_proto(value.child(*named), proto);
+    if (value.findings().error_count() != errors) return;
+    if (!proto) return value.error_at("proto", "a timeout policy is for one protocol");
+    out.proto = *proto;
+    std::vector<std::string_view> known{"proto"};
+    for (const TimeoutKey& key : timeout_keys(out.proto)) known.push_back(key.name);
+    for (const YamlNode& entry : value.node().items) {
+        if (std::ranges::find(known, entry.key) == known.end()) {
+            checker.unknown(entry, known);
+        } else if (checker.take(entry) && entry.key != "proto") {
+            TimeoutPolicy::Value& added = out.values.emplace_back();
+            for (const TimeoutKey& key : timeout_keys(out.proto))
+                if (key.name == entry.key) added.of = key.value;
+            read_duration(value.child(entry), added.value);
+        }
+    }
+    if (value.findings().error_count() == errors && out.values.empty()) value.error("the policy sets no timeout");
+}
+
+void read_timeout_policies(const Value& value, std::vector<TimeoutPolicy>& out) {
+    MapChecker checker{value};
+    if (!checker.is_map()) return;
+    for (const YamlNode& entry : value.node().items) {
+        if (!checker.take(entry)) continue;
+        const Value policy = value.child(entry);
+        const Parsed<std::string> name = parse_name(entry.key);
+        if (!name.value) value.findings().error(entry.key_at, policy.path(), name.error);
+        out.emplace_back().name = entry.key;
+        read_timeout_policy(policy, out.back());
+    }
+}
+
 void read_tcp(const Value& value, TcpTracking& out) {
     constexpr std::array<Field<TcpTracking>, 4> kFields{{
         {"loose", [](const Value& v, TcpTracking& t) { read_bool(v, t.loose); }},
@@ -132,12 +175,13 @@ void read_memory(const Value& value, Memory& out) {
 }
 
 void read_conntrack(const Value& value, Conntrack& out) {
-    constexpr std::array<Field<Conntrack>, 5> kFields{{
+    constexpr std::array<Field<Conntrack>, 6> kFields{{
         {"max", [](const Value& v, Conntrack& c) { read_number(v, c.max, 64, 134217728); }},
         {"profile", [](const Value& v, Conntrack& c) { read_enum(v, kProfiles, c.profile); }},
         {"expect_max", [](const Value& v, Conntrack& c) { read_number(v, c.expect_max, 1, 1048576); }},
         {"tcp", [](const Value& v, Conntrack& c) { read_tcp(v, c.tcp); }},
         {"timeouts", [](const Value& v, Conntrack& c) { read_timeouts(v, c.timeouts); }},
+        {"timeout_policies", [](const Value& v, Conntrack& c) { read_timeout_policies(v, c.timeout_policies); }},
     }};
     read_map(value, kFields, out);
 }

@@ -27,7 +27,7 @@ namespace sluice::config {
 
 /// A name that must be one of the configuration's own; checked when the whole file has been read.
 struct Reference {
-    enum class Kind : std::uint8_t { port, address_group, port_group };
+    enum class Kind : std::uint8_t { port, address_group, port_group, timeout_policy };
     Kind kind = Kind::port;
     std::string name;
     Position at;

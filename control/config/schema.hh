@@ -152,12 +152,29 @@ struct TcpTracking {
     friend bool operator==(const TcpTracking&, const TcpTracking&) = default;
 };
 
+/// Timeouts of their own for the flows that rules give it to (nftables' `ct timeout`). What it does not name is as in
+/// Conntrack::timeouts.
+struct TimeoutPolicy {
+    std::string name;
+    std::uint8_t proto = 0;
+    struct Value {
+        seconds Timeouts::*of = nullptr;
+        seconds value{};
+
+        friend bool operator==(const Value&, const Value&) = default;
+    };
+    std::vector<Value> values;  ///< in the order of the file
+
+    friend bool operator==(const TimeoutPolicy&, const TimeoutPolicy&) = default;
+};
+
 struct Conntrack {
     std::uint32_t max = 262144;  ///< flows, all workers together
     ConntrackProfile profile = ConntrackProfile::linux_like;
     std::uint32_t expect_max = 4096;  ///< expectations, all workers together
     TcpTracking tcp;
     Timeouts timeouts;
+    std::vector<TimeoutPolicy> timeout_policies;  ///< in the order of the file
 
     friend bool operator==(const Conntrack&, const Conntrack&) = default;
 };
@@ -258,6 +275,7 @@ struct FilterRule {
     MarkMatch ct_mark;  ///< never matches a packet without a flow
     MarkSet set_mark;   ///< done before set_ct_mark
     MarkSet set_ct_mark;
+    std::string set_timeout;  ///< name of the timeout policy for flows that begin with the packet; empty: none
     FilterAction action = FilterAction::accept;
     RejectWith reject_with = RejectWith::port_unreachable;  ///< read only when action is reject
     std::optional<std::string> log;                         ///< prefix of the log line; absent: no log

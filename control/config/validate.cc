@@ -254,6 +254,18 @@ void check_pools(const Config& config, Places& places) {
     }
 }
 
+/// A timeout policy is for one protocol, and so must be the rule that gives it to flows.
+void check_timeout_rules(const Config& config, std::string_view name, const Chain& chain, Places& places) {
+    for (std::size_t i = 0; i < chain.rules.size(); ++i) {
+        const FilterRule& rule = chain.rules[i];
+        const auto policy =
+            std::ranges::find(config.conntrack.timeout_policies, rule.set_timeout, &TimeoutPolicy::name);
+        if (policy == config.conntrack.timeout_policies.end() || rule.proto == policy->proto) continue;
+        places.error({"filter", name, "rules", i, "set", "timeout"},
+                     "the policy " + in_quotes(policy->name) + " needs proto: " + proto_name(policy->proto));
+    }
+}
+
 struct KnownNames {
     std::string_view what;
     std::set<std::string_view> names;
@@ -273,10 +285,12 @@ void check_references(const Config& config, Findings& findings) {
     const KnownNames ports{"port", config.ports};
     const KnownNames address_groups{"address group", config.groups.addresses};
     const KnownNames port_groups{"port group", config.groups.ports};
+    const KnownNames timeout_policies{"timeout policy", config.conntrack.timeout_policies};
     for (const Reference& reference : findings.references) {
         const KnownNames& known = reference.kind == Reference::Kind::port            ? ports
                                   : reference.kind == Reference::Kind::address_group ? address_groups
-                                                                                     : port_groups;
+                                  : reference.kind == Reference::Kind::port_group    ? port_groups
+                                                                                     : timeout_policies;
         if (known.names.contains(reference.name)) continue;
         std::string message = "unknown " + std::string{known.what} + " " + in_quotes(reference.name);
         const bool shown = findings.error_count() < Findings::kMaxErrors;
@@ -304,6 +318,9 @@ void validate(const Config& config, const YamlNode& root, Findings& findings) {
     check_circles(config.groups.ports, "ports", places);
     check_targets(config, places);
     check_pools(config, places);
+    check_timeout_rules(config, "input", config.filter.input, places);
+    check_timeout_rules(config, "forward", config.filter.forward, places);
+    check_timeout_rules(config, "output", config.filter.output, places);
     check_references(config, findings);
 }
 

@@ -40,8 +40,8 @@ void PolicyPublisher::begin(Request request) {
     compiling_ = std::move(request);
     asio::post(helper_, [this, alive = std::weak_ptr(alive_), &io = io_, work = asio::make_work_guard(io_),
                          config = compiling_->config, target = target_, next, former = names_.log_prefixes,
-                         gauges = names_.nat_gauges]() mutable {
-        auto compiled = compile(*config, target, next, std::move(former), std::move(gauges));
+                         gauges = names_.nat_gauges, timeout_ids = names_.timeout_ids]() mutable {
+        auto compiled = compile(*config, target, next, std::move(former), std::move(gauges), std::move(timeout_ids));
         asio::post(io, [this, alive = std::move(alive), compiled = std::move(compiled)]() mutable {
             if (alive.lock() != nullptr) finish(std::move(compiled));
         });
@@ -49,10 +49,12 @@ void PolicyPublisher::begin(Request request) {
 }
 
 PolicyPublisher::Compiled PolicyPublisher::compile(const config::Config& config, const CompileTarget& target,
-                                                   std::uint32_t generation, LogPrefixes former,
-                                                   NatGauges gauges) noexcept {
+                                                   std::uint32_t generation, LogPrefixes former, NatGauges gauges,
+                                                   TimeoutIds timeout_ids) noexcept {
     try {
-        return {compile_policy(config, target, generation, std::move(former), std::move(gauges)), {}};
+        return {
+            compile_policy(config, target, generation, std::move(former), std::move(gauges), std::move(timeout_ids)),
+            {}};
     } catch (const std::exception& error) {
         return {std::nullopt, error.what()};
     }

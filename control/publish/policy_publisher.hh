@@ -93,7 +93,8 @@ private:
     void publish(CompiledPolicy compiled, std::shared_ptr<const config::Config> config);
     void answer(ApplyHandler handler, ApplyResult result);
     [[nodiscard]] static Compiled compile(const config::Config& config, const CompileTarget& target,
-                                          std::uint32_t generation, LogPrefixes former, NatGauges gauges) noexcept;
+                                          std::uint32_t generation, LogPrefixes former, NatGauges gauges,
+                                          TimeoutIds timeout_ids) noexcept;
 
     boost::asio::io_context& io_;
     GracePeriods& grace_;

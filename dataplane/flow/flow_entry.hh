@@ -50,6 +50,7 @@ struct alignas(64) DirectionHalf {
     std::uint64_t bytes = 0;              // 48: IP bytes, as Linux accounts
     std::uint32_t tcp_max_ack = 0;        // 56: highest acknowledgement that this end has sent
     std::uint8_t tcp_scale = 0;           // 60: of the windows that this end announces
+    std::uint8_t timeouts = 0;            // 61: of the flow, the same in both: which timeouts a rule gave it; 0: none
 };
 static_assert(sizeof(DirectionHalf) == 64);
 static_assert(offsetof(DirectionHalf, packets) == 40);

@@ -39,6 +39,7 @@ struct HandoffNote {
     bool masquerade : 1 = false;          ///< stub_request, stub_answer: the source is the exit port's address
     bool raw_done : 1 = false;            ///< the raw rules have been asked
     StubAnswer answer{};                  ///< stub_answer
+    std::uint8_t timeouts = 0;            ///< stub_request, stub_answer: id of the flow's own, 0: none
     std::uint8_t attempt = 0;             ///< stub_request: how many addresses of the pool were tried
     PortRange ports{};                    ///< stub_request: ports to choose from
     std::uint16_t device = 0;             ///< transmit

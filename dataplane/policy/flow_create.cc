@@ -34,7 +34,8 @@ Decision FlowCreator::create(Packet& p, const Policy& policy, Now now) noexcept 
     }
 
     if (Decision routed = way_out(p, draft.tuple.dst); routed.fate != Fate::go) return routed;
-    Decision verdict = judge_packet(policy, p_.worker, p, draft.tuple, {&draft.mark, nullptr}, p_.counters);
+    Decision verdict =
+        judge_packet(policy, p_.worker, p, draft.tuple, {&draft.mark, nullptr, &draft.timeouts}, p_.counters);
     if (verdict.fate != Fate::go) return verdict;
 
     if (draft.dnat != nullptr) draft.dnat_rule = draft.dnat->rule;
@@ -119,6 +120,7 @@ Decision FlowCreator::choose_source(Packet& p, const Policy& policy, Draft& draf
             note.master = draft.expectation.master;
             note.master_generation = draft.expectation.master_generation;
             note.mark = draft.mark;
+            note.timeouts = draft.timeouts;
             p_.counters.stub_requests.add();
             return Decision::hand_over(home);
         }
@@ -174,8 +176,12 @@ Decision FlowCreator::make(Packet& p, const Policy& policy, const Draft& draft, 
         c.master_generation = draft.expectation.master_generation;
     }
     c.mark = draft.mark;
+    const Timeouts& timeouts = policy.timeouts_of(draft.timeouts);
+    h.half[0].timeouts = h.half[1].timeouts = draft.timeouts;
     p.direction = Direction::original;  // not the one in which it met the flow that it replaces
-    const std::uint32_t timeout_s = tracker_of(h.kind).begin(h, p, {policy.timeouts, policy.tcp});
+    std::uint32_t timeout_s = tracker_of(h.kind).begin(h, p, {timeouts, policy.tcp});
+    // Linux puts the timeout of a SYN in force with a policy, also for a connection that was picked up.
+    if (draft.timeouts != 0 && h.kind == L4Kind::tcp) timeout_s = timeouts.of(TcpState::syn_sent);
     h.half[0].packets = 1;
     h.half[0].bytes = p.l3_bytes;
     p_.store.refresh(slot, now, timeout_s);

@@ -71,6 +71,7 @@ private:
         std::uint8_t stub_worker = 255;
         std::uint32_t snat_rule = kNoRule, dnat_rule = kNoRule;
         std::uint32_t mark = 0;
+        std::uint8_t timeouts = 0;
         std::uint16_t nat_gauge = kNoNatGauge;
     };
     [[nodiscard]] Decision choose_source(Packet& p, const Policy& policy, Draft& draft, unsigned attempt,

@@ -62,6 +62,7 @@ Decision FlowCreator::finish(Packet& p, const Policy& policy, Now now) noexcept 
     draft.expectation.master = note.master;
     draft.expectation.master_generation = note.master_generation;
     draft.mark = note.mark;
+    draft.timeouts = note.timeouts;
     draft.dnat_rule = note.policy_generation == policy.generation ? note.dnat_rule : kNoRule;
     draft.snat_rule = note.policy_generation == policy.generation ? note.snat_rule : kNoRule;
     draft.masquerade = note.masquerade;

@@ -76,8 +76,9 @@ enum class RejectWith : std::uint8_t { port_unreachable, admin_prohibited, tcp_r
 
 struct FilterRule {
     MatchSpec match;
-    MarkSet set_mark;     ///< first
-    MarkSet set_ct_mark;  ///< then; a packet without a flow has none to set
+    MarkSet set_mark;               ///< first
+    MarkSet set_ct_mark;            ///< then; a packet without a flow has none to set
+    std::uint8_t set_timeouts = 0;  ///< id of the timeouts for the flow that begins with the packet; 0: as it is
     FilterAction action = FilterAction::accept;
     RejectWith reject_with = RejectWith::port_unreachable;
     std::int32_t log = -1;   ///< index into Policy::log_prefixes; a rule that logs is judged per packet, never cached
@@ -157,6 +158,7 @@ struct Policy {
     std::vector<NatRule> dnat;  ///< in order; first match decides
     std::vector<NatRule> snat;
     Timeouts timeouts{};
+    std::vector<Timeouts> timeout_policies;  ///< by id - 1; ids live longer than policies
     TcpRules tcp;
     TableFull table_full = TableFull::early_drop;
     std::uint32_t max_flows_per_worker = 0;
@@ -174,6 +176,12 @@ struct Policy {
     /// One array of rule_count counters per worker. writer: that worker; readers: control.
     std::vector<std::unique_ptr<RuleCounter[]>> counters;
 
+    /// Of a flow with this id; 0: one that no rule gave timeouts of its own.
+    [[nodiscard]] const Timeouts& timeouts_of(std::uint8_t id) const noexcept {
+        if (id == 0 || id > timeout_policies.size()) [[likely]]
+            return timeouts;
+        return timeout_policies[id - 1U];
+    }
     [[nodiscard]] bool has_raw() const noexcept { return !raw.empty() || !raw_output.empty(); }
     /// Of a filter chain.
     [[nodiscard]] const FilterChain& chain(Chain c) const noexcept { return filter[static_cast<std::size_t>(c)]; }

@@ -18,7 +18,7 @@ Decision judge_raw(const Policy& policy, unsigned worker, Packet& p) noexcept {
         RuleCounter& c = policy.counter(worker, rule.rule);
         c.packets.add();
         c.bytes.add(p.l3_bytes);
-        set_marks(rule, input);
+        apply_sets(rule, input);
         if (rule.action == FilterAction::next) continue;
         if (rule.action == FilterAction::drop) decision = Decision::drop(DropReason::filter_raw);
         if (rule.action == FilterAction::notrack) {

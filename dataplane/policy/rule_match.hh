@@ -30,7 +30,8 @@ struct MatchInput {
     PacketState state = PacketState::new_flow;
     InvalidReason invalid_reason{};  ///< when state is INVALID
     Marks marks{};
-    bool has_flow = true;  ///< false: marks.flow means nothing
+    bool has_flow = true;       ///< false: marks.flow means nothing
+    std::uint8_t timeouts = 0;  ///< what rules have given to a flow that begins
 
     /// The facts of a tuple.
     static MatchInput of(const FlowKey& key) noexcept;
@@ -46,11 +47,12 @@ struct FilterVerdict {
     std::int32_t log = -1;         ///< prefix of the last rule that logs, -1: none
 };
 
-/// The marks after `rule`.
-inline void set_marks(const FilterRule& rule, MatchInput& input) noexcept {
+/// What `rule` sets.
+inline void apply_sets(const FilterRule& rule, MatchInput& input) noexcept {
     Marks& m = input.marks;
     m.packet = rule.set_mark.of(m.packet, m.flow);
     if (input.has_flow) m.flow = rule.set_ct_mark.of(m.flow, m.packet);
+    if (rule.set_timeouts != 0) input.timeouts = rule.set_timeouts;
 }
 
 /// First match that decides, else the chain's policy. Marks change on the way; `passed(rule)` hears of each rule that
@@ -61,7 +63,7 @@ template <class Passed>
     bool alone = true;
     for (const FilterRule& r : rules.rules) {
         if (!matches(r.match, input, policy)) continue;
-        set_marks(r, input);
+        apply_sets(r, input);
         if (r.action != FilterAction::next) return {r.action, r.reject_with, r.rule, alone && r.log < 0, r.log};
         alone = false;
         passed(r);

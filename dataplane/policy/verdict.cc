@@ -30,6 +30,7 @@ Decision judge_packet(const Policy& policy, unsigned worker, Packet& p, const Fl
     count(policy, worker, v.rule, p);
     p.mark = input.marks.packet;
     if (input.has_flow) *flow.mark = input.marks.flow;
+    if (flow.timeouts != nullptr) *flow.timeouts = input.timeouts;
 
     Decision decision;
     if (v.action == FilterAction::drop) decision = Decision::drop(dropped_by(chain));

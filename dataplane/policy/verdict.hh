@@ -24,8 +24,9 @@ namespace sluice {
 
 /// What the packet's flow has to do with it. None of it: a packet without a flow.
 struct JudgedFlow {
-    std::uint32_t* mark = nullptr;  ///< rules match and set it
-    VerdictCache* cache = nullptr;  ///< filled when the verdict may be served again
+    std::uint32_t* mark = nullptr;     ///< rules match and set it
+    VerdictCache* cache = nullptr;     ///< filled when the verdict may be served again
+    std::uint8_t* timeouts = nullptr;  ///< of a flow that begins: rules give it timeouts of its own
 };
 
 /// Judges `tuple` (the packet after DNAT, before SNAT) in state p.state between p.in_port and p.out_port, and counts

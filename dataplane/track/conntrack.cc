@@ -11,7 +11,8 @@ Decision Conntrack::follow(Packet& p, const Policy& policy, Now now) noexcept {
     if (p.fresh) return {};
     if (p.icmp_error) [[unlikely]]
         return relate(p, store_.hot(p.slot));
-    switch (track(store_, p, {policy.timeouts, policy.tcp}, shift_of_peer(p), now)) {
+    const Timeouts& timeouts = policy.timeouts_of(store_.hot(p.slot).dir(p.direction).timeouts);
+    switch (track(store_, p, {timeouts, policy.tcp}, shift_of_peer(p), now)) {
         case TrackResult::accept:
         case TrackResult::ignore:
             break;

@@ -203,7 +203,8 @@ void Box::configure(const std::string& yaml) {
         throw std::invalid_argument(all);
     }
     auto compiled = compile_policy(*loaded.config, {options_.workers, options_.flows_per_worker, 1024}, ++generation_,
-                                   {}, nat_gauges_);
+                                   {}, nat_gauges_, timeout_ids_);
+    timeout_ids_ = compiled.names.timeout_ids;
     nat_gauges_ = std::move(compiled.names.nat_gauges);
     policy_.publish(std::move(compiled.policy), grace_);
     if (lcores_.empty()) start();

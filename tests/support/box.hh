@@ -161,6 +161,7 @@ private:
     std::map<std::uint32_t, std::uint32_t> hop_of_neighbour_;  // address raw → next hop id
     std::vector<Notice> logged_;
     NatGauges nat_gauges_;
+    TimeoutIds timeout_ids_;
     std::uint32_t generation_ = 0;
     bool ageing_runs_ = true;
     Now now_{1000, 0};

@@ -104,6 +104,8 @@ class Rules:
             words.append(mark_set("meta mark", "ct mark", values["mark"]))
         if "ct_mark" in values:
             words.append(mark_set("ct mark", "meta mark", values["ct_mark"]))
+        if "timeout" in values:
+            words.append(f'ct timeout set "{values["timeout"]}"')
         return words
 
     def action(self, rule):
@@ -163,6 +165,16 @@ class Rules:
                 target.append(f"{self.match(rule)} counter {self.target(rule['dnat'])}")
         return ("chain postrouting {\n" + "\n".join(source) + "\n}\nchain prerouting {\n" + "\n".join(target) + "\n}")
 
+    def timeouts(self):
+        """nft has objects for TCP and UDP alone."""
+        objects = ""
+        for name, policy in self.config.get("conntrack", {}).get("timeout_policies", {}).items():
+            values = {key: seconds(value) for key, value in policy.items() if key != "proto"}
+            words = {"max_retrans": "retrans", "unacknowledged": "unack"}
+            pairs = ", ".join(f"{words.get(key, key)} : {value}" for key, value in values.items())
+            objects += f"ct timeout {name} {{ protocol {policy['proto']}; l3proto ip; policy = {{ {pairs} }} }}\n"
+        return objects
+
     def script(self):
         ftp = self.config.get("helpers", {}).get("ftp", {})
         ports = ftp.get("ports", []) if ftp.get("enabled", True) else []
@@ -174,7 +186,7 @@ class Rules:
         chains = "\n".join(self.chain(name) for name in ("input", "forward", "output"))
         # sluice tracks always, Linux when a rule asks for a state.
         track = "chain track {\ntype filter hook prerouting priority -150;\nct state untracked accept\n}"
-        return f"table ip box\ndelete table ip box\ntable ip box {{\n{helper}{track}\n{self.raw()}\n{chains}\n{self.nat()}\n}}\n"
+        return f"table ip box\ndelete table ip box\ntable ip box {{\n{self.timeouts()}{helper}{track}\n{self.raw()}\n{chains}\n{self.nat()}\n}}\n"
 
 
 class LinuxBox:

@@ -96,3 +96,43 @@ TEST_CASE("punt limits are of the box: workers share them, and none is left with
     CHECK(limit(4, PuntClass::arp_nd) == BucketSpec{500, 125});
     CHECK(limit(4, PuntClass::exception) == BucketSpec{1, 1});  // 0 would mean no limit
 }
+
+TEST_CASE("timeout policies: ids by name, for as long as there is a name for them") {
+    config::Config config = three_ports();
+    const auto dns = [](unsigned replied) {
+        return config::TimeoutPolicy{"dns", 17, {{&config::Timeouts::udp_stream, config::seconds{replied}}}};
+    };
+    const config::TimeoutPolicy web{"web", 6, {{&config::Timeouts::tcp_close, config::seconds{1}}}};
+    config.conntrack.timeout_policies = {web, dns(9)};
+    config.filter.forward.rules = {filter_rule([](auto& r) { r.proto = 17, r.set_timeout = "dns"; })};
+    auto first = compile_policy(config, kOneWorker, 1);
+    const std::uint8_t id = first.policy->chain(Chain::forward).rules[0].set_timeouts;
+    CHECK(id == 2);
+    CHECK(first.policy->timeouts_of(id).udp_stream == 9);
+    CHECK(first.policy->timeouts_of(id).udp == first.policy->timeouts.udp);
+    CHECK(first.policy->timeouts_of(1).of(TcpState::close) == 1);
+    CHECK(first.policy->timeouts_of(0) == first.policy->timeouts);
+    CHECK(first.policy->timeouts_of(3) == first.policy->timeouts);
+
+    // web goes: its flows have the usual timeouts. dns keeps its id, with new values.
+    config.conntrack.timeout_policies = {dns(7)};
+    auto second = compile_policy(config, kOneWorker, 2, {}, {}, first.names.timeout_ids);
+    CHECK(second.policy->chain(Chain::forward).rules[0].set_timeouts == id);
+    CHECK(second.policy->timeouts_of(id).udp_stream == 7);
+    CHECK(second.policy->timeouts_of(1) == second.policy->timeouts);
+
+    // And comes again.
+    config.conntrack.timeout_policies = {dns(7), web};
+    auto third = compile_policy(config, kOneWorker, 3, {}, {}, second.names.timeout_ids);
+    CHECK(third.policy->timeouts_of(1).of(TcpState::close) == 1);
+}
+
+TEST_CASE("the 256th name of a timeout policy is refused") {
+    config::Config config = three_ports();
+    TimeoutIds ids;
+    for (unsigned i = 1; i <= 255; ++i) ids.emplace("p" + std::to_string(i), static_cast<std::uint8_t>(i));
+    config.conntrack.timeout_policies = {{"p255", 17, {{&config::Timeouts::udp, config::seconds{1}}}}};
+    CHECK(compile_policy(config, kOneWorker, 1, {}, {}, ids).policy->timeouts_of(255).udp == 1);
+    config.conntrack.timeout_policies[0].name = "another";
+    CHECK_THROWS_AS(compile_policy(config, kOneWorker, 1, {}, {}, ids), CompileError);
+}

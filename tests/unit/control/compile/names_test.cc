@@ -34,6 +34,8 @@ TEST_CASE("a filter rule reads as its author wrote it") {
               r.mark = {true, 1, 0xff}, r.ct_mark = {false, 0x10, 0xffffffffU}, r.set_mark = {true, 0, 0xf0};
               r.set_ct_mark = {false, 26, 0xffffffffU}, r.action = config::FilterAction::next;
           })) == "mark !0x1/0xff ct_mark 0x10 set mark ct_mark/0xf0 set ct_mark 0x1a");
+    CHECK(compile::text_of(filter_rule([](auto& r) { r.proto = 17, r.set_timeout = "dns"; })) ==
+          "proto udp set timeout dns accept");
 }
 
 TEST_CASE("a NAT rule reads as its author wrote it") {

@@ -232,6 +232,35 @@ TEST_CASE("filter rules that contradict themselves") {
               });
 }
 
+TEST_CASE("timeout policies that are none, and rules that cannot give them") {
+    check_bad(
+        kTwoPorts + "conntrack:\n  timeout_policies:\n",
+        {
+            {"no protocol", "    dns: {unreplied: 5s}\n",
+             "6:10: conntrack.timeout_policies.dns: the key 'proto' is missing\n"},
+            {"any protocol", "    dns: {proto: any, unreplied: 5s}\n",
+             "6:18: conntrack.timeout_policies.dns.proto: a timeout policy is for one protocol\n"},
+            {"a key of another protocol", "    dns: {proto: udp, established: 5s}\n",
+             "6:23: conntrack.timeout_policies.dns.established: unknown key 'established' (known here: proto, "
+             "unreplied, "
+             "replied)\n"},
+            {"no time", "    dns: {proto: udp}\n",
+             "6:10: conntrack.timeout_policies.dns: the policy sets no timeout\n"},
+            {"a time that is none", "    dns: {proto: udp, replied: soon}\n",
+             "6:32: conntrack.timeout_policies.dns.replied: expected a duration such as 30s, 5m, 2h or 5d, found "
+             "'soon'\n"},
+            {"an unknown policy",
+             "    dns: {proto: udp, replied: 5s}\nfilter: {forward: {rules: [{proto: udp, set: {timeout: dsn}}]}}\n",
+             "7:56: filter.forward.rules[0].set.timeout: unknown timeout policy 'dsn': did you mean 'dns'?\n"},
+            {"a policy for another protocol",
+             "    dns: {proto: udp, replied: 5s}\nfilter: {forward: {rules: [{proto: tcp, set: {timeout: dns}}]}}\n",
+             "7:56: filter.forward.rules[0].set.timeout: the policy 'dns' needs proto: udp\n"},
+            {"a policy for any protocol",
+             "    dns: {proto: udp, replied: 5s}\nfilter: {input: {rules: [{set: {timeout: dns}}]}}\n",
+             "7:42: filter.input.rules[0].set.timeout: the policy 'dns' needs proto: udp\n"},
+        });
+}
+
 TEST_CASE("raw rules that ask for what is not known yet") {
     check_bad(
         kTwoPorts + "raw:\n  prerouting:\n",

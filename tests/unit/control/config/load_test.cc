@@ -180,6 +180,42 @@ nat: [{out: wan, mark: 0, ct_mark: 0XFFFFFFFF, snat: masquerade}]
     CHECK(result.config->nat[0].ct_mark == MarkMatch{false, 0xffffffffU, 0xffffffffU});
 }
 
+TEST_CASE("timeout policies: what differs from the usual timeouts, and the rules that give them to flows") {
+    const ConfigResult result = load_config_text(kTwoPorts + R"(
+conntrack:
+  timeout_policies:
+    dns: {proto: udp, unreplied: 5s, replied: 10s}
+    web: {proto: tcp, established: 1h, close: 1s}
+    tunnel: {proto: gre, unreplied: 1m}
+    signalling: {proto: sctp, shutdown_sent: 4s}
+    lite: {proto: udplite, replied: 2m}
+    vpn: {proto: esp, timeout: 1h}
+    rest: {proto: ah, timeout: 2h}
+filter: {forward: {rules: [{proto: udp, dport: 53, set: {timeout: dns}}, {proto: tcp, set: {timeout: web}, action: drop}]}}
+)",
+                                                 "test.yaml");
+    INFO(to_string(result.errors));
+    REQUIRE(result.ok());
+    const auto& policies = result.config->conntrack.timeout_policies;
+    REQUIRE(policies.size() == 7);
+    CHECK(policies[0].name == "dns");
+    CHECK(policies[0].proto == 17);
+    REQUIRE(policies[0].values.size() == 2);
+    CHECK(policies[0].values[0] == TimeoutPolicy::Value{&Timeouts::udp, seconds{5}});
+    CHECK(policies[0].values[1] == TimeoutPolicy::Value{&Timeouts::udp_stream, seconds{10}});
+    CHECK(policies[1].values[1] == TimeoutPolicy::Value{&Timeouts::tcp_close, seconds{1}});
+    CHECK(policies[2].values[0] == TimeoutPolicy::Value{&Timeouts::gre, seconds{60}});
+    CHECK(policies[3].values[0] == TimeoutPolicy::Value{&Timeouts::sctp_shutdown_sent, seconds{4}});
+    CHECK(policies[4].values[0] == TimeoutPolicy::Value{&Timeouts::udplite_stream, seconds{120}});
+    CHECK(policies[5].values[0] == TimeoutPolicy::Value{&Timeouts::esp, seconds{3600}});
+    CHECK(policies[6].values[0] == TimeoutPolicy::Value{&Timeouts::generic, seconds{7200}});
+    const auto& rules = result.config->filter.forward.rules;
+    CHECK(rules[0].set_timeout == "dns");
+    CHECK(rules[0].action == FilterAction::next);
+    CHECK(rules[1].set_timeout == "web");
+    CHECK(rules[1].action == FilterAction::drop);
+}
+
 TEST_CASE("raw rules: before tracking, of packets that arrive and of those that the box sends") {
     const ConfigResult result = load_config_text(kTwoPorts + R"(
 raw:
@@ -272,7 +308,9 @@ TEST_CASE("what is printed loads again to the same configuration") {
   - {name: "y", parent: lan, vlan: 5, role: inside, mtu: 1400, addresses: [192.0.2.1/31]}
 routes: [{to: default, via: 198.51.100.1, out: wan}, {to: 192.0.2.0/25, out: "y"}]
 groups: {addresses: {"true": [192.0.2.1-192.0.2.3], all: ["true", 192.0.2.128/25]}, ports: {web: [80, 8000-8080]}}
-conntrack: {timeouts: {udp: 61s, icmp: 2m, generic: 3h}}
+conntrack:
+  timeouts: {udp: 61s, icmp: 2m, generic: 3h}
+  timeout_policies: {dns: {proto: udp, replied: 10s, unreplied: 5s}, nine: {proto: tcp, syn_sent: 1m}, x: {proto: 51, timeout: 4s}, y: {proto: sctp, closed: 2s}, z: {proto: gre, replied: 8s}}
 filter:
   output:
     policy: drop
@@ -280,6 +318,7 @@ filter:
       - {src: {not: all}, proto: tcp, dport: {not: web}, state: [new, untracked], action: accept, log: "a: #b \"c\" "}
       - {proto: icmp, icmp_type: 200, action: reject, reject_with: admin-prohibited, comment: "null"}
       - {proto: 99, action: drop, comment: "- {x: [~]}"}
+      - {proto: udp, dport: 53, set: {timeout: dns, mark: 1}, action: accept}
       - {state: new, set: {mark: 0xf/0xff, ct_mark: mark/0xf0}}
       - {mark: {not: 1/7}, ct_mark: 15, set: {mark: ct_mark}, action: accept}
 nat:

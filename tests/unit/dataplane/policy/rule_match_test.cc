@@ -282,12 +282,12 @@ TEST_CASE("a rule sets the packet's mark first, then the flow's") {
     rule.set_ct_mark = {0, 0xf, true};
     MatchInput in;
     in.marks = {1, 0x20};
-    set_marks(rule, in);
+    apply_sets(rule, in);
     CHECK(in.marks.packet == 7);
     CHECK(in.marks.flow == 0x27);
     in.has_flow = false;
     rule.set_mark.value = 3;
-    set_marks(rule, in);
+    apply_sets(rule, in);
     CHECK(in.marks.packet == 3);
     CHECK(in.marks.flow == 0x27);
 }
