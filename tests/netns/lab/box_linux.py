@@ -172,7 +172,7 @@ class Rules:
             values = {key: seconds(value) for key, value in policy.items() if key != "proto"}
             words = {"max_retrans": "retrans", "unacknowledged": "unack"}
             pairs = ", ".join(f"{words.get(key, key)} : {value}" for key, value in values.items())
-            objects += f"ct timeout {name} {{ protocol {policy['proto']}; l3proto ip; policy = {{ {pairs} }} }}\n"
+            objects += f"ct timeout {name} {{ protocol {policy['proto']}; l3proto ip; policy = {{ {pairs} }}\n}}\n"
         return objects
 
     def script(self):
