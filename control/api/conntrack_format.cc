@@ -1,4 +1,5 @@
-// Field order: [L3] L4 seconds [state] original [counters] [UNREPLIED] reply [counters] [ASSURED] mark helper use id.
+// Field order: [L3] L4 seconds [state] original [counters] [UNREPLIED] reply [counters] [ASSURED] mark zone delta-time
+// helper use id.
 #include "control/api/conntrack_format.hh"
 
 #include <spdlog/fmt/fmt.h>
@@ -36,13 +37,15 @@ std::string conntrack_line(const FlowRecord& flow, const ConntrackStyle& style) 
     if (style.timeouts && flow.timeouts_s[0] != 0)
         out += fmt::format("timeout={}, stream_timeout={} ", flow.timeouts_s[0], flow.timeouts_s[1]);
     append_tuple(out, flow.proto, flow.original);
-    if (style.counters) append_counters(out, flow.counters[0]);
+    const bool counters = style.counters && flow.counted;
+    if (counters) append_counters(out, flow.counters[0]);
     if (flow.unreplied) out += "[UNREPLIED] ";
     append_tuple(out, flow.proto, flow.reply);
-    if (style.counters) append_counters(out, flow.counters[1]);
+    if (counters) append_counters(out, flow.counters[1]);
     if (flow.assured) out += "[ASSURED] ";
     out += fmt::format("mark={} ", flow.mark);
     if (style.zone) out += "zone=0 ";
+    if (flow.age_s) out += fmt::format("delta-time={} ", *flow.age_s);
     if (style.helper && !flow.helper.empty()) out += fmt::format("helper={} ", flow.helper);
     out += fmt::format("use={}", flow.use + style.references);
     if (style.id) out += fmt::format(" id={}", flow.id);

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include <boost/asio/ip/address.hpp>
@@ -50,9 +51,11 @@ struct FlowRecord {
     std::uint32_t mark = 0;
     std::uint32_t use = 1;                   ///< reference count as Linux prints it
     std::string helper;                      ///< "ftp" or empty
+    bool counted = true;                     ///< `counters` are shown
     std::array<FlowCounters, 2> counters{};  ///< by direction: original, reply
     /// Timeouts that the flow has for itself, in seconds (GRE: until answered, from then on); 0: it has none.
     std::array<std::uint32_t, 2> timeouts_s{};
+    std::optional<std::uint32_t> age_s;  ///< since its first packet; absent: not shown
     std::uint16_t worker = 0;
     std::string rule;      ///< filter rule that admitted it, for people; may be empty
     std::string nat_rule;  ///< NAT rule(s) that translated it, for people; may be empty

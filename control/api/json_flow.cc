@@ -91,6 +91,8 @@ json::object to_json(const FlowRecord& flow) {
             {"expected", flow.expected},
             {"mark", flow.mark},
             {"timeouts_s", {flow.timeouts_s[0], flow.timeouts_s[1]}},
+            {"accounting", flow.counted},
+            {"age_s", flow.age_s ? json::value(*flow.age_s) : json::value(nullptr)},
             {"use", flow.use},
             {"helper", flow.helper},
             {"worker", flow.worker},
@@ -115,6 +117,8 @@ std::optional<FlowRecord> flow_from_json(const json::object& object) try {
     flow.assured = object.at("assured").as_bool();
     flow.expected = object.at("expected").as_bool();
     flow.mark = number<std::uint32_t>(object, "mark");
+    flow.counted = object.at("accounting").as_bool();
+    if (!object.at("age_s").is_null()) flow.age_s = number<std::uint32_t>(object, "age_s");
     flow.use = number<std::uint32_t>(object, "use");
     flow.helper = text(object, "helper");
     const auto& timeouts = object.at("timeouts_s").as_array();

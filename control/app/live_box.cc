@@ -1,5 +1,7 @@
 #include "control/app/live_box.hh"
 
+#include <algorithm>
+
 #include <boost/asio/post.hpp>
 #include <spdlog/spdlog.h>
 
@@ -68,6 +70,12 @@ std::uint64_t LiveBox::count_flows() {
 }
 
 void LiveBox::describe(const FlowCopy& flow, api::FlowRecord& record) const {
+    const config::Conntrack& conntrack = at_.publisher.config().conntrack;
+    record.counted = conntrack.accounting;
+    if (conntrack.timestamps) {
+        const TimeMs now_ms = at_.machine.clock.now().ms;
+        record.age_s = static_cast<std::uint32_t>((now_ms - std::min(now_ms, flow.created_ms)) / 1000);
+    }
     // Rule numbers mean something in their own policy only.
     if (flow.nat_generation != at_.publisher.generation()) return;
     const auto& rules = at_.publisher.names().rules;

@@ -154,6 +154,8 @@ void print_conntrack(YAML::Emitter& out, const Conntrack& conntrack) {
     put(out, "max", conntrack.max);
     put(out, "profile", name_of(kProfiles, conntrack.profile));
     put(out, "expect_max", conntrack.expect_max);
+    put(out, "accounting", conntrack.accounting);
+    put(out, "timestamps", conntrack.timestamps);
     begin(out, "tcp");
     put(out, "loose", conntrack.tcp.loose);
     put(out, "be_liberal", conntrack.tcp.be_liberal);

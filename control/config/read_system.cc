@@ -175,10 +175,12 @@ void read_memory(const Value& value, Memory& out) {
 }
 
 void read_conntrack(const Value& value, Conntrack& out) {
-    constexpr std::array<Field<Conntrack>, 6> kFields{{
+    constexpr std::array<Field<Conntrack>, 8> kFields{{
         {"max", [](const Value& v, Conntrack& c) { read_number(v, c.max, 64, 134217728); }},
         {"profile", [](const Value& v, Conntrack& c) { read_enum(v, kProfiles, c.profile); }},
         {"expect_max", [](const Value& v, Conntrack& c) { read_number(v, c.expect_max, 1, 1048576); }},
+        {"accounting", [](const Value& v, Conntrack& c) { read_bool(v, c.accounting); }},
+        {"timestamps", [](const Value& v, Conntrack& c) { read_bool(v, c.timestamps); }},
         {"tcp", [](const Value& v, Conntrack& c) { read_tcp(v, c.tcp); }},
         {"timeouts", [](const Value& v, Conntrack& c) { read_timeouts(v, c.timeouts); }},
         {"timeout_policies", [](const Value& v, Conntrack& c) { read_timeout_policies(v, c.timeout_policies); }},

@@ -172,6 +172,8 @@ struct Conntrack {
     std::uint32_t max = 262144;  ///< flows, all workers together
     ConntrackProfile profile = ConntrackProfile::linux_like;
     std::uint32_t expect_max = 4096;  ///< expectations, all workers together
+    bool accounting = true;           ///< listings have packets and bytes of each flow
+    bool timestamps = false;          ///< listings have the age of each flow
     TcpTracking tcp;
     Timeouts timeouts;
     std::vector<TimeoutPolicy> timeout_policies;  ///< in the order of the file

@@ -215,6 +215,8 @@ class LinuxBox:
                   if name in TIMEOUTS}
         switches = conntrack.get("tcp", {})
         values |= {f"nf_conntrack_tcp_{name}": int(switches.get(name, default)) for name, default in SWITCHES.items()}
+        values["nf_conntrack_acct"] = int(conntrack.get("accounting", True))
+        values["nf_conntrack_timestamp"] = int(conntrack.get("timestamps", False))
         self.host.sysctls({f"net.netfilter.{name}": value for name, value in values.items()})
         self.host.run("nft", "-f", "-", stdin=Rules(config).script())
 

@@ -36,6 +36,29 @@ constexpr ConntrackStyle kExtended{.extended = true, .counters = false};
 
 }  // namespace
 
+TEST_CASE("delta-time stands behind the zone, and accounting that is off leaves the counters out") {
+    auto udp = flow(17, 4, tuple("127.0.0.1", "127.0.0.1", 60746, 53), tuple("127.0.0.1", "127.0.0.1", 53, 60746));
+    udp.unreplied = true;
+    udp.mark = 5;
+    udp.id = 2309893877;
+    udp.counters[0] = {1, 29};
+    udp.age_s = 1;
+    CHECK(conntrack_line(udp, {.extended = true, .id = true}) ==
+          "ipv4     2 udp      17 4 src=127.0.0.1 dst=127.0.0.1 sport=60746 dport=53 packets=1 bytes=29 [UNREPLIED] "
+          "src=127.0.0.1 dst=127.0.0.1 sport=53 dport=60746 packets=0 bytes=0 mark=5 delta-time=1 use=1 id=2309893877");
+    CHECK(conntrack_line(udp, kProcStyle) ==
+          "ipv4     2 udp      17 4 src=127.0.0.1 dst=127.0.0.1 sport=60746 dport=53 packets=1 bytes=29 [UNREPLIED] "
+          "src=127.0.0.1 dst=127.0.0.1 sport=53 dport=60746 packets=0 bytes=0 mark=5 zone=0 delta-time=1 use=2");
+    udp.counted = false;
+    CHECK(conntrack_line(udp) ==
+          "udp      17 4 src=127.0.0.1 dst=127.0.0.1 sport=60746 dport=53 [UNREPLIED] src=127.0.0.1 dst=127.0.0.1 "
+          "sport=53 dport=60746 mark=5 delta-time=1 use=1");
+    udp.age_s.reset();
+    CHECK(conntrack_line(udp) ==
+          "udp      17 4 src=127.0.0.1 dst=127.0.0.1 sport=60746 dport=53 [UNREPLIED] src=127.0.0.1 dst=127.0.0.1 "
+          "sport=53 dport=60746 mark=5 use=1");
+}
+
 TEST_CASE("lines without accounting") {
     auto udp = flow(17, 29, tuple("192.0.2.1", "192.0.2.2", 5353, 54), tuple("192.0.2.2", "192.0.2.1", 54, 5353));
     CHECK(conntrack_line(udp, kPlain) ==
