@@ -255,7 +255,7 @@ void check_pools(const Config& config, Places& places) {
 }
 
 /// A timeout policy is for one protocol, and so must be the rule that gives it to flows.
-void check_timeout_rules(const Config& config, std::string_view name, const Chain& chain, Places& places) {
+void check_timeout_rules(const Config& config, const char* name, const Chain& chain, Places& places) {
     for (std::size_t i = 0; i < chain.rules.size(); ++i) {
         const FilterRule& rule = chain.rules[i];
         const auto policy =
