@@ -49,12 +49,12 @@ unsigned Pipeline::orders(Now now) noexcept {
         flush_slice();
         ++done;
     }
-    std::array<Order, 16> batch;
-    while (done < kOrdersPerLoop) {
-        const unsigned n = p_.orders.take(batch.data(), batch.size());
-        if (n == 0) break;
-        for (unsigned i = 0; i < n; ++i) obey_order(batch[i], now);
-        done += n;
+    Order order;
+    while (done < kOrdersPerLoop && p_.orders.take(&order, 1) == 1) {
+        obey_order(order, now);
+        ++done;
+        // However many listings there are, a loop does one piece of one of them.
+        if (order.kind == OrderKind::list || order.kind == OrderKind::erase) break;
     }
     PeerMessage message;
     for (Ring<PeerMessage>* peer : p_.from_peers) {

@@ -20,6 +20,7 @@
 #include "control/app/packet_log.hh"
 #include "control/app/settings.hh"
 #include "control/app/start_signals.hh"
+#include "control/app/table_log.hh"
 #include "control/app/tick_backoff.hh"
 #include "control/compile/limits.hh"
 #include "control/publish/policy_publisher.hh"
@@ -32,7 +33,7 @@ using namespace std::chrono_literals;
 
 constexpr unsigned kPuntsPerTick = 256;
 constexpr unsigned kStepsPerTick = 1024;  // of ageing, for each worker
-constexpr auto kSlowTick = 500ms;         // carrier
+constexpr auto kSlowTick = 500ms;         // carrier, full tables
 
 void log_dpdk(int level, std::string_view line) {
     if (level <= static_cast<int>(RTE_LOG_ERR))
@@ -135,6 +136,10 @@ struct Daemon::State {
 
     void slow_tick() {
         kernel.refresh();
+        table_log.look(
+            table_events(engine),
+            {compile::flow_limit(publisher.config(), target), compile::half_open_limit(publisher.config(), target)},
+            std::chrono::steady_clock::now());
         slow_timer.expires_after(kSlowTick);
         slow_timer.async_wait([this](const boost::system::error_code& error) {
             if (!error) slow_tick();
@@ -166,6 +171,7 @@ struct Daemon::State {
     PolicyPublisher publisher;
     Engine engine;
     PacketLog packet_log;
+    TableLog table_log;
     KernelSide kernel;
     Ageing ageing;
     LiveBox box;
@@ -186,6 +192,11 @@ void Daemon::run() {
     state_->wait_for_signal();
     state_->tick();
     state_->slow_tick();
+    const config::Config& config = state_->publisher.config();
+    spdlog::info(
+        "conntrack: {} flows at most ({}), {} of them half-open", compile::flow_limit(config, state_->target),
+        config.conntrack.max ? "conntrack.max" : fmt::format("from memory.megabytes {}", config.memory.megabytes),
+        compile::half_open_limit(config, state_->target));
     spdlog::info("running, {} worker(s)", state_->engine.lcores().size());
     state_->io.run();
 }

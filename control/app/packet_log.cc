@@ -56,10 +56,6 @@ void PacketLog::write(const Notice& notice, const LogPrefixes& prefixes, const c
         case LogEvent::rule:
             if (admit(rules_, "log rules", now)) spdlog::info("{}", log_line(notice, prefixes, config));
             break;
-        case LogEvent::table_full:
-            // Linux's words, which scripts look for.
-            if (admit(table_full_, "conntrack", now)) spdlog::warn("sluice: conntrack: table full, dropping packet");
-            break;
         case LogEvent::pool_exhausted:
             if (admit(pool_exhausted_, "nat", now))
                 spdlog::warn("sluice: nat: no free address and port, dropping packet {}", tuple_text(notice.key));

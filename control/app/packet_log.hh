@@ -1,6 +1,6 @@
 // Lines for what workers post about single packets: those that a log rule matched, worded as netfilter's LOG target
-// words them, so that what reads those reads these; and newcomers that found the flow table full or a source pool used
-// up. All are limited in rate, each kind by itself: a flood must neither flood the log nor silence the other kinds.
+// words them, so that what reads those reads these; and newcomers that found a source pool used up. All are limited in
+// rate, each kind by itself: a flood must neither flood the log nor silence the other kinds.
 //
 // Owner: control thread. Time is passed in.
 #pragma once
@@ -27,7 +27,6 @@ public:
 private:
     // Rules are what an operator asked to see; the others repeat themselves, and have Linux's own limit for such.
     logging::RateLimit rules_{200, std::chrono::seconds(1)};
-    logging::RateLimit table_full_{10, std::chrono::seconds(5)};
     logging::RateLimit pool_exhausted_{10, std::chrono::seconds(5)};
 };
 

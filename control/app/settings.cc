@@ -49,7 +49,7 @@ std::vector<PortConfig> port_configs(const config::Config& config) {
 LcoreSizes lcore_sizes(const config::Config& config) {
     const auto workers = static_cast<unsigned>(config.workers.cores.size());
     LcoreSizes sizes;
-    sizes.flows = compile::share_of(config.conntrack.max, workers);
+    sizes.flows = compile::share_of(compile::wanted_flows(config), workers);
     sizes.expectations = compile::share_of(config.conntrack.expect_max, workers);
     sizes.held.packets = config.neighbours.hold_total;
     sizes.held.per_neighbour = config.neighbours.hold;

@@ -4,6 +4,7 @@
 
 #include <rte_version.h>
 
+#include "control/compile/limits.hh"
 #include "control/compile/names.hh"
 #include "control/config/parse_values.hh"
 #include "dataplane/flow/tcp_table.hh"
@@ -116,6 +117,9 @@ metrics::Worker worker_of(const Lcore& lcore, std::uint32_t number) {
     w.flows = w.flows_born - w.flows_died;
     w.flows_evicted = c.flow_deaths[static_cast<std::size_t>(DeathCause::evicted)].get();
     w.flows_refused = c.drops[static_cast<std::size_t>(DropReason::flow_table_full)].get();
+    w.half_open = c.flows_half_open.get();
+    w.half_open_evicted = c.half_open_early_drops.get();
+    w.half_open_refused = c.drops[static_cast<std::size_t>(DropReason::half_open_full)].get();
     const std::uint64_t chosen = c.nat_port_random.get();
     w.tuples_taken = std::max(c.nat_port_probes.get(), chosen) - chosen;
     w.expectations = c.expectations.get();
@@ -192,7 +196,10 @@ metrics::Snapshot take_snapshot(const SnapshotSources& from, const ReloadFigures
         from.engine, [](auto& c) -> auto& { return c.balance.punted; });
     out.generated_packets = sum(
         from.engine, [](auto& c) -> auto& { return c.balance.generated; });
-    out.flow_limit = from.publisher.config().conntrack.max;
+    const config::Config& config = from.publisher.config();
+    out.flow_limit = compile::flow_limit(config, from.publisher.target());
+    out.flow_limit_from_memory = !config.conntrack.max;
+    out.half_open_limit = compile::half_open_limit(config, from.publisher.target());
     out.policy_generation = from.publisher.generation();
     out.reloads = reloads.reloads;
     out.reload_failures = reloads.failures;

@@ -58,6 +58,17 @@ FtpPolicy ftp_of(const config::FtpHelper& from) {
     return {from.enabled, from.ports, from.loose, seconds_of(from.expect_timeout), from.max_expected};
 }
 
+/// What `budget` makes of `flows`; `number` stands for a budget that is no share.
+std::uint32_t budget_of(const config::FlowBudget& budget, std::uint32_t flows, std::uint32_t number) noexcept {
+    if (!budget.percent) return std::min(number, flows);
+    const auto share = static_cast<std::uint32_t>(std::uint64_t{flows} * budget.value / 100);
+    return std::max(1U, share);
+}
+
+constexpr std::uint32_t kBufferMegabytes = 48;
+constexpr std::uint32_t kLeastMegabytes = 16;
+constexpr std::uint32_t kFlowsPerMegabyte = 1024;
+
 }  // namespace
 
 std::uint32_t share_of(std::uint32_t total, unsigned workers) noexcept {
@@ -66,13 +77,24 @@ std::uint32_t share_of(std::uint32_t total, unsigned workers) noexcept {
     return static_cast<std::uint32_t>(std::min<std::uint64_t>((even * 5 + 3) / 4, 0xffffffffU));
 }
 
-void set_timeout_policies(const config::Config& config, const TimeoutIds& ids, Policy& policy) {
-    policy.timeout_policies.assign(ids.size(), policy.timeouts);
-    for (const config::TimeoutPolicy& from : config.conntrack.timeout_policies) {
-        config::Timeouts timeouts = config.conntrack.timeouts;
-        for (const config::TimeoutPolicy::Value& value : from.values) timeouts.*value.of = value.value;
-        policy.timeout_policies[ids.at(from.name) - 1U] = timeouts_of(timeouts);
-    }
+std::uint32_t total_of(std::uint32_t capacity, unsigned workers) noexcept {
+    if (workers <= 1) return capacity;
+    const std::uint64_t even = std::uint64_t{capacity} * 4 / 5;
+    return static_cast<std::uint32_t>(std::min<std::uint64_t>(even * workers, 0xffffffffU));
+}
+
+std::uint32_t wanted_flows(const config::Config& config) noexcept {
+    if (config.conntrack.max) return *config.conntrack.max;
+    const std::uint32_t megabytes = std::max(config.memory.megabytes, kBufferMegabytes + kLeastMegabytes);
+    return std::min((megabytes - kBufferMegabytes) * kFlowsPerMegabyte, config::kMostFlows);
+}
+
+std::uint32_t flow_limit(const config::Config& config, const CompileTarget& target) noexcept {
+    return std::min(wanted_flows(config), total_of(target.flow_capacity, target.workers));
+}
+
+std::uint32_t half_open_limit(const config::Config& config, const CompileTarget& target) noexcept {
+    return budget_of(config.conntrack.half_open, flow_limit(config, target), config.conntrack.half_open.value);
 }
 
 void set_limits(const config::Config& config, const CompileTarget& target, Policy& policy) {
@@ -81,7 +103,9 @@ void set_limits(const config::Config& config, const CompileTarget& target, Polic
     policy.tcp = {conntrack.tcp.loose, conntrack.tcp.be_liberal, conntrack.tcp.ignore_invalid_rst,
                   conntrack.tcp.max_retrans};
     policy.table_full = conntrack.profile == config::ConntrackProfile::cgn ? TableFull::refuse : TableFull::early_drop;
-    policy.max_flows_per_worker = std::min(share_of(conntrack.max, target.workers), target.flow_capacity);
+    policy.max_flows_per_worker = std::min(share_of(wanted_flows(config), target.workers), target.flow_capacity);
+    policy.max_half_open_per_worker = budget_of(conntrack.half_open, policy.max_flows_per_worker,
+                                                share_of(conntrack.half_open.value, target.workers));
     policy.max_expectations_per_worker =
         std::min(share_of(conntrack.expect_max, target.workers), target.expectation_capacity);
     policy.ftp = ftp_of(config.helpers.ftp);
@@ -94,6 +118,15 @@ void set_limits(const config::Config& config, const CompileTarget& target, Polic
     limit(PuntClass::established, config.punt.established);
     limit(PuntClass::new_flow, config.punt.new_flow);
     limit(PuntClass::exception, config.punt.exception);
+}
+
+void set_timeout_policies(const config::Config& config, const TimeoutIds& ids, Policy& policy) {
+    policy.timeout_policies.assign(ids.size(), policy.timeouts);
+    for (const config::TimeoutPolicy& from : config.conntrack.timeout_policies) {
+        config::Timeouts timeouts = config.conntrack.timeouts;
+        for (const config::TimeoutPolicy::Value& value : from.values) timeouts.*value.of = value.value;
+        policy.timeout_policies[ids.at(from.name) - 1U] = timeouts_of(timeouts);
+    }
 }
 
 }  // namespace sluice::compile

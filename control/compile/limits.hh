@@ -13,9 +13,23 @@ namespace sluice::compile {
 /// by at start.
 [[nodiscard]] std::uint32_t share_of(std::uint32_t total, unsigned workers) noexcept;
 
-/// What an id stands for whose name is gone is the usual timeouts.
-void set_timeout_policies(const config::Config& config, const TimeoutIds& ids, Policy& policy);
+/// The other way: the largest total whose shares fit tables of `capacity` each.
+[[nodiscard]] std::uint32_t total_of(std::uint32_t capacity, unsigned workers) noexcept;
+
+/// conntrack.max as `config` wants it: as the file says, else by the memory. A slot and its keys take at most 640 bytes
+/// with the allowance for several workers, so 1024 of them fit a megabyte; what is kept apart is for packet buffers.
+[[nodiscard]] std::uint32_t wanted_flows(const config::Config& config) noexcept;
+
+/// conntrack.max in force, all workers together: a file that leaves it to the memory gets at most what the tables were
+/// made for.
+[[nodiscard]] std::uint32_t flow_limit(const config::Config& config, const CompileTarget& target) noexcept;
+
+/// conntrack.half_open in force, all workers together.
+[[nodiscard]] std::uint32_t half_open_limit(const config::Config& config, const CompileTarget& target) noexcept;
 
 void set_limits(const config::Config& config, const CompileTarget& target, Policy& policy);
+
+/// After set_limits. What an id stands for whose name is gone is the usual timeouts.
+void set_timeout_policies(const config::Config& config, const TimeoutIds& ids, Policy& policy);
 
 }  // namespace sluice::compile

@@ -68,13 +68,13 @@ inline constexpr std::array<TimeoutKey, 2> kUdpTimeouts{
     {{"unreplied", &Timeouts::udp}, {"replied", &Timeouts::udp_stream}}};
 inline constexpr std::array<TimeoutKey, 1> kIcmpTimeouts{{{"timeout", &Timeouts::icmp}}};
 inline constexpr std::array<TimeoutKey, 8> kSctpTimeouts{{{"closed", &Timeouts::sctp_closed},
-                                                           {"cookie_wait", &Timeouts::sctp_cookie_wait},
-                                                           {"cookie_echoed", &Timeouts::sctp_cookie_echoed},
-                                                           {"established", &Timeouts::sctp_established},
-                                                           {"shutdown_sent", &Timeouts::sctp_shutdown_sent},
-                                                           {"shutdown_recd", &Timeouts::sctp_shutdown_recd},
-                                                           {"shutdown_ack_sent", &Timeouts::sctp_shutdown_ack_sent},
-                                                           {"heartbeat_sent", &Timeouts::sctp_heartbeat_sent}}};
+                                                          {"cookie_wait", &Timeouts::sctp_cookie_wait},
+                                                          {"cookie_echoed", &Timeouts::sctp_cookie_echoed},
+                                                          {"established", &Timeouts::sctp_established},
+                                                          {"shutdown_sent", &Timeouts::sctp_shutdown_sent},
+                                                          {"shutdown_recd", &Timeouts::sctp_shutdown_recd},
+                                                          {"shutdown_ack_sent", &Timeouts::sctp_shutdown_ack_sent},
+                                                          {"heartbeat_sent", &Timeouts::sctp_heartbeat_sent}}};
 inline constexpr std::array<TimeoutKey, 2> kGreTimeouts{
     {{"unreplied", &Timeouts::gre}, {"replied", &Timeouts::gre_stream}}};
 inline constexpr std::array<TimeoutKey, 2> kUdpLiteTimeouts{

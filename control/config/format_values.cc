@@ -56,6 +56,9 @@ std::string to_string(const MarkMatch& match) {
 std::string to_string(const MarkSet& set, std::string_view other) {
     return masked(set.copy ? std::string{other} : hex(set.value), set.mask);
 }
+std::string to_string(const FlowBudget& budget) {
+    return std::to_string(budget.value) + (budget.percent ? "%" : "");
+}
 std::string to_string(const MacAddress& mac) {
     constexpr std::string_view kHex = "0123456789abcdef";
     std::string text;

@@ -268,6 +268,17 @@ Parsed<MarkSet> parse_mark_set(std::string_view text, std::string_view other) {
     });
 }
 
+Parsed<FlowBudget> parse_flow_budget(std::string_view text) {
+    using Result = Parsed<FlowBudget>;
+    const bool percent = text.ends_with('%');
+    const std::string_view number = percent ? text.substr(0, text.size() - 1) : text;
+    if (!all_digits(number))
+        return Result::bad("expected a number of flows or a share (50%), found " + in_quotes(text));
+    const auto value = percent ? parse_number(number, 1, 100) : parse_number(number, 1, kMostFlows);
+    if (!value.value) return Result::bad(value.error);
+    return Result::good({static_cast<std::uint32_t>(*value.value), percent});
+}
+
 Parsed<MacAddress> parse_mac(std::string_view text) {
     using Result = Parsed<MacAddress>;
     const auto wrong = [&] { return Result::bad(in_quotes(text) + " is not a MAC address such as 02:00:00:00:00:01"); };

@@ -65,6 +65,9 @@ Parsed<MarkMatch> parse_mark_match(std::string_view text);
 /// The same, or the name of the other mark (ct_mark, mark; empty: none) with or without a mask.
 Parsed<MarkSet> parse_mark_set(std::string_view text, std::string_view other);
 
+/// 1000 or 50%.
+Parsed<FlowBudget> parse_flow_budget(std::string_view text);
+
 Parsed<MacAddress> parse_mac(std::string_view text);
 
 /// What a port or a group may be called: a letter, then up to 30 letters, digits, '_', '-' or '.'.
@@ -85,6 +88,7 @@ std::string to_string(const PortRange& range);
 std::string to_string(const MarkMatch& match);
 std::string to_string(const MarkSet& set, std::string_view other);
 std::string to_string(const MacAddress& mac);
+std::string to_string(const FlowBudget& budget);
 /// Whole days, hours or minutes when it is that.
 std::string to_string(seconds duration);
 std::string proto_name(std::uint8_t proto);

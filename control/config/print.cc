@@ -151,7 +151,8 @@ const char* timeout_name(std::uint8_t proto, const TimeoutPolicy::Value& value) 
 void print_conntrack(YAML::Emitter& out, const Conntrack& conntrack) {
     const Timeouts& t = conntrack.timeouts;
     begin(out, "conntrack");
-    put(out, "max", conntrack.max);
+    put(out, "max", conntrack.max ? std::to_string(*conntrack.max) : "auto");
+    put(out, "half_open", to_string(conntrack.half_open));
     put(out, "profile", name_of(kProfiles, conntrack.profile));
     put(out, "expect_max", conntrack.expect_max);
     put(out, "accounting", conntrack.accounting);

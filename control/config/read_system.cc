@@ -128,6 +128,16 @@ void read_tcp(const Value& value, TcpTracking& out) {
     read_map(value, kFields, out);
 }
 
+void read_max(const Value& value, Conntrack& out) {
+    if (value.is(YamlNode::Kind::scalar) && value.node().text == "auto") {
+        out.max.reset();
+        return;
+    }
+    std::uint32_t max = 0;
+    read_number(value, max, 64, kMostFlows);
+    if (max != 0) out.max = max;
+}
+
 void read_limit(const Value& value, PuntLimit& out) {
     constexpr std::array<Field<PuntLimit>, 2> kFields{{
         {"rate", [](const Value& v, PuntLimit& l) { read_number(v, l.rate, 1, 10000000); }},
@@ -175,8 +185,10 @@ void read_memory(const Value& value, Memory& out) {
 }
 
 void read_conntrack(const Value& value, Conntrack& out) {
-    constexpr std::array<Field<Conntrack>, 8> kFields{{
-        {"max", [](const Value& v, Conntrack& c) { read_number(v, c.max, 64, 134217728); }},
+    constexpr std::array<Field<Conntrack>, 9> kFields{{
+        {"max", read_max},
+        {"half_open",
+         [](const Value& v, Conntrack& c) { read_parsed(v, parse_flow_budget, "a number or a share", c.half_open); }},
         {"profile", [](const Value& v, Conntrack& c) { read_enum(v, kProfiles, c.profile); }},
         {"expect_max", [](const Value& v, Conntrack& c) { read_number(v, c.expect_max, 1, 1048576); }},
         {"accounting", [](const Value& v, Conntrack& c) { read_bool(v, c.accounting); }},

@@ -168,8 +168,19 @@ struct TimeoutPolicy {
     friend bool operator==(const TimeoutPolicy&, const TimeoutPolicy&) = default;
 };
 
+inline constexpr std::uint32_t kMostFlows = 134217728;  ///< that a box may be told to hold
+
+/// A number of flows, or a share of conntrack.max.
+struct FlowBudget {
+    std::uint32_t value = 50;
+    bool percent = true;
+
+    friend bool operator==(const FlowBudget&, const FlowBudget&) = default;
+};
+
 struct Conntrack {
-    std::uint32_t max = 262144;  ///< flows, all workers together
+    std::optional<std::uint32_t> max;  ///< flows, all workers together; absent: what memory.megabytes has room for
+    FlowBudget half_open;              ///< of them at most so many that nobody has vouched for yet
     ConntrackProfile profile = ConntrackProfile::linux_like;
     std::uint32_t expect_max = 4096;  ///< expectations, all workers together
     bool accounting = true;           ///< listings have packets and bytes of each flow

@@ -148,6 +148,7 @@ void add_flows(Builder& b, const Snapshot& s) {
     b.gauge("sluice_flows", "Live flows by protocol and state.");
     for (const FlowGroup& g : s.flows) b.value(g.flows, {{"proto", g.proto}, {"state", g.state}});
     b.gauge("sluice_flow_limit", "conntrack.max in force.").value(s.flow_limit);
+    b.gauge("sluice_half_open_limit", "conntrack.half_open in force, in flows.").value(s.half_open_limit);
     b.gauge("sluice_flow_capacity", "Flow slots of all workers; fixed at start.").value(s.flow_capacity);
 
     const auto each = [&](auto member) {
@@ -157,14 +158,22 @@ void add_flows(Builder& b, const Snapshot& s) {
     each(&Worker::flows);
     b.gauge("sluice_worker_flow_capacity", "Flow slots of a worker.");
     each(&Worker::flow_capacity);
+    b.gauge("sluice_worker_half_open_flows",
+            "Live flows of a worker that are half-open: TCP that is not ASSURED, others without an answer.");
+    each(&Worker::half_open);
     b.counter("sluice_flows_born_total", "Flows created.");
     each(&Worker::flows_born);
     b.counter("sluice_flows_died_total", "Flows that ended, for whatever reason.");
     each(&Worker::flows_died);
-    b.counter("sluice_flows_evicted_total", "Flows that made room for a newcomer in a full table.");
+    b.counter("sluice_flows_evicted_total", "Flows that made room for a newcomer.");
     each(&Worker::flows_evicted);
     b.counter("sluice_flows_refused_total", "Newcomers refused because the table was full.");
     each(&Worker::flows_refused);
+    b.counter("sluice_half_open_evicted_total",
+              "Flows that made room because the half-open budget was used up (part of sluice_flows_evicted_total).");
+    each(&Worker::half_open_evicted);
+    b.counter("sluice_half_open_refused_total", "Newcomers refused because the half-open budget was used up.");
+    each(&Worker::half_open_refused);
     b.gauge("sluice_expectations", "Connections that helpers announced and that have not come yet.");
     each(&Worker::expectations);
 }

@@ -73,6 +73,7 @@ public:
     // --- of the policy in force; valid until the next handler or event of the control thread
     [[nodiscard]] std::uint32_t generation() const noexcept { return publication_.load()->generation; }
     [[nodiscard]] const config::Config& config() const noexcept { return *config_; }
+    [[nodiscard]] const CompileTarget& target() const noexcept { return target_; }
     [[nodiscard]] const PolicyNames& names() const noexcept { return names_; }
     /// By rule number, carried over reloads; the rules themselves are names().rules.
     [[nodiscard]] std::vector<RuleTotal> rule_totals() const { return ledger_->totals(); }

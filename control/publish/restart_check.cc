@@ -70,7 +70,8 @@ void compare_ports(const std::vector<Port>& before, const std::vector<Port>& aft
 void check_room(std::string_view path, std::uint32_t wanted, std::uint32_t capacity, unsigned workers,
                 Findings& findings) {
     if (compile::share_of(wanted, workers) <= capacity) return;
-    findings.add({path, ": ", std::to_string(wanted), " is more than the tables were made for"});
+    findings.add({path, ": ", std::to_string(wanted), " is more than the ",
+                  std::to_string(compile::total_of(capacity, workers)), " that the tables were made for"});
 }
 
 }  // namespace
@@ -83,8 +84,8 @@ std::vector<std::string> needs_restart(const Config& running, const Config& want
     findings.compare("workers.idle", running.workers.idle, wanted.workers.idle);
     findings.compare("memory.hugepages", running.memory.hugepages, wanted.memory.hugepages);
     findings.compare("memory.megabytes", running.memory.megabytes, wanted.memory.megabytes);
-    if (running.conntrack.max != wanted.conntrack.max)
-        check_room("conntrack.max", wanted.conntrack.max, target.flow_capacity, target.workers, findings);
+    if (running.conntrack.max != wanted.conntrack.max && wanted.conntrack.max)  // auto: whatever there is
+        check_room("conntrack.max", *wanted.conntrack.max, target.flow_capacity, target.workers, findings);
     if (running.conntrack.expect_max != wanted.conntrack.expect_max)
         check_room("conntrack.expect_max", wanted.conntrack.expect_max, target.expectation_capacity, target.workers,
                    findings);

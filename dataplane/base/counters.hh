@@ -24,12 +24,12 @@ private:
 };
 
 /// Why a flow ended.
-#define SLUICE_DEATH_CAUSES(X)                                           \
-    X(timeout, "its timeout passed")                                     \
-    X(closed, "the protocol ended it (RST to an unreplied flow, reuse)") \
-    X(flushed, "deleted by an operator")                                 \
-    X(evicted, "made room for a newer flow while the table was full")    \
-    X(replaced, "a new connection took over its tuple")                  \
+#define SLUICE_DEATH_CAUSES(X)                                                           \
+    X(timeout, "its timeout passed")                                                     \
+    X(closed, "the protocol ended it (RST to an unreplied flow, reuse)")                 \
+    X(flushed, "deleted by an operator")                                                 \
+    X(evicted, "made room for a newer flow: the table or the half-open budget was full") \
+    X(replaced, "a new connection took over its tuple")                                  \
     X(address_gone, "its translated address left the box")
 
 enum class DeathCause : std::uint8_t {
@@ -118,8 +118,10 @@ struct alignas(64) WorkerCounters {
     std::array<Counter, 16> flows_tcp;  ///< gauge by TcpState
     std::array<Counter, 16> flows_of;   ///< gauge by L4Kind, of all kinds but TCP
     Counter flows_assured;
-    Counter stubs;  ///< gauge: reply keys kept here for flows that another worker owns
-    Counter table_full, early_drops;
+    Counter flows_half_open;                     ///< gauge: TCP that is not ASSURED, anything else that nobody answered
+    Counter stubs;                               ///< gauge: reply keys kept here for flows that another worker owns
+    Counter table_full, half_open_full;          ///< newcomers that found no room: in the table, in the budget
+    Counter early_drops, half_open_early_drops;  ///< flows that made room for them
     std::array<Counter, kNatGauges> nat_mappings;  ///< gauge by NatRule::gauge
     Counter nat_port_kept, nat_port_random, nat_port_probes, nat_exhausted;
 

@@ -57,6 +57,7 @@ namespace sluice {
     X(no_route, "no route to the destination")                                        \
     X(route_unreachable, "blackhole, unreachable or prohibit route")                  \
     X(flow_table_full, "table full, dropping packet")                                 \
+    X(half_open_full, "half-open budget used up, newcomer refused")                   \
     X(flow_insert_failed, "a key could not be inserted")                              \
     X(first_packet_full, "no room to wait for a flow's first packet to come back")    \
     X(nat_pool_exhausted, "no free address and port in the SNAT pool")                \

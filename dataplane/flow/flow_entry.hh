@@ -115,6 +115,8 @@ struct alignas(64) FlowCold {
     std::uint8_t stub_worker = 255;         // 82: worker that keeps a stub for the reply key; 255: none
     std::uint32_t nat_generation = 0;       // 84: policy generation that decided NAT
     TimeMs created_ms = 0;                  // 88: when its first packet came: UDP's two-second rule, listings
+    SlotIndex half_open_older = kNoSlot;    // 96: neighbours by age among half-open flows, while it is one of them
+    SlotIndex half_open_newer = kNoSlot;    // 100
 };
 static_assert(sizeof(FlowCold) == 128);
 

@@ -23,7 +23,7 @@ enum class NoticeKind : std::uint32_t {
     shortened,  ///< slot, generation, deadline_ms: due earlier than armed
     died,       ///< slot, generation: off the wheel; the slot may be used again
     resolve,    ///< address, port: ask the kernel for this neighbour
-    log,        ///< rule, port and tuple of a packet that a log rule matched, or a table-full event
+    log,        ///< rule, port and tuple of a packet that a log rule matched, or that found a pool used up
 };
 struct Notice {
     NoticeKind kind{};
@@ -35,7 +35,7 @@ struct Notice {
 };
 static_assert(sizeof(Notice) == 40 && std::is_trivially_copyable_v<Notice>);
 
-enum class LogEvent : std::uint8_t { rule, table_full, pool_exhausted };
+enum class LogEvent : std::uint8_t { rule, pool_exhausted };
 
 /// control → worker. Control repeats what did not fit (expire is asked again by the wheel).
 enum class OrderKind : std::uint32_t {

@@ -107,6 +107,7 @@ bool FlowStore::publish(SlotIndex slot) noexcept {
     h.alive = true;
     ++live_;
     account(h, true);
+    if (is_half_open(h)) join_half_open(slot);
     if (c.nat_gauge < kNatGauges) counters_.nat_mappings[c.nat_gauge].add();
     counters_.flow_births.add();
     if (h.kind == L4Kind::esp) insert_quoted(slot, Direction::original);
@@ -122,6 +123,7 @@ void FlowStore::kill(SlotIndex slot, DeathCause cause) noexcept {
     table_.erase(c.key[0], c.hash[0]);
     if (c.stub_worker == 255) table_.erase(c.key[1], c.hash[1]);
     account(h, false);
+    if (is_half_open(h)) leave_half_open(slot);
     if (c.nat_gauge < kNatGauges) counters_.nat_mappings[c.nat_gauge].sub();
     --live_;
     h.alive = false;
@@ -277,10 +279,38 @@ void FlowStore::set_tcp_state(SlotIndex slot, TcpState state) noexcept {
 void FlowStore::set_status(SlotIndex slot, std::uint8_t bits) noexcept {
     FlowHot& h = hot_[slot];
     if ((bits & status::kAssured) != 0 && !h.has(status::kAssured) && h.alive) counters_.flows_assured.add();
+    const bool was_half_open = is_half_open(h);
     h.status = static_cast<std::uint8_t>(h.status | bits);
+    if (h.alive && was_half_open && !is_half_open(h)) leave_half_open(slot);
+}
+
+/// An answer alone proves nothing about a TCP client: a server answers a SYN from anywhere.
+bool FlowStore::is_half_open(const FlowHot& h) noexcept {
+    return !h.has(status::kAssured) && (h.kind == L4Kind::tcp || !h.has(status::kSeenReply));
+}
+
+void FlowStore::join_half_open(SlotIndex slot) noexcept {
+    FlowCold& c = cold_[slot];
+    c.half_open_older = newest_half_open_;
+    c.half_open_newer = kNoSlot;
+    (newest_half_open_ == kNoSlot ? oldest_half_open_ : cold_[newest_half_open_].half_open_newer) = slot;
+    newest_half_open_ = slot;
+    ++half_open_;
+    counters_.flows_half_open.add();
+}
+
+void FlowStore::leave_half_open(SlotIndex slot) noexcept {
+    FlowCold& c = cold_[slot];
+    (c.half_open_older == kNoSlot ? oldest_half_open_ : cold_[c.half_open_older].half_open_newer) = c.half_open_newer;
+    (c.half_open_newer == kNoSlot ? newest_half_open_ : cold_[c.half_open_newer].half_open_older) = c.half_open_older;
+    c.half_open_older = kNoSlot;
+    c.half_open_newer = kNoSlot;
+    --half_open_;
+    counters_.flows_half_open.sub();
 }
 
 SlotIndex FlowStore::eviction_victim(Now now) noexcept {
+    if (oldest_half_open_ != kNoSlot) return oldest_half_open_;
     // Free slots do not count as looked at, or a limit below the capacity would seldom find anyone.
     constexpr unsigned kFlowsLooked = 16, kSlotsLooked = 256;
     for (unsigned slots = 0, flows = 0; flows < kFlowsLooked && slots < kSlotsLooked && slots < used_; ++slots) {

@@ -67,6 +67,10 @@ public:
     }
     [[nodiscard]] std::uint32_t capacity() const noexcept { return capacity_; }
     [[nodiscard]] std::uint32_t live() const noexcept { return live_; }
+    /// Live flows that nobody has vouched for yet: TCP that is not ASSURED, anything else that nobody answered.
+    [[nodiscard]] std::uint32_t half_open() const noexcept { return half_open_; }
+    /// The half-open flow that was made first, or kNoSlot.
+    [[nodiscard]] SlotIndex oldest_half_open() const noexcept { return oldest_half_open_; }
 
     // --- keys
     [[nodiscard]] FlowTable& table() noexcept { return table_; }
@@ -118,8 +122,9 @@ public:
     /// The flow's mark from now on; the next packets are judged by it.
     void set_mark(SlotIndex slot, std::uint32_t mark) noexcept { sluice::set_mark(hot_[slot], cold_[slot], mark); }
 
-    /// An un-ASSURED or expired flow near a rotating hand, or kNoSlot: at most 16 flows are looked at (Linux looks at 8
-    /// buckets), in at most 256 slots. The caller kills it.
+    /// Who makes room in a full table: the oldest half-open flow; without any, an un-ASSURED or expired flow near a
+    /// rotating hand, or kNoSlot: at most 16 flows are looked at (Linux looks at 8 buckets), in at most 256 slots. The
+    /// caller kills it.
     [[nodiscard]] SlotIndex eviction_victim(Now now) noexcept;
 
     /// Sends notices that found the mailbox full earlier; at most `budget`. True when none is left.
@@ -139,6 +144,9 @@ private:
     void insert_quoted(SlotIndex slot, Direction d) noexcept;
     void erase_quoted(SlotIndex slot) noexcept;
     void account(const FlowHot& hot, bool arrives) noexcept;
+    [[nodiscard]] static bool is_half_open(const FlowHot& hot) noexcept;
+    void join_half_open(SlotIndex slot) noexcept;
+    void leave_half_open(SlotIndex slot) noexcept;
     void notify(SlotIndex slot, std::uint8_t bit) noexcept;
     void defer(SlotIndex slot, std::uint8_t bits) noexcept;
     [[nodiscard]] bool post(SlotIndex slot, std::uint8_t bit) noexcept;
@@ -150,6 +158,9 @@ private:
     FlowTable table_;
     std::uint32_t capacity_;
     std::uint32_t live_ = 0;
+    std::uint32_t half_open_ = 0;
+    SlotIndex oldest_half_open_ = kNoSlot;  // half-open flows, linked by age through their cold lines
+    SlotIndex newest_half_open_ = kNoSlot;
     FlowHot* hot_ = nullptr;
     FlowCold* cold_ = nullptr;
     std::vector<SlotIndex> free_;  // a stack; reserved once

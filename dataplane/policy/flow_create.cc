@@ -134,19 +134,35 @@ Decision FlowCreator::choose_source(Packet& p, const Policy& policy, Draft& draf
     return Decision::drop(DropReason::nat_pool_exhausted);
 }
 
-bool FlowCreator::make_room(const Policy& policy, Now now) noexcept {
-    if (p_.store.live() < policy.max_flows_per_worker) return true;
+/// A place for the newcomer, which is half-open like all of them. Two limits stand: the half-open budget, so that who
+/// never answers uses up no more than that, and the table. Profile linux: the half-open flow that has waited longest
+/// leaves, so in a flood they push out each other and nobody else; only where there is none, Linux's choice does.
+/// Profile cgn: the newcomer is refused, and its sender told so (RFC 5508, REQ-8).
+Decision FlowCreator::make_room(const Policy& policy, Now now) noexcept {
+    const bool refuse = policy.table_full == TableFull::refuse;
+    const Answer answer = refuse ? Answer::admin_prohibited : Answer::none;
+    if (p_.store.half_open() >= policy.max_half_open_per_worker) {
+        p_.counters.half_open_full.add();
+        const SlotIndex victim = p_.store.oldest_half_open();
+        if (refuse || victim == kNoSlot) return Decision::drop(DropReason::half_open_full, answer);
+        evict(victim, now);
+        p_.counters.half_open_early_drops.add();
+    }
+    if (p_.store.live() < policy.max_flows_per_worker) return {};
     p_.counters.table_full.add();
-    if (policy.table_full == TableFull::refuse) return false;
-    const SlotIndex victim = p_.store.eviction_victim(now);
-    if (victim == kNoSlot) return false;
-    p_.store.kill(victim, p_.store.expired(victim, now) ? DeathCause::timeout : DeathCause::evicted);
+    const SlotIndex victim = refuse ? kNoSlot : p_.store.eviction_victim(now);
+    if (victim == kNoSlot) return Decision::drop(DropReason::flow_table_full, answer);
+    evict(victim, now);
+    return {};
+}
+
+void FlowCreator::evict(SlotIndex slot, Now now) noexcept {
+    p_.store.kill(slot, p_.store.expired(slot, now) ? DeathCause::timeout : DeathCause::evicted);
     p_.counters.early_drops.add();
-    return true;
 }
 
 Decision FlowCreator::make(Packet& p, const Policy& policy, const Draft& draft, Now now) noexcept {
-    if (!make_room(policy, now)) return Decision::drop(DropReason::flow_table_full);
+    if (const Decision room = make_room(policy, now); room.fate != Fate::go) return room;
     const SlotIndex slot = p_.store.allocate();
     if (slot == kNoSlot) return Decision::drop(DropReason::flow_table_full);
 

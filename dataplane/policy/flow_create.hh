@@ -79,7 +79,8 @@ private:
     [[nodiscard]] Decision make(Packet& p, const Policy& policy, const Draft& draft, Now now) noexcept;
     [[nodiscard]] std::uint32_t inherited_mark(const Draft& draft) const noexcept;
     [[nodiscard]] const NextHop& hop_of(const Packet& p) const noexcept;
-    [[nodiscard]] bool make_room(const Policy& policy, Now now) noexcept;
+    [[nodiscard]] Decision make_room(const Policy& policy, Now now) noexcept;
+    void evict(SlotIndex slot, Now now) noexcept;
     static void count(const Policy& policy, unsigned worker, std::uint32_t rule, const Packet& p) noexcept;
 
     Parts p_;

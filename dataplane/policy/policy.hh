@@ -162,6 +162,7 @@ struct Policy {
     TcpRules tcp;
     TableFull table_full = TableFull::early_drop;
     std::uint32_t max_flows_per_worker = 0;
+    std::uint32_t max_half_open_per_worker = 0xffffffffU;
     std::uint32_t max_expectations_per_worker = 0;
     FtpPolicy ftp;
     std::array<BucketSpec, kPuntClassCount> punt_limits{};

@@ -20,7 +20,6 @@ Verdict Enforcer::carry_out(Packet& p, const Decision& d, Now now) noexcept {
     // As Linux, which has counted it down before its filter sees the packet.
     if (d.reason == DropReason::filter_reject && !p.local_out && p.out_port != kKernelPort) decrement_ttl(*p.ip());
     if (d.answer != Answer::none) p_.egress.answer(p, d.answer, p_.ports.mtu(p.out_port), now);
-    if (d.reason == DropReason::flow_table_full) log(p, LogEvent::table_full);
     if (d.reason == DropReason::nat_pool_exhausted) log(p, LogEvent::pool_exhausted);
     return p_.disposal.drop(p, d.reason);
 }

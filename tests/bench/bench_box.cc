@@ -67,7 +67,7 @@ std::uint32_t slots_for(std::uint32_t flows) {
 }
 
 std::unique_ptr<const Policy> compiled(std::uint32_t slots) {
-    const std::string limit = "conntrack: {max: " + std::to_string(slots) + "}\n";
+    const std::string limit = "conntrack: {max: " + std::to_string(slots) + ", half_open: 100%}\n";
     const auto loaded = config::load_config_text(limit + kConfiguration, "bench");
     if (!loaded.ok()) {
         std::string all;

@@ -20,7 +20,7 @@ constexpr unsigned source(unsigned i) {
 }
 
 const char* const kTimeouts = R"(
-conntrack: {timeouts: {udp: 5s, udp_stream: 6s, tcp_syn_sent: 7s, tcp_established: 9s, tcp_close: 2s}}
+conntrack: {half_open: 100%, timeouts: {udp: 5s, udp_stream: 6s, tcp_syn_sent: 7s, tcp_established: 9s, tcp_close: 2s}}
 )";
 
 struct SmallBox : Box {
@@ -61,6 +61,7 @@ struct SmallBox : Box {
                   return c.flows_of[static_cast<std::size_t>(L4Kind::udp)];
               }) == 0);
         CHECK(total([](const WorkerCounters& c) -> const Counter& { return c.flows_assured; }) == 0);
+        CHECK(total([](const WorkerCounters& c) -> const Counter& { return c.flows_half_open; }) == 0);
         CHECK(total([](const WorkerCounters& c) -> const Counter& { return c.stubs; }) == 0);
         CHECK(ageing().stats().armed == 0);
         for (unsigned w = 0; w < workers; ++w) {
@@ -138,6 +139,7 @@ TEST_CASE_METHOD(SmallBox, "timeouts that shorten all at once") {
               return c.flows_tcp[static_cast<std::size_t>(TcpState::established)];
           }) == kFlows);
     CHECK(total([](const WorkerCounters& c) -> const Counter& { return c.flows_assured; }) == kFlows);
+    CHECK(total([](const WorkerCounters& c) -> const Counter& { return c.flows_half_open; }) == 0);
     for (unsigned i = 0; i < kFlows; ++i) queue("wan", tcp(kServer, 80, client(i), source(i)).flags(kRst));
     settle();
     advance(1999);

@@ -76,10 +76,11 @@ TEST_CASE("what the policy does not name is as usual, and it is for its protocol
 }
 
 TEST_CASE("protocols with trackers of their own: one timeout per state, per stage, or one alone") {
-    TimeoutBox box(conntrack("s: {proto: sctp, closed: 11s, cookie_wait: 12s}, g: {proto: gre, unreplied: 13s, replied: "
-                             "14s}, u: {proto: udplite, unreplied: 15s, replied: 16s}, e: {proto: esp, timeout: 17s}, "
-                             "a: {proto: ah, timeout: 18s}") +
-                   R"(
+    TimeoutBox box(
+        conntrack("s: {proto: sctp, closed: 11s, cookie_wait: 12s}, g: {proto: gre, unreplied: 13s, replied: "
+                  "14s}, u: {proto: udplite, unreplied: 15s, replied: 16s}, e: {proto: esp, timeout: 17s}, "
+                  "a: {proto: ah, timeout: 18s}") +
+        R"(
 filter:
   forward:
     rules:

@@ -19,7 +19,7 @@ unsigned first_cpu_of(const cpu_set_t& cpus) {
 }
 
 /// What went wrong; empty when the EAL runs.
-std::string start() {
+std::string start(unsigned megabytes) {
     cpu_set_t cpus;
     CPU_ZERO(&cpus);
     sched_getaffinity(0, sizeof cpus, &cpus);
@@ -30,7 +30,7 @@ std::string start() {
                                    "--no-shconf",
                                    "--iova-mode=va",
                                    "-m",
-                                   "512",
+                                   std::to_string(megabytes),
                                    "--lcores",
                                    "0@" + std::to_string(first_cpu_of(cpus)),
                                    "--log-level=lib.eal:error"};
@@ -45,9 +45,9 @@ std::string start() {
 
 }  // namespace
 
-void ensure_eal() {
+void ensure_eal(unsigned megabytes) {
     // A failed start is final too: the EAL refuses a second one with a misleading message.
-    static const std::string problem = start();
+    static const std::string problem = start(megabytes);
     if (!problem.empty()) throw std::runtime_error(problem);
 }
 

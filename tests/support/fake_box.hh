@@ -109,6 +109,10 @@ inline metrics::Snapshot full_snapshot() {
     worker.flow_capacity = 65536;
     worker.flows_born = 9;
     worker.flows_died = 4;
+    worker.flows_evicted = 7;
+    worker.half_open = 4;
+    worker.half_open_evicted = 6;
+    worker.half_open_refused = 3;
     worker.invalid[0] = 1;
     worker.invalid[1] = 2;
     worker.first_packet_waits = 31;
@@ -126,6 +130,8 @@ inline metrics::Snapshot full_snapshot() {
     s.ftp = {.commands_seen = 6, .rewrites = 4, .refused_foreign_address = 1, .refused_privileged_port = 2};
     s.from_twins = {20, 2000};
     s.flow_limit = 1000;
+    s.half_open_limit = 500;
+    s.flow_limit_from_memory = true;
     s.flow_capacity = 65536;
     s.policy_generation = 3;
     s.reloads = 2;

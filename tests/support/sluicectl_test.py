@@ -115,7 +115,7 @@ class SluicectlTest(unittest.TestCase):
 
     def test_stats_and_empty_tables(self):
         self.assertEqual(self.check('conntrack -S', 0),
-                         'cpu=0   \tfound=0 invalid=3 insert=9 insert_failed=0 drop=40 early_drop=0 error=0 '
+                         'cpu=0   \tfound=0 invalid=3 insert=9 insert_failed=0 drop=40 early_drop=7 error=0 '
                          'search_restart=0 clash_resolve=0 chaintoolong=0 \n')
         self.assertEqual(json.loads(self.check('conntrack -S --json', 0))[0]['insert'], 9)
         self.check('conntrack -C expect', 0, '1\n')
@@ -176,6 +176,7 @@ class SluicectlTest(unittest.TestCase):
         self.check('ports', 0, '203.0.113.1/24 203.0.113.2/24')
         out = self.check('stats', 0, 'flow_table_full  table full, dropping packet')
         self.assertNotIn('vlan_unknown', out)
+        self.assertIn('flow limit 1000 (from memory.megabytes), half-open 4 of 500', out)
         self.assertIn('in all: 42', out)
         self.check('stats --all', 0, 'vlan_unknown')
         self.check('expectations', 0, '203.0.113.9:51220')

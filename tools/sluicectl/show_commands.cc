@@ -138,10 +138,14 @@ std::string punts_text(const json::value& stats) {
 
 std::string stats_text(const json::value& stats, bool all) {
     const auto& ftp = stats.at("ftp");
-    return fmt::format("up {}, policy generation {}, reloads {} ({} failed), flow limit {}\n\n",
+    std::uint64_t half_open = 0;
+    for (const auto& worker : stats.at("workers").as_array()) half_open += number(worker, "half_open");
+    return fmt::format("up {}, policy generation {}, reloads {} ({} failed)\nflow limit {}{}, half-open {} of {}\n\n",
                        human_duration(static_cast<std::uint64_t>(stats.at("uptime_s").to_number<double>())),
                        number(stats, "policy_generation"), number(stats, "reloads"), number(stats, "reload_failures"),
-                       number(stats, "flow_limit")) +
+                       number(stats, "flow_limit"),
+                       stats.at("flow_limit_from_memory").as_bool() ? " (from memory.megabytes)" : "", half_open,
+                       number(stats, "half_open_limit")) +
            workers_text(stats) + '\n' + flows_text(stats) + '\n' + punts_text(stats) + '\n' +
            fmt::format(
                "ftp: {} commands, {} rewritten, {} joined, {} refused, {} malformed; expectations: {} created, "

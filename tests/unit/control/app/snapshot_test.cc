@@ -134,6 +134,9 @@ TEST_CASE("a worker's figures: births and deaths of every cause, drops, cycles")
     c.flow_births.add(100);
     for (auto& deaths : c.flow_deaths) deaths.add(2);
     c.drops[index_of(DropReason::flow_table_full)].add(9);
+    c.drops[index_of(DropReason::half_open_full)].add(10);
+    c.half_open_early_drops.add(11);
+    c.flows_half_open.set(12);
     c.drops[index_of(DropReason::ip_checksum)].add(4);
     c.cycles_busy.add(50);
     c.cycles_idle.add(70);
@@ -161,6 +164,9 @@ TEST_CASE("a worker's figures: births and deaths of every cause, drops, cycles")
     CHECK(the_room->box->count_flows() - flows_before == 100 - deaths);
     CHECK(w.flows_evicted - before.flows_evicted == 2);
     CHECK(w.flows_refused - before.flows_refused == 9);
+    CHECK(w.half_open_refused - before.half_open_refused == 10);
+    CHECK(w.half_open_evicted - before.half_open_evicted == 11);
+    CHECK(w.half_open == 12);
     CHECK(w.drops[index_of(DropReason::ip_checksum)] - before.drops[index_of(DropReason::ip_checksum)] == 4);
     CHECK(w.busy_cycles - before.busy_cycles == 50);
     CHECK(w.idle_cycles - before.idle_cycles == 70);
@@ -179,6 +185,8 @@ TEST_CASE("a worker's figures: births and deaths of every cause, drops, cycles")
     CHECK(w.flow_capacity >= 1024);
     CHECK(snapshot.flow_capacity == w.flow_capacity);
     CHECK(snapshot.flow_limit == 1024);
+    CHECK_FALSE(snapshot.flow_limit_from_memory);
+    CHECK(snapshot.half_open_limit == 512);
 }
 
 TEST_CASE("punts, the helper, twins and what the box is") {

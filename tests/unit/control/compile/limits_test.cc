@@ -16,6 +16,58 @@ TEST_CASE("one worker's share: all of it alone, an even share and a quarter amon
     CHECK(compile::share_of(0xffffffffU, 2) == 2684354560U);
 }
 
+TEST_CASE("from tables back to the total that they were made for") {
+    for (const unsigned workers : {1U, 2U, 3U, 4U, 7U, 64U})
+        for (const std::uint32_t total : {64U, 1000U, 65536U, 999'424U, 134'217'728U}) {
+            const std::uint32_t room = compile::share_of(total, workers);
+            const std::uint32_t back = compile::total_of(room, workers);
+            INFO(workers << " workers, " << total);
+            CHECK(back >= total);
+            CHECK(compile::share_of(back, workers) <= room);
+            if (back <= 0xffffffffU - workers)
+                CHECK((workers == 1 || compile::share_of(back + workers, workers) > room));
+        }
+}
+
+TEST_CASE("without conntrack.max the memory decides, within the tables") {
+    config::Config config = three_ports();
+    const CompileTarget vast{1, 0xffffffffU, 1};
+    const auto limit = [&](std::uint32_t megabytes) {
+        config.memory.megabytes = megabytes;
+        return compile::flow_limit(config, vast);
+    };
+    CHECK(limit(64) == 16384);
+    CHECK(limit(65) == 17408);
+    CHECK(limit(1024) == 999'424);
+    CHECK(limit(16) == 16384);  // less is no configuration
+    CHECK(limit(1'048'576) == config::kMostFlows);
+    CHECK(compile::flow_limit(config, {1, 5000, 1}) == 5000);
+    config.memory.megabytes = 1024;
+    CHECK(compile::flow_limit(config, {4, compile::share_of(999'424, 4), 1}) == 999'424);
+    config.conntrack.max = 700;
+    CHECK(compile::flow_limit(config, vast) == 700);
+}
+
+TEST_CASE("the half-open budget: a share of each worker's limit, or a number that workers share") {
+    config::Config config = three_ports();
+    config.conntrack.max = 1000;
+    const auto of = [&](CompileTarget target) {
+        return std::pair{compile_policy(config, target, 1).policy->max_half_open_per_worker,
+                         compile::half_open_limit(config, target)};
+    };
+    CHECK(of({1, 5000, 1}) == std::pair{500U, 500U});
+    CHECK(of({4, 5000, 1}) == std::pair{156U, 500U});
+    config.conntrack.half_open = {100, true};
+    CHECK(of({1, 5000, 1}) == std::pair{1000U, 1000U});
+    config.conntrack.half_open = {1, true};
+    CHECK(of({1, 64, 1}) == std::pair{1U, 1U});  // never none at all
+    config.conntrack.half_open = {40, false};
+    CHECK(of({1, 5000, 1}) == std::pair{40U, 40U});
+    CHECK(of({4, 5000, 1}) == std::pair{13U, 40U});
+    config.conntrack.half_open = {4000, false};
+    CHECK(of({1, 5000, 1}) == std::pair{1000U, 1000U});
+}
+
 TEST_CASE("table limits never exceed the tables") {
     config::Config config = three_ports();
     config.conntrack.max = 1000;

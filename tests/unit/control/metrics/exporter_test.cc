@@ -54,6 +54,10 @@ TEST_CASE("values and labels arrive") {
     CHECK(has(R"(sluice_drops_total{reason="flow_table_full"} 40)"));
     CHECK(has(R"(sluice_flows{proto="tcp",state="ESTABLISHED"} 3)"));
     CHECK(has(R"(sluice_flows_born_total{worker="0"} 9)"));
+    CHECK(has(R"(sluice_worker_half_open_flows{worker="0"} 4)"));
+    CHECK(has("sluice_half_open_limit 500"));
+    CHECK(has(R"(sluice_half_open_evicted_total{worker="0"} 6)"));
+    CHECK(has(R"(sluice_half_open_refused_total{worker="0"} 3)"));
     CHECK(has(R"(sluice_rule_packets_total{chain="forward",rule="1",comment="web \"out\""} 12)"));
     CHECK(has(R"(sluice_rule_bytes_total{chain="forward",rule="policy",comment=""} 60)"));
     CHECK(has(R"(sluice_nat_pool_mappings{rule="1",kind="masquerade",comment=""} 4)"));

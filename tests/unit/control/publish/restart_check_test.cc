@@ -55,9 +55,9 @@ TEST_CASE("what is fixed at start needs a restart, each thing by its name") {
         {[](Config& c) { c.ports[0].rx_queue_size = 512; }, "port 'lan': rx_queue_size has changed: needs a restart"},
         {[](Config& c) { c.ports[0].tx_queue_size = 512; }, "port 'lan': tx_queue_size has changed: needs a restart"},
         {[](Config& c) { c.conntrack.max = 400'000; },
-         "conntrack.max: 400000 is more than the tables were made for: needs a restart"},
+         "conntrack.max: 400000 is more than the 320000 that the tables were made for: needs a restart"},
         {[](Config& c) { c.conntrack.expect_max = 8'000; },
-         "conntrack.expect_max: 8000 is more than the tables were made for: needs a restart"},
+         "conntrack.expect_max: 8000 is more than the 6400 that the tables were made for: needs a restart"},
         {[](Config& c) { c.neighbours.hold = 3; }, "neighbours has changed: needs a restart"},
         {[](Config& c) { c.fragments.max = 3; }, "fragments has changed: needs a restart"},
         {[](Config& c) { c.metrics.listen.clear(); }, "metrics.listen has changed: needs a restart"},
@@ -82,6 +82,12 @@ TEST_CASE("rules, groups, limits within the tables, addresses and routes change 
               c.ports[0].addresses.push_back({ip4(192, 0, 2, 1), 24});
               c.routes.push_back({ip4(0, 0, 0, 0), 0, ip4(192, 0, 2, 254), ""});
           }).empty());
+}
+
+TEST_CASE("a limit that is left to the memory is whatever the tables hold") {
+    CHECK(after([](config::Config& c) { c.conntrack.max = 100; }).empty());
+    CHECK(after([](config::Config& c) { c.conntrack.max.reset(); }).empty());
+    CHECK(after([](config::Config& c) { c.conntrack.half_open = {100, true}; }).empty());
 }
 
 TEST_CASE("all reasons are told at once") {

@@ -3,6 +3,7 @@
 // that live.
 #include "dataplane/lookup/flow_store.hh"
 
+#include <algorithm>
 #include <array>
 #include <map>
 #include <random>
@@ -322,13 +323,51 @@ TEST_CASE("eviction takes flows that are not ASSURED, or that are past their dea
     CHECK(room.store.eviction_victim({2000, 0}) == kNoSlot);
     const SlotIndex weak = room.open(99U);
     CHECK(room.store.eviction_victim(kStart) == weak);
+    // An answer alone does not save a flow, as in Linux, but those that nobody answered go first.
+    room.store.kill(slots[3], DeathCause::flushed);
+    const SlotIndex answered = room.open(FlowRoom::key(100, L4Kind::udp));
+    room.store.set_status(answered, status::kSeenReply);
+    CHECK(room.store.eviction_victim(kStart) == weak);
+    room.store.kill(weak, DeathCause::evicted);
+    CHECK(room.store.eviction_victim(kStart) == answered);
+}
+
+TEST_CASE("half-open flows: TCP until it is ASSURED, anything else until it is answered; the oldest is known") {
+    FlowRoom room(16);
+    CHECK(room.store.oldest_half_open() == kNoSlot);
+    const SlotIndex first = room.open(FlowRoom::key(1, L4Kind::udp));
+    const SlotIndex second = room.open(FlowRoom::key(2, L4Kind::tcp));
+    const SlotIndex third = room.open(FlowRoom::key(3, L4Kind::icmp));
+    const SlotIndex fourth = room.open(FlowRoom::key(4, L4Kind::udp));
+    CHECK(room.store.half_open() == 4);
+    CHECK(room.store.oldest_half_open() == first);
+    room.store.set_status(first, status::kSeenReply);
+    room.store.set_status(first, status::kSeenReply);
+    CHECK(room.store.half_open() == 3);
+    CHECK(room.store.oldest_half_open() == second);
+    // A SYN-ACK says nothing about who sent the SYN.
+    room.store.set_status(second, status::kSeenReply);
+    CHECK(room.store.half_open() == 3);
+    room.store.kill(third, DeathCause::timeout);
+    CHECK(room.store.half_open() == 2);
+    room.store.set_status(second, status::kAssured);
+    CHECK(room.store.oldest_half_open() == fourth);
+    room.store.set_status(fourth, status::kAssured);
+    CHECK(room.store.half_open() == 0);
+    CHECK(room.store.oldest_half_open() == kNoSlot);
+    CHECK(room.counters->flows_half_open.get() == 0);
+    room.store.kill(first, DeathCause::timeout);
+    const SlotIndex last = room.open(FlowRoom::key(5, L4Kind::tcp));
+    CHECK(room.store.half_open() == 1);
+    CHECK(room.store.oldest_half_open() == last);
+    CHECK(room.counters->flows_half_open.get() == 1);
 }
 
 TEST_CASE("eviction looks at sixteen slots at most and goes on there the next time") {
     FlowRoom room(64);
     for (unsigned n = 0; n < 64; ++n) {
-        const SlotIndex slot = room.open(n);
-        if (slot != 40) room.store.set_status(slot, status::kAssured);
+        const SlotIndex slot = room.open(FlowRoom::key(n, L4Kind::udp));
+        room.store.set_status(slot, slot == 40 ? status::kSeenReply : status::kAssured);
     }
     CHECK(room.store.eviction_victim(kStart) == kNoSlot);
     CHECK(room.store.eviction_victim(kStart) == kNoSlot);
@@ -362,6 +401,7 @@ TEST_CASE("gauges and notices follow the flows through 20 000 random steps") {
     FlowRoom room(32, ring);
     std::mt19937 random(7 + ring);
     std::set<SlotIndex> alive;
+    std::vector<SlotIndex> born;               // alive, by age
     std::map<SlotIndex, std::uint32_t> known;  // to control: slot → generation
     unsigned wrong = 0, next = 0;
     const auto listen = [&] {
@@ -388,10 +428,12 @@ TEST_CASE("gauges and notices follow the flows through 20 000 random steps") {
         if (dice < 4) {
             const SlotIndex slot = room.open(FlowRoom::key(next++, static_cast<L4Kind>(random() % 4)));
             if (slot != kNoSlot && !alive.insert(slot).second) ++wrong;
+            if (slot != kNoSlot) born.push_back(slot);
         } else if (dice < 7 && !alive.empty()) {
             const SlotIndex slot = any();
             room.store.kill(slot, DeathCause::closed);
             alive.erase(slot);
+            std::erase(born, slot);
         } else if (dice == 7 && !alive.empty()) {
             room.store.set_status(any(), random() % 2 == 0 ? status::kAssured : status::kSeenReply);
         } else if (dice == 8 && !alive.empty()) {
@@ -426,6 +468,14 @@ TEST_CASE("gauges and notices follow the flows through 20 000 random steps") {
                      : 0;
         wrong += room.counters->flows_of[static_cast<std::size_t>(L4Kind::generic)].get() != generic ? 1 : 0;
         wrong += room.counters->flows_assured.get() != assured ? 1 : 0;
+        const auto half_open = [&](SlotIndex slot) {
+            const FlowHot& h = room.store.hot(slot);
+            return !h.has(status::kAssured) && (h.kind == L4Kind::tcp || !h.has(status::kSeenReply));
+        };
+        const auto oldest = std::ranges::find_if(born, half_open);
+        wrong += room.store.oldest_half_open() != (oldest == born.end() ? kNoSlot : *oldest) ? 1 : 0;
+        wrong += room.store.half_open() != std::ranges::count_if(born, half_open) ? 1 : 0;
+        wrong += room.counters->flows_half_open.get() != room.store.half_open() ? 1 : 0;
         wrong += room.store.live() != alive.size() ? 1 : 0;
         wrong += room.store.table().size() != 2 * alive.size() ? 1 : 0;
     }

@@ -338,6 +338,46 @@ TEST_CASE("a full table makes room as the profile says") {
         CHECK(room.live() == 8);
     }
     CHECK(room.seats[0]->counters->table_full.get() >= 1);
+    CHECK(room.seats[0]->counters->half_open_full.get() == 0);
+}
+
+TEST_CASE("a used up half-open budget makes room as the profile says, however empty the table is") {
+    Room room(1, 32);
+    room.policy.max_flows_per_worker = 32;
+    room.policy.max_half_open_per_worker = 4;
+    const auto& counters = *room.seats[0]->counters;
+    FlowStore& store = room.seats[0]->store;
+    for (unsigned i = 0; i < 4; ++i) REQUIRE((room.create(syn(30000 + i)).fate == Fate::go));
+    SECTION("refuse, and say so") {
+        room.policy.table_full = TableFull::refuse;
+        const Decision refused = room.create(syn(40000));
+        CHECK((refused.reason == DropReason::half_open_full));
+        CHECK((refused.answer == Answer::admin_prohibited));
+        CHECK(counters.early_drops.get() == 0);
+        CHECK(store.half_open() == 4);
+        store.set_status(store.oldest_half_open(), status::kAssured);
+        CHECK((room.create(syn(40000)).fate == Fate::go));
+        CHECK(room.live() == 5);
+    }
+    SECTION("early drop") {
+        const SlotIndex oldest = store.oldest_half_open();
+        const std::uint32_t id = store.cold(oldest).id;
+        CHECK((room.create(syn(40000)).fate == Fate::go));
+        CHECK((!store.hot(oldest).alive || store.cold(oldest).id != id));
+        CHECK(room.live() == 4);
+        CHECK(counters.early_drops.get() == 1);
+        CHECK(counters.half_open_early_drops.get() == 1);
+        CHECK(counters.flow_deaths[static_cast<std::size_t>(DeathCause::evicted)].get() == 1);
+    }
+    SECTION("a table full of established flows as well: no flow is lost for nothing") {
+        room.policy.max_flows_per_worker = 4;
+        for (unsigned i = 0; i < 4; ++i) store.set_status(store.oldest_half_open(), status::kAssured);
+        room.policy.max_half_open_per_worker = 0;
+        CHECK((room.create(syn(40000)).reason == DropReason::half_open_full));
+        CHECK(room.live() == 4);
+    }
+    CHECK(counters.half_open_full.get() == 1);
+    CHECK(counters.table_full.get() == 0);
 }
 
 TEST_CASE("an expected connection is RELATED, goes to its real destination and comes from where its master does") {
