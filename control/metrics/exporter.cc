@@ -159,7 +159,7 @@ void add_flows(Builder& b, const Snapshot& s) {
     b.gauge("sluice_worker_flow_capacity", "Flow slots of a worker.");
     each(&Worker::flow_capacity);
     b.gauge("sluice_worker_half_open_flows",
-            "Live flows of a worker that are half-open: TCP that is not ASSURED, others without an answer.");
+            "Live flows of a worker that are half-open: TCP and SCTP that are not ASSURED, others without an answer.");
     each(&Worker::half_open);
     b.counter("sluice_flows_born_total", "Flows created.");
     each(&Worker::flows_born);

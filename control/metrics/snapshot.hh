@@ -76,7 +76,7 @@ struct Worker {
     std::uint64_t flows_died = 0;
     std::uint64_t flows_evicted = 0;      ///< of the deaths: made room for a newcomer (profile linux)
     std::uint64_t flows_refused = 0;      ///< newcomers refused because the table was full
-    std::uint64_t half_open = 0;          ///< now: TCP flows that are not ASSURED, others that nobody answered
+    std::uint64_t half_open = 0;          ///< now: TCP and SCTP that are not ASSURED, others that nobody answered
     std::uint64_t half_open_evicted = 0;  ///< of flows_evicted: the half-open budget was full, not the table
     std::uint64_t half_open_refused = 0;  ///< newcomers refused because the half-open budget was used up (profile cgn)
     std::uint64_t tuples_taken = 0;       ///< ports tried for a translation that another flow had

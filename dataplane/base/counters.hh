@@ -118,10 +118,10 @@ struct alignas(64) WorkerCounters {
     std::array<Counter, 16> flows_tcp;  ///< gauge by TcpState
     std::array<Counter, 16> flows_of;   ///< gauge by L4Kind, of all kinds but TCP
     Counter flows_assured;
-    Counter flows_half_open;                     ///< gauge: TCP that is not ASSURED, anything else that nobody answered
-    Counter stubs;                               ///< gauge: reply keys kept here for flows that another worker owns
-    Counter table_full, half_open_full;          ///< newcomers that found no room: in the table, in the budget
-    Counter early_drops, half_open_early_drops;  ///< flows that made room for them
+    Counter flows_half_open;             ///< gauge: TCP and SCTP that are not ASSURED, others that nobody answered
+    Counter stubs;                       ///< gauge: reply keys kept here for flows that another worker owns
+    Counter table_full, half_open_full;  ///< newcomers that found no room: in the table, in the budget
+    Counter early_drops, half_open_early_drops;    ///< flows that made room for them
     std::array<Counter, kNatGauges> nat_mappings;  ///< gauge by NatRule::gauge
     Counter nat_port_kept, nat_port_random, nat_port_probes, nat_exhausted;
 

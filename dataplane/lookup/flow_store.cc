@@ -278,15 +278,18 @@ void FlowStore::set_tcp_state(SlotIndex slot, TcpState state) noexcept {
 
 void FlowStore::set_status(SlotIndex slot, std::uint8_t bits) noexcept {
     FlowHot& h = hot_[slot];
+    const auto after = static_cast<std::uint8_t>(h.status | bits);
+    if (after == h.status) return;  // streams say with each packet that they are ASSURED
     if ((bits & status::kAssured) != 0 && !h.has(status::kAssured) && h.alive) counters_.flows_assured.add();
     const bool was_half_open = is_half_open(h);
-    h.status = static_cast<std::uint8_t>(h.status | bits);
+    h.status = after;
     if (h.alive && was_half_open && !is_half_open(h)) leave_half_open(slot);
 }
 
-/// An answer alone proves nothing about a TCP client: a server answers a SYN from anywhere.
+/// An answer alone proves nothing about who shakes hands: a server answers a SYN, or an INIT, from anywhere.
 bool FlowStore::is_half_open(const FlowHot& h) noexcept {
-    return !h.has(status::kAssured) && (h.kind == L4Kind::tcp || !h.has(status::kSeenReply));
+    const bool shakes_hands = h.kind == L4Kind::tcp || h.kind == L4Kind::sctp;
+    return !h.has(status::kAssured) && (shakes_hands || !h.has(status::kSeenReply));
 }
 
 void FlowStore::join_half_open(SlotIndex slot) noexcept {

@@ -67,7 +67,7 @@ public:
     }
     [[nodiscard]] std::uint32_t capacity() const noexcept { return capacity_; }
     [[nodiscard]] std::uint32_t live() const noexcept { return live_; }
-    /// Live flows that nobody has vouched for yet: TCP that is not ASSURED, anything else that nobody answered.
+    /// Live flows that nobody has vouched for yet: TCP and SCTP that are not ASSURED, others that nobody answered.
     [[nodiscard]] std::uint32_t half_open() const noexcept { return half_open_; }
     /// The half-open flow that was made first, or kNoSlot.
     [[nodiscard]] SlotIndex oldest_half_open() const noexcept { return oldest_half_open_; }

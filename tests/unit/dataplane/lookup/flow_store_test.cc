@@ -332,7 +332,7 @@ TEST_CASE("eviction takes flows that are not ASSURED, or that are past their dea
     CHECK(room.store.eviction_victim(kStart) == answered);
 }
 
-TEST_CASE("half-open flows: TCP until it is ASSURED, anything else until it is answered; the oldest is known") {
+TEST_CASE("half-open flows: TCP and SCTP until they are ASSURED, others until they are answered; the oldest is known") {
     FlowRoom room(16);
     CHECK(room.store.oldest_half_open() == kNoSlot);
     const SlotIndex first = room.open(FlowRoom::key(1, L4Kind::udp));
@@ -361,6 +361,13 @@ TEST_CASE("half-open flows: TCP until it is ASSURED, anything else until it is a
     CHECK(room.store.half_open() == 1);
     CHECK(room.store.oldest_half_open() == last);
     CHECK(room.counters->flows_half_open.get() == 1);
+    // Nor does an INIT ACK.
+    const SlotIndex sctp =
+        room.open(port_key(IpProto::sctp, ip4(192, 0, 2, 1), be16(5), ip4(203, 0, 113, 9), be16(80)));
+    room.store.set_status(sctp, status::kSeenReply);
+    CHECK(room.store.half_open() == 2);
+    room.store.set_status(sctp, status::kAssured);
+    CHECK(room.store.half_open() == 1);
 }
 
 TEST_CASE("eviction looks at sixteen slots at most and goes on there the next time") {
