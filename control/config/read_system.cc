@@ -9,7 +9,8 @@ namespace {
 
 constexpr unsigned kMaxCore = 127;  // DPDK as Debian builds it: RTE_MAX_LCORE is 128
 constexpr std::size_t kMaxFtpPorts = 8;
-constexpr std::size_t kLongestSocketPath = 107;  // sun_path
+constexpr std::size_t kMaxTimeoutPolicies = 255;  // their ids are bytes
+constexpr std::size_t kLongestSocketPath = 107;   // sun_path
 
 void read_cores(const Value& value, Workers& out) {
     out.cores.clear();
@@ -111,6 +112,8 @@ void read_timeout_policies(const Value& value, std::vector<TimeoutPolicy>& out) 
     for (const YamlNode& entry : value.node().items) {
         if (!checker.take(entry)) continue;
         const Value policy = value.child(entry);
+        if (out.size() == kMaxTimeoutPolicies)
+            return value.findings().error(entry.key_at, policy.path(), "more than 255 timeout policies");
         const Parsed<std::string> name = parse_name(entry.key);
         if (!name.value) value.findings().error(entry.key_at, policy.path(), name.error);
         out.emplace_back().name = entry.key;

@@ -261,6 +261,14 @@ TEST_CASE("timeout policies that are none, and rules that cannot give them") {
         });
 }
 
+TEST_CASE("as many timeout policies as there are ids, and one more") {
+    std::string text = kTwoPorts + "conntrack:\n  timeout_policies:\n";
+    for (unsigned i = 1; i <= 255; ++i) text += "    p" + std::to_string(i) + ": {proto: udp, replied: 5s}\n";
+    CHECK(load_config_text(text, "test.yaml").ok());
+    check_bad(text, {{"the 256th", "    p256: {proto: udp, replied: 5s}\n",
+                      "261:5: conntrack.timeout_policies.p256: more than 255 timeout policies\n"}});
+}
+
 TEST_CASE("raw rules that ask for what is not known yet") {
     check_bad(
         kTwoPorts + "raw:\n  prerouting:\n",
