@@ -134,25 +134,23 @@ Decision FlowCreator::choose_source(Packet& p, const Policy& policy, Draft& draf
     return Decision::drop(DropReason::nat_pool_exhausted);
 }
 
-/// A place for the newcomer, which is half-open like all of them. Two limits stand: the half-open budget, so that who
-/// never answers uses up no more than that, and the table. Profile linux: the half-open flow that has waited longest
-/// leaves, so in a flood they push out each other and nobody else; only where there is none, Linux's choice does.
-/// Profile cgn: the newcomer is refused, and its sender told so (RFC 5508, REQ-8).
+/// A place for the newcomer, which is half-open like all of them. Two limits stand: the table, and in it the half-open
+/// budget, so that who never answers uses up no more than that. Profile linux: the half-open flow that has waited
+/// longest leaves, so in a flood they push out each other and nobody else; only where there is none, Linux's choice
+/// does. Profile cgn: the newcomer is refused, and its sender told so (RFC 5508, REQ-8).
 Decision FlowCreator::make_room(const Policy& policy, Now now) noexcept {
+    const bool table_full = p_.store.live() >= policy.max_flows_per_worker;
+    if (!table_full && p_.store.half_open() < policy.max_half_open_per_worker) return {};
+    (table_full ? p_.counters.table_full : p_.counters.half_open_full).add();
     const bool refuse = policy.table_full == TableFull::refuse;
-    const Answer answer = refuse ? Answer::admin_prohibited : Answer::none;
-    if (p_.store.half_open() >= policy.max_half_open_per_worker) {
-        p_.counters.half_open_full.add();
-        const SlotIndex victim = p_.store.oldest_half_open();
-        if (refuse || victim == kNoSlot) return Decision::drop(DropReason::half_open_full, answer);
-        evict(victim, now);
-        p_.counters.half_open_early_drops.add();
-    }
-    if (p_.store.live() < policy.max_flows_per_worker) return {};
-    p_.counters.table_full.add();
-    const SlotIndex victim = refuse ? kNoSlot : p_.store.eviction_victim(now);
-    if (victim == kNoSlot) return Decision::drop(DropReason::flow_table_full, answer);
+    const SlotIndex victim = refuse       ? kNoSlot
+                             : table_full ? p_.store.eviction_victim(now)
+                                          : p_.store.oldest_half_open();
+    if (victim == kNoSlot)
+        return Decision::drop(table_full ? DropReason::flow_table_full : DropReason::half_open_full,
+                              refuse ? Answer::admin_prohibited : Answer::none);
     evict(victim, now);
+    if (!table_full) p_.counters.half_open_early_drops.add();
     return {};
 }
 

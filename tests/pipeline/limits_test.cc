@@ -163,7 +163,7 @@ TEST_CASE_METHOD(FullBox, "cgn: the newcomer is refused, whatever state the othe
     const auto told = sent("lan");
     REQUIRE(told.size() == 10);
     CHECK(decode(told[0]).text() ==
-          "192.168.1.1 > 192.168.1.10 icmp 3/13 {192.168.1.10:30000 > 203.0.113.10:53 udp ttl 64 len 0} ttl 64");
+          "192.168.1.1 > 192.168.1.10 icmp 3/13 {192.168.1.10:30000 > 203.0.113.10:53 udp ttl 64} ttl 64");
 
     // Who has a flow notices nothing.
     ask(20007);

@@ -369,15 +369,35 @@ TEST_CASE("a used up half-open budget makes room as the profile says, however em
         CHECK(counters.half_open_early_drops.get() == 1);
         CHECK(counters.flow_deaths[static_cast<std::size_t>(DeathCause::evicted)].get() == 1);
     }
-    SECTION("a table full of established flows as well: no flow is lost for nothing") {
-        room.policy.max_flows_per_worker = 4;
-        for (unsigned i = 0; i < 4; ++i) store.set_status(store.oldest_half_open(), status::kAssured);
-        room.policy.max_half_open_per_worker = 0;
-        CHECK((room.create(syn(40000)).reason == DropReason::half_open_full));
-        CHECK(room.live() == 4);
-    }
     CHECK(counters.half_open_full.get() == 1);
     CHECK(counters.table_full.get() == 0);
+}
+
+TEST_CASE("a table that is full, of half-open flows or not, is called so") {
+    Room room(1, 32);
+    room.policy.max_flows_per_worker = 4;
+    room.policy.max_half_open_per_worker = 4;
+    const auto& counters = *room.seats[0]->counters;
+    FlowStore& store = room.seats[0]->store;
+    for (unsigned i = 0; i < 4; ++i) REQUIRE((room.create(syn(30000 + i)).fate == Fate::go));
+    SECTION("refuse") {
+        room.policy.table_full = TableFull::refuse;
+        const Decision refused = room.create(syn(40000));
+        CHECK((refused.reason == DropReason::flow_table_full));
+        CHECK((refused.answer == Answer::admin_prohibited));
+    }
+    SECTION("early drop: one flow makes room in both") {
+        CHECK((room.create(syn(40000)).fate == Fate::go));
+        CHECK(counters.early_drops.get() == 1);
+    }
+    SECTION("all established") {
+        for (unsigned i = 0; i < 4; ++i) store.set_status(store.oldest_half_open(), status::kAssured);
+        CHECK((room.create(syn(40000)).reason == DropReason::flow_table_full));
+    }
+    CHECK(room.live() == 4);
+    CHECK(counters.table_full.get() == 1);
+    CHECK(counters.half_open_full.get() == 0);
+    CHECK(counters.half_open_early_drops.get() == 0);
 }
 
 TEST_CASE("an expected connection is RELATED, goes to its real destination and comes from where its master does") {
