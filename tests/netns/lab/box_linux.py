@@ -166,13 +166,20 @@ class Rules:
         return ("chain postrouting {\n" + "\n".join(source) + "\n}\nchain prerouting {\n" + "\n".join(target) + "\n}")
 
     def timeouts(self):
-        """nft has objects for TCP and UDP alone."""
+        """nft has objects for TCP and UDP alone. It fills in what a policy does not name by defaults of its own, so all
+        that a sysctl has changed is named."""
+        conntrack = self.config.get("conntrack", {})
+        usual = conntrack.get("timeouts", {})
+        words = {"max_retrans": "retrans", "unacknowledged": "unack"}
         objects = ""
-        for name, policy in self.config.get("conntrack", {}).get("timeout_policies", {}).items():
-            values = {key: seconds(value) for key, value in policy.items() if key != "proto"}
-            words = {"max_retrans": "retrans", "unacknowledged": "unack"}
-            pairs = ", ".join(f"{words.get(key, key)} : {value}" for key, value in values.items())
-            objects += f"ct timeout {name} {{ protocol {policy['proto']}; l3proto ip; policy = {{ {pairs} }}\n}}\n"
+        for name, policy in conntrack.get("timeout_policies", {}).items():
+            if policy["proto"] == "udp":
+                values = {"unreplied": usual.get("udp", 30), "replied": usual.get("udp_stream", 120)}
+            else:
+                values = {key.removeprefix("tcp_"): value for key, value in usual.items() if key.startswith("tcp_")}
+            values |= {key: value for key, value in policy.items() if key != "proto"}
+            pairs = ", ".join(f"{words.get(key, key)} : {seconds(value)}" for key, value in values.items())
+            objects += f"ct timeout {name} {{ protocol {policy['proto']}; l3proto ip; policy = {{ {pairs} }} }}\n"
         return objects
 
     def script(self):
