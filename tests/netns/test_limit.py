@@ -61,28 +61,29 @@ def case_flood_keeps_to_its_budget(lab):
 def case_reload_moves_the_limit(lab):
     """down: flows stay, newcomers wait for room; up again as far as the table reaches, and no further"""
     lab.box.stop()
-    full = config.changed(CONFIG, conntrack__profile="cgn", conntrack__half_open="100%")
+    room, less = 2 * LIMIT, LIMIT + LIMIT // 2
+    full = config.changed(CONFIG, conntrack__max=room, conntrack__profile="cgn", conntrack__half_open="100%")
     lab.start(full)
     lab.echo(lab.out1)
     talker = Talker(lab.in1, config.OUT1, count=20).ready()
-    low = config.changed(full, conntrack__max=LIMIT // 4 * 3, conntrack__half_open=8)
-    udp_spray(lab.in1, config.OUT1, 20000, 2 * LIMIT, 0.2)
+    low = config.changed(full, conntrack__max=less, conntrack__half_open=8)
+    udp_spray(lab.in1, config.OUT1, 20000, 2 * room, 0.2)
     before = int(lab.box.control("conntrack", "-C"))
-    assert before > LIMIT // 4 * 3, before
+    assert before > less, before
     wait_until("Linux's words", lambda: "nf_conntrack: table full, dropping packet" in lab.box.log())
     lab.box.reload(low)
-    assert int(lab.box.control("conntrack", "-C")) > LIMIT // 4 * 3
-    assert lab.box.stats()["flow_limit"] == LIMIT // 4 * 3
+    assert int(lab.box.control("conntrack", "-C")) > less
+    assert lab.box.stats()["flow_limit"] == less
     assert udp_spray(lab.in1, config.OUT1, 7007, 5, 0.2) == 0
     try:
-        lab.box.reload(config.changed(full, conntrack__max=LIMIT + 1))
+        lab.box.reload(config.changed(full, conntrack__max=room + 1))
         assert False, "more than the table holds was taken"
     except LabError as refusal:
-        assert f"conntrack.max: {LIMIT + 1} is more than the {LIMIT} that the tables were made for" in str(refusal)
-    assert lab.box.stats()["flow_limit"] == LIMIT // 4 * 3
+        assert f"conntrack.max: {room + 1} is more than the {room} that the tables were made for" in str(refusal)
+    assert lab.box.stats()["flow_limit"] == less
     lab.box.control("conntrack", "-D", "-p", "udp")
     lab.box.reload(full)
-    assert lab.box.stats()["flow_limit"] == LIMIT
+    assert lab.box.stats()["flow_limit"] == room
     assert udp_spray(lab.in1, config.OUT1, 7007, 5) == 5
     assert talker.finish() > 20
 

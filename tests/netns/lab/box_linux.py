@@ -179,7 +179,7 @@ class Rules:
                 values = {key.removeprefix("tcp_"): value for key, value in usual.items() if key.startswith("tcp_")}
             values |= {key: value for key, value in policy.items() if key != "proto"}
             pairs = ", ".join(f"{words.get(key, key)} : {seconds(value)}" for key, value in values.items())
-            objects += f"ct timeout {name} {{ protocol {policy['proto']}; l3proto ip; policy = {{ {pairs} }} }}\n"
+            objects += f"ct timeout {name} {{ protocol {policy['proto']}; l3proto ip; policy = {{ {pairs} }}\n}}\n"
         return objects
 
     def script(self):
