@@ -178,11 +178,10 @@ Decision Pipeline::filter(Packet& p, const Policy& policy, Now now) noexcept {
         p_.alg.attach(p, policy, now);
         return {};
     }
-    FlowHot& hot = p_.store.hot(p.slot);
-    FlowCold& cold = p_.store.cold(p.slot);
+    const FlowView flow = p_.store.flow(p.slot);
     if (p.icmp_error) [[unlikely]]
-        return judge_error(policy, p_.worker, p, hot, cold, p_.counters);
-    return judge_of_flow(policy, p_.worker, p, hot, cold, p_.counters);
+        return judge_error(policy, p_.worker, p, flow, p_.counters);
+    return judge_of_flow(policy, p_.worker, p, flow, p_.counters);
 }
 
 /// Helpers run last, on packets that are about to leave, as in Linux: what is dropped announces nothing.
@@ -192,10 +191,16 @@ Verdict Pipeline::translate(Packet& p, const Policy& policy, Now now) noexcept {
         translate_error(p);
         return Verdict::next;
     }
-    FlowHot& h = p_.store.hot(p.slot);
-    const RewritePlan& plan = h.dir(p.direction).plan;
-    if (plan.active != 0) rewrite(p, plan);
-    if (h.has(status::kHelper)) return help(p, policy, now);
+    const FlowView flow = p_.store.flow(p.slot);
+    const RewritePlan& plan = flow.hot.dir(p.direction).plan;
+    if (plan.active != 0) {
+        if (p.v6) {
+            rewrite(p, plan, {flow.source_of(p.direction, true), flow.destination_of(p.direction, true)});
+        } else {
+            rewrite(p, plan);
+        }
+    }
+    if (flow.hot.has(status::kHelper)) return help(p, policy, now);
     return Verdict::next;
 }
 
@@ -206,11 +211,13 @@ Verdict Pipeline::help(Packet& p, const Policy& policy, Now now) noexcept {
 }
 
 void Pipeline::translate_error(Packet& p) noexcept {
-    const FlowHot& h = p_.store.hot(p.slot);
-    const RewritePlan& plan = h.half[index_of(p.direction)].plan;
+    const FlowView flow = p_.store.flow(p.slot);
+    const RewritePlan& plan = flow.hot.dir(p.direction).plan;
     const SeqAdjust* shift = conntrack_.shift_of_peer(p);
     const std::uint8_t source_side = p.direction == Direction::original ? status::kSourceNat : status::kDestNat;
-    if (plan.active != 0 || shift != nullptr) rewrite_error(p, plan, h.has(source_side), shift);
+    if (plan.active == 0 && shift == nullptr) return;
+    const Ends to{flow.source_of(p.direction, p.v6), flow.destination_of(p.direction, p.v6)};
+    rewrite_error(p, plan, to, flow.hot.has(source_side), shift);
 }
 
 // --- the frame around a burst

@@ -19,7 +19,7 @@ FlowCopy copy_of(const FlowStore& store, SlotIndex slot) noexcept {
     const FlowCold& c = store.cold(slot);
     FlowCopy out;
     for (unsigned d = 0; d < 2; ++d) {
-        out.key[d] = c.key[d];
+        out.key[d] = store.key(slot, static_cast<Direction>(d));
         out.packets[d] = h.half[d].packets;
         out.bytes[d] = h.half[d].bytes;
     }
@@ -87,7 +87,7 @@ void Pipeline::obey_order(const Order& order, Now now) noexcept {
             list(*reinterpret_cast<ListSlice*>(order.target));
             return;
         case OrderKind::neighbour_changed:
-            p_.egress.neighbour_changed(Ip4::from_raw(order.slot), static_cast<PortIndex>(order.detail), now);
+            p_.egress.neighbour_changed(order.address, static_cast<PortIndex>(order.detail), now);
             return;
     }
 }
@@ -113,7 +113,7 @@ void Pipeline::housekeeping(Now now) noexcept {
     p_.egress.expire(now);
     p_.reassembly.expire(now, [&](const Packet& first) noexcept {
         // Only who was to get the datagram may say so (RFC 792), and Linux does it for itself alone.
-        if (first.in_port < kKernelPort && p_.routes.addresses().is_own(Ip4::from_raw(first.ip()->dst_addr)))
+        if (first.in_port < kKernelPort && p_.routes.addresses().is_own(first.destination()))
             p_.egress.answer(first, Answer::reassembly_timeout, 0, now);
     });
     if (p_.firsts.overdue(now)) {

@@ -11,8 +11,12 @@ namespace {
 
 constexpr std::uint8_t kGre = 47;
 
-void append_tuple(std::string& out, std::uint8_t proto, const FlowTuple& t) {
-    out += fmt::format("src={} dst={} ", t.src.to_string(), t.dst.to_string());
+std::string address_text(const IpAddress& address, bool whole) {
+    return whole && address.is_v6() ? full_text(address.to_v6().to_bytes()) : address.to_string();
+}
+
+void append_tuple(std::string& out, std::uint8_t proto, const FlowTuple& t, bool whole_addresses) {
+    out += fmt::format("src={} dst={} ", address_text(t.src, whole_addresses), address_text(t.dst, whole_addresses));
     if (has_ports(proto)) {
         out += fmt::format("sport={} dport={} ", t.sport, t.dport);
     } else if (is_icmp(proto)) {
@@ -28,6 +32,13 @@ void append_counters(std::string& out, const FlowCounters& c) {
 
 }  // namespace
 
+std::string full_text(const std::array<std::uint8_t, 16>& address) {
+    std::string text;
+    for (std::size_t i = 0; i < address.size(); i += 2)
+        text += fmt::format("{}{:02x}{:02x}", i == 0 ? "" : ":", address[i], address[i + 1]);
+    return text;
+}
+
 std::string conntrack_line(const FlowRecord& flow, const ConntrackStyle& style) {
     std::string out;
     out.reserve(256);
@@ -36,11 +47,11 @@ std::string conntrack_line(const FlowRecord& flow, const ConntrackStyle& style) 
     if (!flow.state.empty()) out += fmt::format("{} ", flow.state);
     if (style.timeouts && flow.timeouts_s[0] != 0)
         out += fmt::format("timeout={}, stream_timeout={} ", flow.timeouts_s[0], flow.timeouts_s[1]);
-    append_tuple(out, flow.proto, flow.original);
+    append_tuple(out, flow.proto, flow.original, style.whole_addresses);
     const bool counters = style.counters && flow.counted;
     if (counters) append_counters(out, flow.counters[0]);
     if (flow.unreplied) out += "[UNREPLIED] ";
-    append_tuple(out, flow.proto, flow.reply);
+    append_tuple(out, flow.proto, flow.reply, style.whole_addresses);
     if (counters) append_counters(out, flow.counters[1]);
     if (flow.assured) out += "[ASSURED] ";
     out += fmt::format("mark={} ", flow.mark);
@@ -73,7 +84,8 @@ std::string conntrack_save_line(const FlowRecord& flow) {
         out += fmt::format(" --sport {} --dport {} --reply-port-src {} --reply-port-dst {}", o.sport, o.dport, r.sport,
                            r.dport);
     } else if (is_icmp(flow.proto)) {
-        out += fmt::format(" --icmp-type {} --icmp-code {} --icmp-id {}", o.icmp_type, o.icmp_code, o.icmp_id);
+        out += fmt::format(" --{0}-type {1} --{0}-code {2} --{0}-id {3}", protocol_name(flow.proto), o.icmp_type,
+                           o.icmp_code, o.icmp_id);
     } else if (flow.proto == kGre) {
         out += fmt::format(" --srckey {} --dstkey {} --reply-key-src {} --reply-key-dst {}", o.sport, o.dport, r.sport,
                            r.dport);

@@ -2,6 +2,7 @@
 // libnetfilter_conntrack's (nfct_snprintf, default output); tests hold lines captured from the real program.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -17,18 +18,22 @@ struct ConntrackStyle {
     bool timeouts = false;         ///< those that a flow has for itself (GRE)
     bool zone = false;             ///< zone= also when it is 0
     bool helper = true;            ///< helper=
+    bool whole_addresses = false;  ///< IPv6 addresses with all their digits
     std::uint32_t references = 0;  ///< added to use=: Linux counts who looks
 };
 
 /// A line of /proc/net/nf_conntrack.
 inline constexpr ConntrackStyle kProcStyle{
-    .extended = true, .timeouts = true, .zone = true, .helper = false, .references = 1};
+    .extended = true, .timeouts = true, .zone = true, .helper = false, .whole_addresses = true, .references = 1};
 
 /// One line without its end.
 std::string conntrack_line(const FlowRecord& flow, const ConntrackStyle& style = {});
 
 /// A line of `conntrack -L -o save`: the options that would make this entry.
 std::string conntrack_save_line(const FlowRecord& flow);
+
+/// An IPv6 address as Linux itself writes it (%pI6): 2001:0db8:0000:0000:0000:0000:0000:0001.
+std::string full_text(const std::array<std::uint8_t, 16>& address);
 
 /// A line of `conntrack -L expect`.
 std::string expectation_line(const ExpectationRecord& expectation);

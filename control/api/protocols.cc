@@ -25,7 +25,6 @@ constexpr auto kProtocols = std::to_array<Protocol>({
     {41, "ipv6", false, false},
     {50, "esp", false, false},
     {51, "ah", false, false},
-    {58, "icmpv6", true, false},
     {89, "ospf", false, false},
     {112, "vrrp", false, false},
 });
@@ -38,9 +37,15 @@ const Protocol* find(std::uint8_t number) {
     return found == kProtocols.end() ? nullptr : found;
 }
 
+/// By number alone: ICMPv6's is taken for ICMPv6 and ICMP's for ICMP also where the other family carries it, as
+/// conntrack(8) has it.
+L4Kind kind_of(std::uint8_t proto) {
+    return l4_kind(proto, proto == static_cast<std::uint8_t>(IpProto::icmpv6));
+}
+
 /// A tracker may exist without Linux having one: then a listing shows the flow as Linux does.
 bool tracked_by_name(std::uint8_t proto) {
-    return name_of(l4_kind(proto)) != name_of(L4Kind::generic);
+    return name_of(kind_of(proto)) != name_of(L4Kind::generic);
 }
 
 char lower(char c) {
@@ -50,22 +55,23 @@ char lower(char c) {
 }  // namespace
 
 std::string_view protocol_name(std::uint8_t proto) {
-    if (tracked_by_name(proto)) return name_of(l4_kind(proto));
+    if (tracked_by_name(proto)) return name_of(kind_of(proto));
     const Protocol* known = find(proto);
     return known != nullptr && known->tracked ? known->name : "unknown";
 }
 
 std::optional<std::uint8_t> parse_protocol(std::string_view text) {
     for (std::uint8_t number = 1; number != 0; ++number)
-        if (tracked_by_name(number) && std::ranges::equal(text, name_of(l4_kind(number)), {}, lower)) return number;
+        if (tracked_by_name(number) && std::ranges::equal(text, name_of(kind_of(number)), {}, lower)) return number;
     for (const Protocol& known : kProtocols)
         if (std::ranges::equal(text, known.name, {}, lower)) return known.number;
+    if (std::ranges::equal(text, std::string_view("ipv6-icmp"), {}, lower)) return parse_protocol("icmpv6");
     if (const auto number = parse_number(text, 255)) return static_cast<std::uint8_t>(*number);
     return std::nullopt;
 }
 
 bool has_ports(std::uint8_t proto) {
-    if (shape_of(l4_kind(proto)) == TupleShape::ports) return true;
+    if (shape_of(kind_of(proto)) == TupleShape::ports) return true;
     const Protocol* known = find(proto);
     return known != nullptr && known->ports;
 }

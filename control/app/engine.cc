@@ -33,12 +33,14 @@ Machine::Machine(const config::Config& config, EalLogSink log)
       clock(TscClock::start_now()),
       homes(static_cast<unsigned>(config.workers.cores.size())),
       ports(port_configs(config), homes, table, buffer_demand(config)),
-      grace(homes.workers()) {}
+      grace(homes.workers()) {
+    table.enable_ipv6(config::uses_ipv6(config));
+}
 
 Engine::Engine(Machine& machine, const config::Config& config, const Publication<Policy>& policy)
     : machine_(machine),
       idle_(idle_mode(config)),
-      routes_("routes", machine.grace, kMaxRoutes, kMaxNextHops, SOCKET_ID_ANY),
+      routes_("routes", machine.grace, kMaxRoutes, kMaxNextHops, SOCKET_ID_ANY, machine.table.ipv6()),
       handoff_("handoff", machine.homes.workers(), kHandoffRing, SOCKET_ID_ANY) {
     const unsigned workers = machine.homes.workers();
     const SharedParts shared{

@@ -13,14 +13,17 @@ namespace {
 
 constexpr auto kPollEvery = std::chrono::microseconds(500);
 
-boost::asio::ip::address address_of(Ip4 a) {
-    return boost::asio::ip::address_v4(a.host());
+boost::asio::ip::address address_of(const IpAddress& a) {
+    if (a.is_v4()) return boost::asio::ip::address_v4(a.v4().host());
+    boost::asio::ip::address_v6::bytes_type bytes;
+    a.to_bytes(bytes.data());
+    return boost::asio::ip::address_v6(bytes);
 }
 
 api::FlowTuple tuple_of(const FlowKey& key) {
     api::FlowTuple t;
-    t.src = address_of(key.src);
-    t.dst = address_of(key.dst);
+    t.src = address_of(key.src());
+    t.dst = address_of(key.dst());
     if (key.shape() == TupleShape::query) {
         t.icmp_type = key.icmp_type();
         t.icmp_code = key.icmp_code();

@@ -56,9 +56,10 @@ KernelSide::KernelSide(boost::asio::io_context& io, Machine& machine, Engine& en
       undo_(*guard_),
       guarded_(twin_names(config)),
       punts_(machine.homes, machine.ports.pool(), engine.punt_rings()),
-      routing_(engine.routes(), *requests_, hooks()) {
+      routing_(engine.routes(), *requests_, hooks(), machine.table.ipv6()) {
     need(guard_->set_interfaces(guarded_.names()));
-    if (const auto failure = raise_neighbour_limits(kNeighbourEntries)) spdlog::debug("{}", failure->text);
+    for (const bool v6 : {false, true})
+        if (const auto failure = raise_neighbour_limits(kNeighbourEntries, v6)) spdlog::debug("{}", failure->text);
     twins_.resize(config.ports.size());
     for (std::size_t i = 0; i < config.ports.size(); ++i) {
         const auto port = static_cast<PortIndex>(i);
@@ -84,8 +85,8 @@ KernelSide::~KernelSide() {
 
 RoutingBridge::Hooks KernelSide::hooks() {
     RoutingBridge::Hooks hooks;
-    hooks.neighbour_changed = [this](Ip4 address, PortIndex port) {
-        engine_.tell_all({OrderKind::neighbour_changed, address.raw, 0, port, 0});
+    hooks.neighbour_changed = [this](const IpAddress& address, PortIndex port) {
+        engine_.tell_all({.kind = OrderKind::neighbour_changed, .detail = port, .address = address});
     };
     hooks.link = [this](const LinkInfo& link, bool gone) { on_link(link, gone); };
     hooks.resynced = [this] {
@@ -107,6 +108,7 @@ MaybeFailure KernelSide::make_twin(PortIndex port) {
     spec.name = wanted.tap;
     spec.mac = info.mac;
     spec.mtu_bytes = info.mtu.load(std::memory_order_relaxed);
+    spec.ipv6 = machine_.table.ipv6();
     spec.addresses = twin_addresses(wanted);
     const bool there = ::if_nametoindex(spec.name.c_str()) != 0;
     auto created = Twin::create(io_, *requests_, spec);
@@ -201,8 +203,7 @@ void KernelSide::apply(const config::Config& config) {
 }
 
 void KernelSide::resolve(const Notice& notice) {
-    routing_.resolve(Ip4::from_raw(static_cast<std::uint32_t>(notice.deadline_ms)),
-                     static_cast<PortIndex>(notice.detail));
+    routing_.resolve(notice.key.dst(), static_cast<PortIndex>(notice.detail));
 }
 
 void KernelSide::refresh() {

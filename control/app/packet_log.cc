@@ -1,7 +1,10 @@
 #include "control/app/packet_log.hh"
 
+#include <array>
+
 #include <spdlog/spdlog.h>
 
+#include "control/api/conntrack_format.hh"
 #include "control/linux/kernel.hh"
 
 namespace sluice::app {
@@ -12,9 +15,17 @@ std::string port_name(std::uint32_t index, const config::Config& config) {
     return index < config.ports.size() ? config.ports[index].name : std::string();
 }
 
+/// Linux writes IPv6 addresses here with all their digits.
+std::string log_text(const IpAddress& address) {
+    if (address.is_v4()) return to_string(address);
+    std::array<std::uint8_t, 16> bytes{};
+    address.to_bytes(bytes.data());
+    return api::full_text(bytes);
+}
+
 /// SRC=, DST=, PROTO= and ports; `length` between them where it is known.
 std::string tuple_text(const FlowKey& key, const std::string& length = {}) {
-    std::string text = "SRC=" + to_string(key.src) + " DST=" + to_string(key.dst) + length;
+    std::string text = "SRC=" + log_text(key.src()) + " DST=" + log_text(key.dst()) + length;
     switch (static_cast<IpProto>(key.proto)) {
         case IpProto::tcp:
         case IpProto::udp:
@@ -22,8 +33,14 @@ std::string tuple_text(const FlowKey& key, const std::string& length = {}) {
             text += " SPT=" + std::to_string(key.sport.host()) + " DPT=" + std::to_string(key.dport.host());
             break;
         case IpProto::icmp:
-            text += " PROTO=ICMP TYPE=" + std::to_string(key.icmp_type()) + " CODE=" + std::to_string(key.icmp_code());
-            if (icmp_inverse(key.icmp_type())) text += " ID=" + std::to_string(key.sport.host());
+        case IpProto::icmpv6:
+            if (key.shape() != TupleShape::query) {
+                text += " PROTO=" + std::to_string(key.proto);
+                break;
+            }
+            text += key.is_v6() ? " PROTO=ICMPv6" : " PROTO=ICMP";
+            text += " TYPE=" + std::to_string(key.icmp_type()) + " CODE=" + std::to_string(key.icmp_code());
+            if (icmp_inverse(key.icmp_type(), key.is_v6())) text += " ID=" + std::to_string(key.sport.host());
             break;
         default:
             text += " PROTO=" + std::to_string(key.proto);

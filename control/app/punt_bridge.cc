@@ -14,6 +14,7 @@ namespace {
 
 constexpr unsigned kBatch = 32;
 constexpr std::size_t kIp4DestinationOffset = RTE_ETHER_HDR_LEN + 16;
+constexpr std::size_t kIp6DestinationOffset = RTE_ETHER_HDR_LEN + 24;
 
 void drain_and_free(Ring<rte_mbuf*>& ring) {
     std::array<rte_mbuf*, kBatch> left;
@@ -69,6 +70,8 @@ unsigned PuntBridge::home_of(std::span<const std::byte> frame) const noexcept {
     std::uint16_t type = 0;
     if (frame.size() < kIp4DestinationOffset + sizeof(Ip4)) return 0;
     std::memcpy(&type, frame.data() + 2 * RTE_ETHER_ADDR_LEN, sizeof type);
+    if (type == be16(RTE_ETHER_TYPE_IPV6).raw && frame.size() >= kIp6DestinationOffset + sizeof(IpAddress))
+        return homes_.of(IpAddress::from_bytes(frame.data() + kIp6DestinationOffset));
     if (type != be16(RTE_ETHER_TYPE_IPV4).raw) return 0;  // ARP and the like belong to no flow
     Ip4 destination;
     std::memcpy(&destination.raw, frame.data() + kIp4DestinationOffset, sizeof destination.raw);

@@ -8,32 +8,23 @@ namespace {
 
 constexpr std::uint8_t kGlobalScope = 0;
 
-Ip4Prefix host(Ip4 address) {
-    return {address, 32};
-}
-
 /// The network of `length` bits that `address` is in.
-Ip4Prefix network(Ip4 address, std::uint8_t length) {
-    const std::uint32_t mask = length == 0 ? 0 : ~std::uint32_t{0} << (32 - length);
-    return {Ip4::from_host(address.host() & mask), length};
+IpPrefix network(const IpAddress& address, std::uint8_t length) {
+    return {prefix_edge(address, length, false), length};
 }
 
-Ip4 last_of(const Ip4Prefix& prefix) {
-    const std::uint32_t rest = prefix.length == 32 ? 0 : ~std::uint32_t{0} >> prefix.length;
-    return Ip4::from_host(prefix.address.host() | rest);
+bool is_loopback(const IpAddress& address) {
+    return address.is_v4() ? address.v4().host() >> 24 == 127 : address == ip6(0, 0, 0, 0, 0, 0, 0, 1);
 }
-
-bool is_loopback(Ip4 address) {
-    return address.host() >> 24 == 127;
-}
-bool is_unicast(Ip4 address) {
-    return address.host() >> 28 < 14 && address.raw != 0;
+bool is_unicast(const IpAddress& address) {
+    if (!address.is_v4()) return !address.is_multicast() && !address.is_none();
+    return address.v4().host() >> 28 < 14 && address.v4().raw != 0;
 }
 
 }  // namespace
 
-RoutingBridge::RoutingBridge(RouteTable& table, KernelRequests& kernel, Hooks hooks)
-    : table_(table), kernel_(kernel), hooks_(std::move(hooks)) {}
+RoutingBridge::RoutingBridge(RouteTable& table, KernelRequests& kernel, Hooks hooks, bool ipv6)
+    : table_(table), kernel_(kernel), hooks_(std::move(hooks)), ipv6_(ipv6) {}
 
 void RoutingBridge::bind(IfIndex twin, PortIndex port) {
     ports_[twin] = port;
@@ -56,6 +47,7 @@ void RoutingBridge::on_link(const LinkInfo& link, bool gone) {
 }
 
 void RoutingBridge::on_address(const AddressInfo& address, bool added) {
+    if (!follows(address.prefix.address)) return;
     const auto same = [&](const AddressInfo& a) { return a.ifindex == address.ifindex && a.prefix == address.prefix; };
     const auto found = std::find_if(addresses_.begin(), addresses_.end(), same);
     if (!added) {
@@ -73,9 +65,11 @@ void RoutingBridge::publish_addresses() {
     for (const AddressInfo& a : addresses_) {
         if (is_loopback(a.prefix.address)) continue;
         const PortIndex port = port_of(a.ifindex);
-        // Masquerade takes no address of link or host scope, just as it takes no secondary one.
+        // Masquerade takes no IPv4 address of link or host scope, just as it takes no secondary one. (An IPv6 address
+        // of the link shows it by itself.)
+        const bool no_source = a.prefix.address.is_v4() && a.scope != kGlobalScope;
         all->by_port[port == kNoPort ? kKernelPort : port].push_back(
-            {a.prefix.address, a.prefix.length, a.secondary || a.scope != kGlobalScope});
+            {a.prefix.address, a.prefix.length, a.secondary || no_source});
     }
     for (auto& list : all->by_port)
         std::stable_partition(list.begin(), list.end(), [](const PortAddress& a) { return !a.secondary; });
@@ -98,15 +92,21 @@ void RoutingBridge::on_route(const RouteInfo& route, bool added) {
     const RouteKey& key = route.key;
     // Policy routing by TOS or by other tables is the kernel's own; multicast is not routed here.
     if ((key.table != kMainTable && key.table != kLocalTable) || key.tos != 0) return;
-    if (route.type == RouteType::multicast || route.type == RouteType::anycast || route.type == RouteType::throw_on)
-        return;
-    if (is_loopback(key.to.address)) return;
+    if (route.type == RouteType::multicast || route.type == RouteType::throw_on) return;
+    // Anycast addresses of IPv6 are the box's, of all routers; of IPv4 the kernel has none.
+    if (route.type == RouteType::anycast && key.to.address.is_v4()) return;
+    if (is_loopback(key.to.address) || !follows(key.to.address)) return;
     const Preference preference{key.table == kLocalTable ? 0 : 1, key.metric};
     if (added) {
-        routes_[key.to][preference] = route;
+        auto& known = routes_[key.to];
+        if (known.empty()) ++lengths_[key.to.address.is_v4()][key.to.length];
+        known[preference] = route;
     } else if (const auto found = routes_.find(key.to); found != routes_.end()) {
         found->second.erase(preference);
-        if (found->second.empty()) routes_.erase(found);
+        if (found->second.empty()) {
+            --lengths_[key.to.address.is_v4()][key.to.length];
+            routes_.erase(found);
+        }
     }
     evaluate(key.to);
     evaluate_neighbours_in(key.to);
@@ -117,7 +117,7 @@ bool RoutingBridge::is_usable(const RouteInfo& route) const {
            std::any_of(route.next_hops.begin(), route.next_hops.end(), [](const auto& n) { return n.usable; });
 }
 
-const RouteInfo* RoutingBridge::best(const Ip4Prefix& prefix) const {
+const RouteInfo* RoutingBridge::best(const IpPrefix& prefix) const {
     const auto found = routes_.find(prefix);
     if (found == routes_.end()) return nullptr;
     for (const auto& [preference, route] : found->second)
@@ -125,8 +125,9 @@ const RouteInfo* RoutingBridge::best(const Ip4Prefix& prefix) const {
     return nullptr;
 }
 
-bool RoutingBridge::is_on_link(Ip4 address, IfIndex ifindex) const {
-    for (unsigned length = 32; length-- > 0;) {
+bool RoutingBridge::is_on_link(const IpAddress& address, IfIndex ifindex) const {
+    for (unsigned length = address.bits(); length-- > 0;) {
+        if (lengths_[address.is_v4()][length] == 0) continue;
         const RouteInfo* route = best(network(address, static_cast<std::uint8_t>(length)));
         if (route == nullptr) continue;
         return route->type == RouteType::unicast &&
@@ -136,13 +137,13 @@ bool RoutingBridge::is_on_link(Ip4 address, IfIndex ifindex) const {
     return false;
 }
 
-void RoutingBridge::evaluate(const Ip4Prefix& prefix) {
+void RoutingBridge::evaluate(const IpPrefix& prefix) {
     if (const RouteInfo* route = best(prefix); route != nullptr) {
         install(prefix, hop_for(*route));
         return;
     }
-    if (prefix.length == 32) {
-        const Ip4 address = prefix.address;
+    if (prefix.length == prefix.address.bits()) {
+        const IpAddress address = prefix.address;
         for (auto n = neighbours_.lower_bound({address, 0}); n != neighbours_.end() && n->first.first == address; ++n) {
             if (!n->second.is_valid() && n->second.state != NeighbourState::failed && installed_.count(prefix) == 0)
                 continue;  // being asked for: the subnet's route has workers hold their packets
@@ -154,13 +155,16 @@ void RoutingBridge::evaluate(const Ip4Prefix& prefix) {
     install(prefix, kNoNextHop);
 }
 
-void RoutingBridge::evaluate_neighbours_in(const Ip4Prefix& prefix) {
-    const auto end = neighbours_.upper_bound({last_of(prefix), INT32_MAX});
-    for (auto n = neighbours_.lower_bound({prefix.address, 0}); n != end; ++n)
-        if (prefix != host(n->first.first)) evaluate(host(n->first.first));
+void RoutingBridge::evaluate_neighbours_in(const IpPrefix& prefix) {
+    const auto end = neighbours_.upper_bound({prefix_edge(prefix.address, prefix.length, true), INT32_MAX});
+    for (auto n = neighbours_.lower_bound({prefix.address, 0}); n != end; ++n) {
+        const IpPrefix host = host_prefix(n->first.first);
+        // Values of IPv4 lie amidst those of IPv6.
+        if (prefix != host && prefix.address.is_v4() == host.address.is_v4()) evaluate(host);
+    }
 }
 
-void RoutingBridge::install(const Ip4Prefix& prefix, std::uint32_t id) {
+void RoutingBridge::install(const IpPrefix& prefix, std::uint32_t id) {
     const auto found = installed_.find(prefix);
     const std::uint32_t former = found == installed_.end() ? kNoNextHop : found->second;
     if (id != kNoNextHop && (id == former || table_.add_route(prefix.address, prefix.length, id))) {
@@ -185,6 +189,7 @@ std::uint32_t RoutingBridge::hop_for(const RouteInfo& route) {
     switch (route.type) {
         case RouteType::local:
         case RouteType::broadcast:
+        case RouteType::anycast:
             return acquire({.kind = HopKind::local});
         case RouteType::blackhole:
             return acquire({.kind = HopKind::blackhole});
@@ -198,7 +203,7 @@ std::uint32_t RoutingBridge::hop_for(const RouteInfo& route) {
     for (const RouteNextHop& next : route.next_hops) {
         const PortIndex port = port_of(next.ifindex);
         if (!next.usable || port == kNoPort) continue;
-        const std::uint32_t id = hop_to(next, port, route.preferred_source.value_or(Ip4{}));
+        const std::uint32_t id = hop_to(next, port, route.preferred_source.value_or(IpAddress{}));
         if (id == kNoNextHop) continue;
         members.push_back(id);
         weighted.insert(weighted.end(), std::max<std::size_t>(next.weight, 1), id);
@@ -217,7 +222,7 @@ std::uint32_t RoutingBridge::hop_for(const RouteInfo& route) {
     return id;
 }
 
-std::uint32_t RoutingBridge::hop_to(const RouteNextHop& next, PortIndex port, Ip4 source) {
+std::uint32_t RoutingBridge::hop_to(const RouteNextHop& next, PortIndex port, const IpAddress& source) {
     if (!next.gateway) return acquire({HopKind::connected, port, {}, source, false});
     return acquire({HopKind::neighbour, port, *next.gateway, source, true});
 }
@@ -276,7 +281,7 @@ NextHop RoutingBridge::facts(const HopKey& key) const {
 
 void RoutingBridge::on_neighbour(const NeighbourInfo& neighbour, bool gone) {
     const PortIndex port = port_of(neighbour.ifindex);
-    if (port == kNoPort || !is_unicast(neighbour.address)) return;
+    if (port == kNoPort || !is_unicast(neighbour.address) || !follows(neighbour.address)) return;
     const NeighbourKey key{neighbour.address, neighbour.ifindex};
     if (gone) {
         neighbours_.erase(key);
@@ -289,23 +294,30 @@ void RoutingBridge::on_neighbour(const NeighbourInfo& neighbour, bool gone) {
          h->first.address == neighbour.address;
          ++h)
         table_.replace_hop(h->second, facts(h->first));
-    evaluate(host(neighbour.address));
+    evaluate(host_prefix(neighbour.address));
 
     const bool settled = !gone && (neighbour.is_valid() || neighbour.state == NeighbourState::failed);
-    if (settled && hooks_.neighbour_changed) hooks_.neighbour_changed(neighbour.address, port);
+    if (settled) tell_workers(neighbour.address, port);
     // The kernel sends nothing to it, so it would never find out by itself that a stale entry is wrong.
     if (!gone && neighbour.state == NeighbourState::stale && asked_.count(key) != 0)
         complain(kernel_.resolve_neighbour(neighbour.ifindex, neighbour.address));
 }
 
-void RoutingBridge::resolve(Ip4 address, PortIndex port) {
+/// Only when they see its route: told too early they would go on waiting, and nobody would tell them again.
+void RoutingBridge::tell_workers(const IpAddress& neighbour, PortIndex port) {
+    table_.when_seen([this, neighbour, port, life = std::weak_ptr(life_)] {
+        if (!life.expired() && hooks_.neighbour_changed) hooks_.neighbour_changed(neighbour, port);
+    });
+}
+
+void RoutingBridge::resolve(const IpAddress& address, PortIndex port) {
     const auto twin = twins_.find(port);
     if (twin == twins_.end()) return;
     const NeighbourKey key{address, twin->second};
     asked_.insert(key);
     if (const auto known = neighbours_.find(key); known != neighbours_.end() && known->second.is_valid()) {
         // Its answer and the question crossed.
-        if (hooks_.neighbour_changed) hooks_.neighbour_changed(address, port);
+        tell_workers(address, port);
         return;
     }
     complain(kernel_.resolve_neighbour(twin->second, address));

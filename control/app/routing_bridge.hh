@@ -3,10 +3,10 @@
 //
 //   kernel                                           RouteTable
 //   route in table main through a twin               prefix → connected, neighbour (gateway) or multipath hop
-//   route in table local (own and broadcast address) prefix → local
+//   route in table local (own, broadcast, anycast)   prefix → local
 //   blackhole, unreachable, prohibit                 prefix → the same
 //   route through another interface                  prefix → unreachable: sluice forwards between its ports only
-//   neighbour on a twin, in a connected subnet       /32 → neighbour hop with its MAC (or: failed)
+//   neighbour on a twin, in a connected subnet       host → neighbour hop with its MAC (or: failed)
 //   addresses                                        one Addresses object; those of other interfaces count as the box's
 //
 // Of routes with one prefix, table local goes before main, then the lower metric; one whose next hops are all dead
@@ -17,9 +17,11 @@
 // Failure policy: what the RouteTable has no room for is reported and counted; the rest goes on.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <set>
 #include <utility>
 #include <vector>
@@ -33,7 +35,7 @@ class RoutingBridge final : public KernelObserver {
 public:
     struct Hooks {
         /// A neighbour answered, moved or failed: every worker gets Order::neighbour_changed.
-        std::function<void(Ip4, PortIndex)> neighbour_changed;
+        std::function<void(const IpAddress&, PortIndex)> neighbour_changed;
         /// Every link, twin or not (the guard follows what sits on twins).
         std::function<void(const LinkInfo&, bool gone)> link;
         /// The kernel's whole state is known, for the first time or again.
@@ -42,13 +44,13 @@ public:
         std::function<void(const Failure&)> kernel_lost;
     };
 
-    /// All must outlive it. Hooks may be empty.
-    RoutingBridge(RouteTable& table, KernelRequests& kernel, Hooks hooks);
+    /// All must outlive it. Hooks may be empty. Without `ipv6`, whatever the kernel says of IPv6 is passed over.
+    RoutingBridge(RouteTable& table, KernelRequests& kernel, Hooks hooks, bool ipv6);
 
     /// The twin of a port, before netlink starts.
     void bind(IfIndex twin, PortIndex port);
     /// A worker holds packets for this neighbour (Notice::resolve).
-    void resolve(Ip4 address, PortIndex port);
+    void resolve(const IpAddress& address, PortIndex port);
 
     [[nodiscard]] std::size_t routes() const noexcept { return installed_.size(); }
     [[nodiscard]] std::size_t neighbours() const noexcept { return neighbours_.size(); }
@@ -68,8 +70,8 @@ private:
     struct HopKey {
         HopKind kind{};
         PortIndex port = kNoPort;
-        Ip4 address{};
-        Ip4 source{};
+        IpAddress address{};
+        IpAddress source{};
         bool gateway = false;  // of a route: kept resolved
         friend auto operator<=>(const HopKey&, const HopKey&) = default;
     };
@@ -79,38 +81,43 @@ private:
         std::vector<std::uint32_t> members;  // multipath only, one use each
     };
     using Preference = std::pair<std::uint32_t, std::uint32_t>;  // 0 for table local, 1 for main; metric
-    using NeighbourKey = std::pair<Ip4, IfIndex>;
+    using NeighbourKey = std::pair<IpAddress, IfIndex>;
 
+    [[nodiscard]] bool follows(const IpAddress& address) const noexcept { return ipv6_ || address.is_v4(); }
     [[nodiscard]] PortIndex port_of(IfIndex ifindex) const;
-    [[nodiscard]] const RouteInfo* best(const Ip4Prefix& prefix) const;
+    [[nodiscard]] const RouteInfo* best(const IpPrefix& prefix) const;
     [[nodiscard]] bool is_usable(const RouteInfo& route) const;
-    [[nodiscard]] bool is_on_link(Ip4 address, IfIndex ifindex) const;
-    void evaluate(const Ip4Prefix& prefix);
-    void evaluate_neighbours_in(const Ip4Prefix& prefix);
+    [[nodiscard]] bool is_on_link(const IpAddress& address, IfIndex ifindex) const;
+    void evaluate(const IpPrefix& prefix);
+    void evaluate_neighbours_in(const IpPrefix& prefix);
     std::uint32_t hop_for(const RouteInfo& route);
-    std::uint32_t hop_to(const RouteNextHop& next, PortIndex port, Ip4 source);
+    std::uint32_t hop_to(const RouteNextHop& next, PortIndex port, const IpAddress& source);
     std::uint32_t acquire(const HopKey& key);
     void release(std::uint32_t id);
     void keep_gateway(const HopKey& key);
     void let_gateway_go(const HopKey& key);
     [[nodiscard]] NextHop facts(const HopKey& key) const;
-    void install(const Ip4Prefix& prefix, std::uint32_t id);
+    void install(const IpPrefix& prefix, std::uint32_t id);
     void publish_addresses();
+    void tell_workers(const IpAddress& neighbour, PortIndex port);
     void complain(const MaybeFailure& failure) const;
 
     RouteTable& table_;
     KernelRequests& kernel_;
     Hooks hooks_;
+    std::shared_ptr<const char> life_ = std::make_shared<const char>('\0');  ///< ends with this
     std::map<IfIndex, PortIndex> ports_;
     std::map<PortIndex, IfIndex> twins_;
     std::vector<AddressInfo> addresses_;  // in the kernel's order
-    std::map<Ip4Prefix, std::map<Preference, RouteInfo>> routes_;
+    std::map<IpPrefix, std::map<Preference, RouteInfo>> routes_;
     std::map<NeighbourKey, NeighbourInfo> neighbours_;
-    std::set<NeighbourKey> asked_;                            // by a worker, until the entry goes
-    std::map<Ip4Prefix, std::uint32_t> installed_;            // prefix → hop id, as in the table
-    std::map<HopKey, std::uint32_t> ids_;                     // shared hops
-    std::map<std::uint32_t, SharedHop> hops_;                 // by id
-    std::map<std::pair<PortIndex, Ip4>, unsigned> gateways_;  // uses of a neighbour as a gateway
+    std::set<NeighbourKey> asked_;                                  // by a worker, until the entry goes
+    std::map<IpPrefix, std::uint32_t> installed_;                   // prefix → hop id, as in the table
+    std::map<HopKey, std::uint32_t> ids_;                           // shared hops
+    std::map<std::uint32_t, SharedHop> hops_;                       // by id
+    std::map<std::pair<PortIndex, IpAddress>, unsigned> gateways_;  // uses of a neighbour as a gateway
+    std::array<std::array<std::size_t, 129>, 2> lengths_{};  // how many of routes_, by whether IPv4 and prefix length
+    bool ipv6_;
     std::uint64_t refused_ = 0;
     bool resyncing_ = false;
 };

@@ -74,8 +74,8 @@ Idle idle_mode(const config::Config& config) {
     return config.workers.idle == config::IdleMode::sleep ? Idle::sleep : Idle::spin;
 }
 
-std::vector<Ip4Prefix> twin_addresses(const config::Port& port) {
-    std::vector<Ip4Prefix> addresses;
+std::vector<IpPrefix> twin_addresses(const config::Port& port) {
+    std::vector<IpPrefix> addresses;
     for (const auto& a : port.addresses) addresses.push_back({a.address, a.prefix_length});
     return addresses;
 }
@@ -100,7 +100,7 @@ std::vector<RouteSpec> route_specs(const config::Config& config,
                                    const std::function<IfIndex(std::string_view)>& twin_of) {
     std::vector<RouteSpec> specs;
     for (const auto& route : config.routes) {
-        const Ip4Prefix to{route.network, route.prefix_length};
+        const IpPrefix to{route.network, route.prefix_length};
         auto spec = std::find_if(specs.begin(), specs.end(), [&](const RouteSpec& s) { return s.to == to; });
         if (spec == specs.end()) {
             spec = specs.insert(specs.end(), RouteSpec{});

@@ -20,7 +20,7 @@ std::vector<PortConfig> port_configs(const config::Config& config);
 LcoreSizes lcore_sizes(const config::Config& config);
 BufferDemand buffer_demand(const config::Config& config);
 Idle idle_mode(const config::Config& config);
-std::vector<Ip4Prefix> twin_addresses(const config::Port& port);
+std::vector<IpPrefix> twin_addresses(const config::Port& port);
 std::string_view level_name(config::LogLevel level);
 
 /// The routes that the kernel gets. `twin_of` finds the twin of a port by the port's name. Routes with the same

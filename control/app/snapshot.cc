@@ -35,7 +35,7 @@ void add_ports(const SnapshotSources& from, metrics::Snapshot& out) {
         port.tap = config.ports[i].tap;
         port.mac = config::to_string(info.mac);
         for (const PortAddress& a : addresses.by_port[index])
-            port.addresses.push_back(to_string(Ip4Prefix{a.address, a.prefix_length}));
+            port.addresses.push_back(to_string(IpPrefix{a.address, a.prefix_length}));
         port.up = info.up.load(std::memory_order_relaxed);
         port.mtu = info.mtu.load(std::memory_order_relaxed);
         port.speed_mbps = from.machine.ports.speed_mbps(index);

@@ -28,6 +28,7 @@ Timeouts timeouts_of(const config::Timeouts& from) noexcept {
     to.udp = seconds_of(from.udp);
     to.udp_stream = seconds_of(from.udp_stream);
     to.icmp = seconds_of(from.icmp);
+    to.icmpv6 = seconds_of(from.icmpv6);
     to.generic = seconds_of(from.generic);
     const auto sctp = [&](l4::SctpState state, config::seconds duration) {
         to.sctp[static_cast<std::size_t>(state)] = seconds_of(duration);
@@ -68,6 +69,8 @@ std::uint32_t budget_of(const config::FlowBudget& budget, std::uint32_t flows, s
 constexpr std::uint32_t kBufferMegabytes = 48;
 constexpr std::uint32_t kLeastMegabytes = 16;
 constexpr std::uint32_t kFlowsPerMegabyte = 1024;
+constexpr std::uint32_t kRoute6Megabytes = 112;
+constexpr std::uint32_t kFlowsPerMegabyte6 = 704;
 
 }  // namespace
 
@@ -85,8 +88,10 @@ std::uint32_t total_of(std::uint32_t capacity, unsigned workers) noexcept {
 
 std::uint32_t wanted_flows(const config::Config& config) noexcept {
     if (config.conntrack.max) return *config.conntrack.max;
-    const std::uint32_t megabytes = std::max(config.memory.megabytes, kBufferMegabytes + kLeastMegabytes);
-    return std::min((megabytes - kBufferMegabytes) * kFlowsPerMegabyte, config::kMostFlows);
+    const bool v6 = config::uses_ipv6(config);
+    const std::uint32_t apart = kBufferMegabytes + (v6 ? kRoute6Megabytes : 0);
+    const std::uint32_t megabytes = std::max(config.memory.megabytes, apart + kLeastMegabytes);
+    return std::min((megabytes - apart) * (v6 ? kFlowsPerMegabyte6 : kFlowsPerMegabyte), config::kMostFlows);
 }
 
 std::uint32_t flow_limit(const config::Config& config, const CompileTarget& target) noexcept {

@@ -18,6 +18,7 @@ namespace sluice::compile {
 
 /// conntrack.max as `config` wants it: as the file says, else by the memory. A slot and its keys take at most 640 bytes
 /// with the allowance for several workers, so 1024 of them fit a megabyte; what is kept apart is for packet buffers.
+/// With IPv6 it is 275 bytes more, and its routes are kept apart, too.
 [[nodiscard]] std::uint32_t wanted_flows(const config::Config& config) noexcept;
 
 /// conntrack.max in force, all workers together: a file that leaves it to the memory gets at most what the tables were

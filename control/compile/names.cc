@@ -33,6 +33,8 @@ std::string_view LogPrefixes::text(std::uint8_t id) const noexcept {
 namespace compile {
 namespace {
 
+constexpr auto kIcmpv6 = static_cast<std::uint8_t>(IpProto::icmpv6);
+
 /// FNV-1a, finished by a multiply-shift so that texts that differ in one character differ everywhere. Not keyed: a rule
 /// has the same identity on every box.
 std::uint64_t hash_text(std::string_view text) noexcept {
@@ -85,6 +87,7 @@ public:
     void conditions(const Rule& rule) {
         names("in", rule.in);
         names("out", rule.out);
+        if (rule.family != config::Family::any) pair("family", config::name_of(config::kFamilies, rule.family));
         items("src", rule.src);
         items("dst", rule.dst);
         if (rule.proto) pair("proto", config::proto_name(*rule.proto));
@@ -152,6 +155,8 @@ void add_action(Line& line, const config::FilterRule& rule) {
 void add_action(Line& line, const config::Snat& snat) {
     if (snat.masquerade) {
         line.word("snat masquerade");
+    } else if (snat.prefix) {
+        line.pair("snat prefix", config::to_string(*snat.prefix));
     } else {
         line.pair("snat to", Line::list_of(snat.to));
     }
@@ -159,6 +164,7 @@ void add_action(Line& line, const config::Snat& snat) {
 }
 
 void add_action(Line& line, const config::Dnat& dnat) {
+    if (dnat.prefix) return line.pair("dnat prefix", config::to_string(*dnat.prefix));
     line.pair("dnat to", Line::list_of(dnat.to));
     if (dnat.ports) line.pair(dnat.ports->size() == 1 ? "port" : "ports", config::to_string(*dnat.ports));
     switch (dnat.schedule) {
@@ -177,7 +183,7 @@ std::string core_of(const config::FilterRule& rule) {
     line.conditions(rule);
     if (!rule.state.any()) line.pair("state", list_of(rule.state));
     if (rule.invalid_reasons != 0) line.pair("invalid", list_of(config::invalid_reason_names(rule.invalid_reasons)));
-    if (rule.icmp_type) line.pair("icmp_type", config::icmp_type_name(*rule.icmp_type));
+    if (rule.icmp_type) line.pair("icmp_type", config::icmp_type_name(*rule.icmp_type, rule.proto == kIcmpv6));
     line.set("mark", rule.set_mark, "ct_mark");
     line.set("ct_mark", rule.set_ct_mark, "mark");
     if (!rule.set_timeout.empty()) line.pair("set timeout", rule.set_timeout);

@@ -1,5 +1,7 @@
 // NAT rules: one list in the file becomes two, source and destination, since each half of a flow's translation is
 // decided by the first rule of its own kind.
+#include <algorithm>
+
 #include "control/compile/rules.hh"
 #include "control/config/resolve.hh"
 
@@ -30,18 +32,29 @@ Schedule schedule_of(config::Schedule schedule) noexcept {
     return Schedule::source_hash;
 }
 
+void translate_prefix(NatRule& rule, const config::TranslatedPrefix& prefix) {
+    const AddressRange range = AddressRange::prefix(prefix.address, prefix.prefix_length);
+    rule.pool = {{range}, range.size()};
+    rule.prefix_length = prefix.prefix_length;
+}
+
 }  // namespace
 
 AddressPool RuleCompiler::pool_of(const std::vector<config::AddressItem>& items) const {
     AddressPool pool;
     pool.ranges = config::expand_addresses(config_.groups, items);
-    for (const Ip4Range& range : pool.ranges) pool.size += range.size();
+    // Sizes of IPv6 ranges may go beyond 64 bits; what lies beyond is never chosen.
+    constexpr std::uint64_t kMost = std::uint64_t{1} << 62;
+    for (const AddressRange& range : pool.ranges) pool.size = std::min(kMost, pool.size + range.size());
     return pool;
 }
 
 NatRule RuleCompiler::source_nat(NatRule rule, const config::Snat& snat) const {
     if (snat.masquerade) {
         rule.snat = SnatKind::masquerade;
+    } else if (snat.prefix) {
+        rule.snat = SnatKind::prefix;
+        translate_prefix(rule, *snat.prefix);
     } else {
         rule.snat = SnatKind::addresses;
         rule.pool = pool_of(snat.to);
@@ -55,7 +68,11 @@ NatRule RuleCompiler::destination_nat(NatRule rule, const config::NatRule& from,
     rule.dnat = true;
     // Routing comes after this: a packet has no exit yet, so no rule may ask for one.
     rule.match.out_ports = ~std::uint64_t{0};
-    rule.pool = pool_of(dnat.to);
+    if (dnat.prefix) {
+        translate_prefix(rule, *dnat.prefix);
+    } else {
+        rule.pool = pool_of(dnat.to);
+    }
     rule.schedule = schedule_of(dnat.schedule);
     rule.has_ports = dnat.ports.has_value();
     if (!dnat.ports) return rule;

@@ -5,14 +5,15 @@
 
 #include "control/compile/compile.hh"
 #include "control/compile/sets.hh"
+#include "control/config/families.hh"
 
 namespace sluice::compile {
 
 class RuleCompiler {
 public:
     /// All must outlive it.
-    RuleCompiler(const config::Config& config, SetInterner& sets, Policy& policy, PolicyNames& names) noexcept
-        : config_(config), sets_(sets), policy_(policy), names_(names) {}
+    RuleCompiler(const config::Config& config, SetInterner& sets, Policy& policy, PolicyNames& names)
+        : config_(config), families_(config.groups), sets_(sets), policy_(policy), names_(names) {}
 
     void filter();          // filter.cc
     void nat();             // nat.cc
@@ -31,6 +32,13 @@ private:
         return {from.value, from.mask, from.negated};
     }
 
+    /// A rule that says of itself that no packet matches it (no loader lets it through) keeps to one family.
+    [[nodiscard]] static Family family_of(config::Families families) noexcept {
+        return families == config::Families::both  ? Family::any
+               : families == config::Families::ip6 ? Family::ip6
+                                                   : Family::ip4;
+    }
+
     /// What filter and NAT rules have in common.
     template <class Rule>
     MatchSpec conditions(const Rule& rule) {
@@ -38,6 +46,7 @@ private:
         spec.in_ports = port_mask(rule.in);
         spec.out_ports = port_mask(rule.out);
         if (rule.proto) spec.proto = *rule.proto;
+        spec.family = family_of(families_.matched_by(rule));
         spec.src = sets_.addresses(rule.src);
         spec.dst = sets_.addresses(rule.dst);
         spec.sport = sets_.ports(rule.sport);
@@ -50,6 +59,7 @@ private:
     [[nodiscard]] std::uint32_t next_number() const noexcept { return static_cast<std::uint32_t>(names_.rules.size()); }
 
     const config::Config& config_;
+    const config::FamilyIndex families_;
     SetInterner& sets_;
     Policy& policy_;
     PolicyNames& names_;

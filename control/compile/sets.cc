@@ -2,15 +2,16 @@
 
 #include "control/compile/compile.hh"
 #include "control/config/resolve.hh"
+#include "dataplane/base/ip_text.hh"
 
 namespace sluice::compile {
 namespace {
 
-std::uint32_t number(Ip4 address) noexcept {
-    return address.host();
+std::string text_of(const AddressRange& range) {
+    return to_string(range.first) + '-' + to_string(range.last);
 }
-std::uint32_t number(std::uint16_t port) noexcept {
-    return port;
+std::string text_of(const PortRange& range) {
+    return std::to_string(range.first) + '-' + std::to_string(range.last);
 }
 
 /// A key for the items as they are written; names cannot hold the separators.
@@ -21,8 +22,7 @@ std::string key_of(const std::vector<Item>& items) {
         if (const auto* name = std::get_if<std::string>(&item)) {
             key += *name;
         } else {
-            const auto& range = std::get<0>(item);
-            key += std::to_string(number(range.first)) + '-' + std::to_string(number(range.last));
+            key += text_of(std::get<0>(item));
         }
         key += ' ';
     }
@@ -35,9 +35,9 @@ SetMatch intern(Index& index, Sets& sets, const Match& match, const Flatten& fla
     const auto [by_text, unseen] = index.by_text.try_emplace(key_of(match.items), kAnySet);
     if (unseen) {
         auto set = flatten(match.items);
-        std::vector<std::pair<std::uint32_t, std::uint32_t>> bounds;
+        typename Index::Bounds bounds;
         bounds.reserve(set.size());
-        for (const auto& range : set) bounds.emplace_back(number(range.first), number(range.last));
+        for (const auto& range : set) bounds.emplace_back(range.first, range.last);
         const auto [by_bounds, fresh] = index.by_bounds.try_emplace(std::move(bounds), static_cast<SetId>(sets.size()));
         if (fresh) {
             if (sets.size() >= kAnySet) throw CompileError("more than 65535 different sets of addresses or ports");

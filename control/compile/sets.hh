@@ -30,16 +30,18 @@ public:
     void give_to(Policy& policy) &&;
 
 private:
-    using Bounds = std::vector<std::pair<std::uint32_t, std::uint32_t>>;
     /// The items as written lead to the set quickly (a big group is flattened once); the ranges they stand for make
     /// sure that two ways to write the same thing share it.
+    template <class Bound>
     struct Index {
+        using Bounds = std::vector<std::pair<Bound, Bound>>;
         std::map<std::string, SetId> by_text;
         std::map<Bounds, SetId> by_bounds;
     };
 
     const config::Groups& groups_;
-    Index address_index_, port_index_;
+    Index<IpAddress> address_index_;
+    Index<std::uint16_t> port_index_;
     std::vector<AddressSet> address_sets_;
     std::vector<PortSet> port_sets_;
     std::map<std::uint8_t, std::int32_t> icmp_index_;

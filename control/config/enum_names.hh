@@ -21,6 +21,10 @@ struct EnumName {
 inline constexpr std::array<EnumName<IdleMode>, 2> kIdleModes{{{"spin", IdleMode::spin}, {"sleep", IdleMode::sleep}}};
 inline constexpr std::array<EnumName<HugepageMode>, 2> kHugepageModes{
     {{"auto", HugepageMode::automatic}, {"off", HugepageMode::off}}};
+inline constexpr std::array<EnumName<Ipv6Mode>, 3> kIpv6Modes{
+    {{"auto", Ipv6Mode::automatic}, {"on", Ipv6Mode::on}, {"off", Ipv6Mode::off}}};
+/// `any` has no word: the key is left out.
+inline constexpr std::array<EnumName<Family>, 2> kFamilies{{{"ipv4", Family::ip4}, {"ipv6", Family::ip6}}};
 inline constexpr std::array<EnumName<PortRole>, 2> kPortRoles{
     {{"inside", PortRole::inside}, {"outside", PortRole::outside}}};
 inline constexpr std::array<EnumName<ConntrackProfile>, 2> kProfiles{
@@ -67,6 +71,7 @@ inline constexpr std::array<TimeoutKey, 11> kTcpTimeouts{{{"syn_sent", &Timeouts
 inline constexpr std::array<TimeoutKey, 2> kUdpTimeouts{
     {{"unreplied", &Timeouts::udp}, {"replied", &Timeouts::udp_stream}}};
 inline constexpr std::array<TimeoutKey, 1> kIcmpTimeouts{{{"timeout", &Timeouts::icmp}}};
+inline constexpr std::array<TimeoutKey, 1> kIcmpv6Timeouts{{{"timeout", &Timeouts::icmpv6}}};
 inline constexpr std::array<TimeoutKey, 8> kSctpTimeouts{{{"closed", &Timeouts::sctp_closed},
                                                           {"cookie_wait", &Timeouts::sctp_cookie_wait},
                                                           {"cookie_echoed", &Timeouts::sctp_cookie_echoed},
@@ -84,13 +89,15 @@ inline constexpr std::array<TimeoutKey, 1> kGenericTimeouts{{{"timeout", &Timeou
 
 /// A kind without a line here does not compile: a new tracker says what a policy may set.
 constexpr std::span<const TimeoutKey> timeout_keys(std::uint8_t proto) noexcept {
-    switch (l4_kind(proto)) {
+    switch (l4_kind(proto, proto == static_cast<std::uint8_t>(IpProto::icmpv6))) {
         case L4Kind::tcp:
             return kTcpTimeouts;
         case L4Kind::udp:
             return kUdpTimeouts;
         case L4Kind::icmp:
             return kIcmpTimeouts;
+        case L4Kind::icmpv6:
+            return kIcmpv6Timeouts;
         case L4Kind::sctp:
             return kSctpTimeouts;
         case L4Kind::gre:

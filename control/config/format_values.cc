@@ -1,4 +1,5 @@
 // Typed values as text: the reverse of parse_values.cc.
+#include <algorithm>
 #include <array>
 #include <charconv>
 
@@ -8,9 +9,7 @@
 namespace sluice::config {
 namespace {
 
-std::uint32_t host_mask(std::uint8_t prefix_length) noexcept {
-    return prefix_length == 0 ? 0xffffffffU : (std::uint32_t{1} << (32 - prefix_length)) - 1U;
-}
+constexpr IpAddress kLoopback6 = ip6(0, 0, 0, 0, 0, 0, 0, 1);
 
 std::string hex(std::uint32_t value) {
     std::array<char, 8> digits{};
@@ -36,11 +35,11 @@ std::string to_string(const InterfaceAddress& address) {
     return to_string(address.address) + "/" + std::to_string(address.prefix_length);
 }
 
-std::string to_string(const Ip4Range& range) {
+std::string to_string(const AddressRange& range) {
     if (range.first == range.last) return to_string(range.first);
-    for (std::uint8_t length = 0; length < 32; ++length) {
-        const Ip4Range network = network_range({range.first, length});
-        if (network == range) return to_string(InterfaceAddress{range.first, length});
+    for (unsigned length = 0; length < range.first.bits(); ++length) {
+        if (AddressRange::prefix(range.first, length) == range)
+            return to_string(InterfaceAddress{range.first, static_cast<std::uint8_t>(length)});
     }
     return to_string(range.first) + "-" + to_string(range.last);
 }
@@ -85,21 +84,24 @@ std::string proto_name(std::uint8_t proto) {
     return std::to_string(proto);
 }
 
-std::string icmp_type_name(std::uint8_t type) {
-    for (const auto& known : kIcmpTypes) {
-        if (known.value == type) return std::string{known.name};
-    }
-    return std::to_string(type);
+std::string icmp_type_name(std::uint8_t type, bool v6) {
+    const std::span<const NamedNumber> types = icmp_types(v6);
+    const auto known = std::ranges::find(types, type, &NamedNumber::value);
+    return known == types.end() ? std::to_string(type) : std::string{known->name};
 }
 
-bool is_unicast(Ip4 address) noexcept {
-    const std::uint32_t first = address.host() >> 24;
+std::string_view family_of(const IpAddress& address) noexcept {
+    return address.is_v4() ? "IPv4" : "IPv6";
+}
+
+bool is_unicast(const IpAddress& address) noexcept {
+    if (!address.is_v4()) return !address.is_multicast() && !address.is_none() && address != kLoopback6;
+    const std::uint32_t first = address.v4().host() >> 24;
     return first != 0 && first != 127 && first < 224;
 }
 
-Ip4Range network_range(const InterfaceAddress& address) noexcept {
-    const std::uint32_t hosts = host_mask(address.prefix_length);
-    return {Ip4::from_host(address.address.host() & ~hosts), Ip4::from_host(address.address.host() | hosts)};
+AddressRange network_range(const InterfaceAddress& address) noexcept {
+    return AddressRange::prefix(address.address, address.prefix_length);
 }
 
 }  // namespace sluice::config

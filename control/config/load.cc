@@ -13,9 +13,10 @@
 namespace sluice::config {
 namespace {
 
-constexpr std::array<Field<Config>, 16> kSections{{
+constexpr std::array<Field<Config>, 17> kSections{{
     {"workers", [](const Value& v, Config& c) { read_workers(v, c.workers); }},
     {"memory", [](const Value& v, Config& c) { read_memory(v, c.memory); }},
+    {"ipv6", [](const Value& v, Config& c) { read_ipv6(v, c.ipv6); }},
     {"ports", [](const Value& v, Config& c) { read_ports(v, c.ports); }, Need::required},
     {"routes", [](const Value& v, Config& c) { read_routes(v, c.routes); }},
     {"groups", [](const Value& v, Config& c) { read_groups(v, c.groups); }},

@@ -1,6 +1,7 @@
 #include "control/config/next_hops.hh"
 
 #include <algorithm>
+#include <array>
 #include <optional>
 #include <string>
 #include <vector>
@@ -15,25 +16,33 @@ constexpr std::size_t kMostShown = 8;
 /// What lies directly behind a port.
 struct Network {
     std::size_t port;
-    Ip4Range range;
+    AddressRange range;
     std::uint8_t prefix_length;
     bool has_broadcast;
 
+    /// Values of IPv4 lie amidst those of IPv6.
+    [[nodiscard]] bool holds(const IpAddress& address) const {
+        return address.is_v4() == range.is_v4() && range.contains(address);
+    }
     [[nodiscard]] std::string text() const { return to_string(range.first) + '/' + std::to_string(prefix_length); }
 };
 
 struct Neighbourhood {
     std::vector<Network> networks;
-    std::vector<bool> unknown;  ///< by port: the file does not say what lies behind it
+    /// By port, of IPv4 and of IPv6: the file does not say what lies behind it.
+    std::vector<std::array<bool, 2>> unknown;
 
     explicit Neighbourhood(const Config& config) {
         for (std::size_t i = 0; i < config.ports.size(); ++i) {
             const auto& addresses = config.ports[i].addresses;
             // One that could not be read is reported elsewhere.
             const bool all_read = std::ranges::none_of(addresses, [](const auto& a) { return a.address == Ip4{}; });
-            unknown.push_back(addresses.empty() || !all_read);
+            unknown.push_back({!all_read, !all_read});
+            for (const bool v6 : {false, true})
+                if (std::ranges::none_of(addresses, [&](const auto& a) { return a.address.is_v4() != v6; }))
+                    unknown.back()[v6] = true;
             for (const InterfaceAddress& a : addresses)
-                networks.push_back({i, network_range(a), a.prefix_length, a.prefix_length < 31});
+                networks.push_back({i, network_range(a), a.prefix_length, a.address.is_v4() && a.prefix_length < 31});
         }
         for (const Route& route : config.routes) {
             if (route.via || route.out.empty()) continue;
@@ -45,15 +54,16 @@ struct Neighbourhood {
         }
     }
 
-    [[nodiscard]] const Network* holder(Ip4 address) const {
-        const auto found = std::ranges::find_if(networks, [&](const Network& n) { return n.range.contains(address); });
+    [[nodiscard]] const Network* holder(const IpAddress& address) const {
+        const auto found = std::ranges::find_if(networks, [&](const Network& n) { return n.holds(address); });
         return found == networks.end() ? nullptr : &*found;
     }
-    [[nodiscard]] bool holds(std::size_t port, Ip4 address) const {
-        return std::ranges::any_of(networks,
-                                   [&](const Network& n) { return n.port == port && n.range.contains(address); });
+    [[nodiscard]] bool holds(std::size_t port, const IpAddress& address) const {
+        return std::ranges::any_of(networks, [&](const Network& n) { return n.port == port && n.holds(address); });
     }
-    [[nodiscard]] bool any_unknown() const { return std::ranges::count(unknown, true) > 0; }
+    [[nodiscard]] bool any_unknown(bool v6) const {
+        return std::ranges::any_of(unknown, [&](const auto& port) { return port[v6]; });
+    }
 };
 
 std::string port_path(std::size_t index) {
@@ -61,11 +71,11 @@ std::string port_path(std::size_t index) {
 }
 
 /// "203.0.113.0/24 of 'wan'", of all ports or of one.
-std::string list(const Config& config, const Neighbourhood& known, std::optional<std::size_t> port) {
+std::string list(const Config& config, const Neighbourhood& known, bool v6, std::optional<std::size_t> port) {
     std::string text;
     std::size_t count = 0;
     for (const Network& network : known.networks) {
-        if (port && network.port != *port) continue;
+        if ((port && network.port != *port) || network.range.is_v4() == v6) continue;
         if (++count > kMostShown) continue;
         if (count > 1) text += ", ";
         text += network.text();
@@ -77,7 +87,9 @@ std::string list(const Config& config, const Neighbourhood& known, std::optional
 
 /// What is wrong with `via`, or nothing.
 std::string complaint(const Config& config, const Neighbourhood& known, const Route& route) {
-    const Ip4 via = *route.via;
+    const IpAddress via = *route.via;
+    const bool v6 = !via.is_v4();
+    if (v6 && via.is_link_local()) return {};  // in a network of every port
     for (std::size_t i = 0; i < config.ports.size(); ++i)
         for (const InterfaceAddress& a : config.ports[i].addresses)
             if (a.address == via) return to_string(via) + " is an address of the box itself (" + port_path(i) + ")";
@@ -91,15 +103,16 @@ std::string complaint(const Config& config, const Neighbourhood& known, const Ro
     const Network* holder = known.holder(via);
     if (route.out.empty()) {
         if (std::string why = broadcast(std::nullopt); !why.empty()) return why;
-        if (holder != nullptr || known.any_unknown()) return {};
-        return to_string(via) + " is in no network of a port: " + list(config, known, std::nullopt);
+        if (holder != nullptr || known.any_unknown(v6)) return {};
+        return to_string(via) + " is in no network of a port: " + list(config, known, v6, std::nullopt);
     }
     const auto port = std::ranges::find(config.ports, route.out, &Port::name);
     if (port == config.ports.end()) return {};
     const auto index = static_cast<std::size_t>(port - config.ports.begin());
     if (std::string why = broadcast(index); !why.empty()) return why;
-    if (known.holds(index, via) || known.unknown[index]) return {};
-    return to_string(via) + " is in no network of " + in_quotes(route.out) + " (" + list(config, known, index) + ")" +
+    if (known.holds(index, via) || known.unknown[index][v6]) return {};
+    return to_string(via) + " is in no network of " + in_quotes(route.out) + " (" + list(config, known, v6, index) +
+           ")" +
            (holder == nullptr ? std::string{}
                               : ", but in " + holder->text() + " of " + in_quotes(config.ports[holder->port].name));
 }

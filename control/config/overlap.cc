@@ -9,13 +9,14 @@ namespace sluice::config {
 
 std::vector<Overlap> find_overlaps(const Groups& groups, const std::vector<AddressItem>& items) {
     struct Place {
-        Ip4Range range;
+        AddressRange range;
         std::size_t item;
         std::size_t order;  ///< in the list as it is written
     };
     std::vector<Place> places;
     for (std::size_t i = 0; i < items.size(); ++i) {
-        for (const Ip4Range& range : expand_addresses(groups, {items[i]})) places.push_back({range, i, places.size()});
+        for (const AddressRange& range : expand_addresses(groups, {items[i]}))
+            places.push_back({range, i, places.size()});
     }
     std::ranges::sort(places, [](const Place& a, const Place& b) {
         return a.range.first != b.range.first ? a.range.first < b.range.first : a.order < b.order;

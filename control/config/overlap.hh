@@ -13,8 +13,8 @@ namespace sluice::config {
 
 struct Overlap {
     std::size_t item = 0;  ///< index of the item that could be left out or cut: the later of the two
-    Ip4Range range;        ///< of that item
-    Ip4Range with;         ///< of an earlier item, or of the same group
+    AddressRange range;    ///< of that item
+    AddressRange with;     ///< of an earlier item, or of the same group
 };
 
 /// At most one for each item, in their order.

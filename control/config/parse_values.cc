@@ -11,7 +11,6 @@
 namespace sluice::config {
 namespace {
 
-constexpr std::string_view kNoIpv6 = "IPv6 is not supported yet";
 constexpr seconds kMaxDuration = std::chrono::hours{24 * 180};
 
 bool is_digit(char c) {
@@ -33,10 +32,9 @@ std::optional<std::uint64_t> digits(std::string_view text) {
     return value;
 }
 
+/// Names have no colon, and IPv4 addresses neither.
 bool looks_like_ipv6(std::string_view text) {
-    const std::string address{text.substr(0, text.find_first_of("/%-"))};
-    in6_addr ignored{};
-    return address.find(':') != std::string::npos && inet_pton(AF_INET6, address.c_str(), &ignored) == 1;
+    return text.find(':') != std::string_view::npos;
 }
 
 /// Decimal, or hexadecimal with 0x, in 32 bits.
@@ -67,19 +65,42 @@ Parsed<T> parse_masked(std::string_view text, std::string_view wanted, T out, Ta
     return Parsed<T>::good(out);
 }
 
-/// a.b.c.d/n, host bits allowed.
+/// Address and length, host bits allowed.
 Parsed<InterfaceAddress> parse_prefix(std::string_view text) {
     using Result = Parsed<InterfaceAddress>;
-    if (looks_like_ipv6(text)) return Result::bad(std::string{kNoIpv6});
     const std::size_t slash = text.find('/');
+    const auto address = parse_address(text.substr(0, slash));
     if (slash == std::string_view::npos) {
-        return Result::bad(in_quotes(text) + " has no prefix length: write it as 192.0.2.1/24");
+        const bool v6 = address.value ? !address.value->is_v4() : looks_like_ipv6(text);
+        return Result::bad(in_quotes(text) + " has no prefix length: write it as " +
+                           (v6 ? "2001:db8::1/64" : "192.0.2.1/24"));
     }
-    const auto address = parse_ip4(text.substr(0, slash));
     if (!address.value) return Result::bad(address.error);
     const auto length = digits(text.substr(slash + 1));
-    if (!length || *length > 32) return Result::bad("the prefix length of " + in_quotes(text) + " is not 0..32");
+    const unsigned longest = address.value->bits();
+    if (!length || *length > longest) {
+        return Result::bad("the prefix length of " + in_quotes(text) + " is not 0.." + std::to_string(longest));
+    }
     return Result::good({*address.value, static_cast<std::uint8_t>(*length)});
+}
+
+Parsed<IpAddress> parse_ipv6(std::string_view text) {
+    using Result = Parsed<IpAddress>;
+    if (text.front() == '[') {
+        return Result::bad(in_quotes(text) + " is not an address: brackets and ports are not part of it");
+    }
+    if (text.find('%') != std::string_view::npos) {
+        return Result::bad(in_quotes(text) + " names a link: write the address alone, and the port by its own key");
+    }
+    in6_addr address{};
+    if (inet_pton(AF_INET6, std::string{text}.c_str(), &address) != 1) {
+        return Result::bad(in_quotes(text) + " is not an IPv6 address");
+    }
+    const IpAddress value = IpAddress::from_bytes(&address);
+    if (value.is_v4()) {
+        return Result::bad(in_quotes(text) + " is an IPv4 address: write it as " + to_string(value));
+    }
+    return Result::good(value);
 }
 
 }  // namespace
@@ -136,20 +157,21 @@ Parsed<seconds> parse_duration(std::string_view text) {
     return Result::good(seconds{static_cast<seconds::rep>(*count * unit)});
 }
 
-Parsed<Ip4> parse_ip4(std::string_view text) {
-    if (looks_like_ipv6(text)) return Parsed<Ip4>::bad(std::string{kNoIpv6});
-    in_addr address{};
+Parsed<IpAddress> parse_address(std::string_view text) {
+    using Result = Parsed<IpAddress>;
     const bool cut = text.find('\0') != std::string_view::npos;  // c_str() would end there
+    if (!cut && looks_like_ipv6(text)) return parse_ipv6(text);
+    in_addr address{};
     if (cut || inet_pton(AF_INET, std::string{text}.c_str(), &address) != 1) {
-        return Parsed<Ip4>::bad(in_quotes(text) + " is not an IPv4 address");
+        return Result::bad(in_quotes(text) + " is not an IP address");
     }
-    return Parsed<Ip4>::good(Ip4::from_raw(address.s_addr));
+    return Result::good(Ip4::from_raw(address.s_addr));
 }
 
 Parsed<InterfaceAddress> parse_network(std::string_view text) {
     auto prefix = parse_prefix(text);
     if (!prefix.value) return prefix;
-    const Ip4 first = network_range(*prefix.value).first;
+    const IpAddress first = network_range(*prefix.value).first;
     if (first != prefix.value->address) {
         return Parsed<InterfaceAddress>::bad(in_quotes(text) + " has host bits set: did you mean " +
                                              to_string(InterfaceAddress{first, prefix.value->prefix_length}) + "?");
@@ -162,13 +184,21 @@ Parsed<InterfaceAddress> parse_interface_address(std::string_view text) {
     auto prefix = parse_prefix(text);
     if (!prefix.value) return prefix;
     const InterfaceAddress& value = *prefix.value;
+    const bool v4 = value.address.is_v4();
     if (!is_unicast(value.address)) return Result::bad(in_quotes(text) + " is not a unicast address");
-    if (value.prefix_length == 0) return Result::bad("the prefix length of " + in_quotes(text) + " is not 1..32");
-    const Ip4Range range = network_range(value);
-    if (value.prefix_length < 31 && value.address == range.first) {
-        return Result::bad(in_quotes(text) + " is the address of the network, not of a host in it");
+    if (value.prefix_length == 0) {
+        return Result::bad("the prefix length of " + in_quotes(text) + " is not 1.." + (v4 ? "32" : "128"));
     }
-    if (value.prefix_length < 31 && value.address == range.last) {
+    if (!v4 && value.address.is_link_local()) {
+        return Result::bad(in_quotes(text) + " is an address of the link, which each port has by itself");
+    }
+    const AddressRange range = network_range(value);
+    // RFC 3021, RFC 6164: of two addresses both are for hosts.
+    if (value.prefix_length + 1U < value.address.bits() && value.address == range.first) {
+        return Result::bad(in_quotes(text) + (v4 ? " is the address of the network, not of a host in it"
+                                                 : " is that of any router of the network (RFC 4291), not of a host"));
+    }
+    if (v4 && value.prefix_length < 31 && value.address == range.last) {
         return Result::bad(in_quotes(text) + " is the broadcast address of its network");
     }
     return prefix;
@@ -176,8 +206,7 @@ Parsed<InterfaceAddress> parse_interface_address(std::string_view text) {
 
 Parsed<AddressItem> parse_address_item(std::string_view text) {
     using Result = Parsed<AddressItem>;
-    if (looks_like_ipv6(text)) return Result::bad(std::string{kNoIpv6});
-    if (text.empty() || !is_digit(text.front())) {
+    if (text.empty() || (!is_digit(text.front()) && !looks_like_ipv6(text))) {
         const auto name = parse_name(text);
         if (!name.value) return Result::bad(in_quotes(text) + " is neither an address nor the name of a group");
         return Result::good(AddressItem{*name.value});
@@ -188,13 +217,18 @@ Parsed<AddressItem> parse_address_item(std::string_view text) {
         return Result::good(AddressItem{network_range(*network.value)});
     }
     const std::size_t dash = text.find('-');
-    const auto first = parse_ip4(text.substr(0, dash));
+    const auto first = parse_address(text.substr(0, dash));
     if (!first.value) return Result::bad(first.error);
-    if (dash == std::string_view::npos) return Result::good(AddressItem{Ip4Range{*first.value, *first.value}});
-    const auto last = parse_ip4(text.substr(dash + 1));
+    if (dash == std::string_view::npos) return Result::good(AddressItem{AddressRange{*first.value, *first.value}});
+    const auto last = parse_address(text.substr(dash + 1));
     if (!last.value) return Result::bad(last.error);
+    if (first.value->is_v4() != last.value->is_v4()) {
+        return Result::bad("the range " + in_quotes(text) + " begins with an address of " +
+                           std::string{family_of(*first.value)} + " and ends with one of " +
+                           std::string{family_of(*last.value)});
+    }
     if (*last.value < *first.value) return Result::bad("the range " + in_quotes(text) + " runs backwards");
-    return Result::good(AddressItem{Ip4Range{*first.value, *last.value}});
+    return Result::good(AddressItem{AddressRange{*first.value, *last.value}});
 }
 
 Parsed<PortRange> parse_port_range(std::string_view text, std::uint16_t min) {
@@ -225,27 +259,26 @@ Parsed<std::optional<std::uint8_t>> parse_proto(std::string_view text) {
     for (const auto& protocol : kProtocols) {
         if (protocol.name == text) return Result::good(protocol.value);
     }
-    if (text == "icmpv6" || text == "58") return Result::bad(std::string{kNoIpv6});
     if (!text.empty() && (is_digit(text.front()) || text.front() == '-')) {
         const auto number = parse_number(text, 0, 255);
         if (!number.value) return Result::bad(number.error);
         return Result::good(static_cast<std::uint8_t>(*number.value));
     }
     return Result::bad("unknown protocol " + in_quotes(text) +
-                       ": one of tcp, udp, icmp, igmp, gre, esp, ah, sctp, udplite, any, or a number 0..255");
+                       ": one of tcp, udp, icmp, icmpv6, igmp, gre, esp, ah, sctp, udplite, any, or a number 0..255");
 }
 
-Parsed<std::uint8_t> parse_icmp_type(std::string_view text) {
+Parsed<std::uint8_t> parse_icmp_type(std::string_view text, bool v6) {
     using Result = Parsed<std::uint8_t>;
-    for (const auto& type : kIcmpTypes) {
-        if (type.name == text) return Result::good(type.value);
-    }
+    const std::span<const NamedNumber> types = icmp_types(v6);
+    const auto named = std::ranges::find(types, text, &NamedNumber::name);
+    if (named != types.end()) return Result::good(named->value);
     if (!text.empty() && (is_digit(text.front()) || text.front() == '-')) {
         const auto number = parse_number(text, 0, 255);
         if (!number.value) return Result::bad(number.error);
         return Result::good(static_cast<std::uint8_t>(*number.value));
     }
-    return Result::bad("unknown ICMP type " + in_quotes(text) +
+    return Result::bad(std::string{v6 ? "unknown ICMPv6 type " : "unknown ICMP type "} + in_quotes(text) +
                        ": a name as in nft (echo-request, ...) or a number 0..255");
 }
 
@@ -319,11 +352,17 @@ Parsed<std::string> parse_device_name(std::string_view text) {
 
 Parsed<std::string> parse_endpoint(std::string_view text) {
     using Result = Parsed<std::string>;
-    if (!text.empty() && text.front() == '[') return Result::bad(std::string{kNoIpv6});
-    const std::size_t colon = text.find(':');
+    const std::size_t colon = text.rfind(':');
     if (colon == std::string_view::npos) return Result::bad(in_quotes(text) + " is not address:port");
-    const auto address = parse_ip4(text.substr(0, colon));
+    std::string_view host = text.substr(0, colon);
+    const bool in_brackets = host.starts_with('[') && host.ends_with(']');
+    if (in_brackets) host = host.substr(1, host.size() - 2);
+    if (looks_like_ipv6(host) && !in_brackets) {
+        return Result::bad(in_quotes(text) + " is not address:port: an IPv6 address stands in brackets, [::1]:9140");
+    }
+    const auto address = parse_address(host);
     if (!address.value) return Result::bad(address.error);
+    if (in_brackets && address.value->is_v4()) return Result::bad(in_quotes(text) + " is not address:port");
     const auto port = parse_number(text.substr(colon + 1), 1, 65535);
     if (!port.value) return Result::bad(port.error);
     return Result::good(std::string{text});

@@ -10,7 +10,7 @@
 #include <utility>
 
 #include "control/config/schema.hh"
-#include "dataplane/base/ip4_text.hh"
+#include "dataplane/base/ip_text.hh"
 
 namespace sluice::config {
 
@@ -36,15 +36,16 @@ Parsed<bool> parse_bool(std::string_view text);
 /// 30s, 5m, 2h, 5d or plain seconds; 1 s to 180 d.
 Parsed<seconds> parse_duration(std::string_view text);
 
-Parsed<Ip4> parse_ip4(std::string_view text);
+/// 192.0.2.1, 2001:db8::1.
+Parsed<IpAddress> parse_address(std::string_view text);
 
-/// 192.0.2.0/24, without host bits.
+/// 192.0.2.0/24, 2001:db8::/32, without host bits.
 Parsed<InterfaceAddress> parse_network(std::string_view text);
 
-/// 192.0.2.1/24: a unicast address that the network can give to a host.
+/// 192.0.2.1/24, 2001:db8::1/64: a unicast address that the network can give to a host.
 Parsed<InterfaceAddress> parse_interface_address(std::string_view text);
 
-/// 192.0.2.1, 192.0.2.0/24, 192.0.2.1-192.0.2.9, or the name of a group.
+/// 192.0.2.1, 192.0.2.0/24, 192.0.2.1-192.0.2.9, the same of IPv6, or the name of a group.
 Parsed<AddressItem> parse_address_item(std::string_view text);
 
 /// 80 or 8000-8080.
@@ -53,11 +54,11 @@ Parsed<PortRange> parse_port_range(std::string_view text, std::uint16_t min = 0)
 /// A port range or the name of a group.
 Parsed<PortItem> parse_port_item(std::string_view text);
 
-/// tcp, udp, icmp, igmp, gre, esp, ah, sctp, udplite or 0–255; nothing for any.
+/// tcp, udp, icmp, icmpv6, igmp, gre, esp, ah, sctp, udplite or 0–255; nothing for any.
 Parsed<std::optional<std::uint8_t>> parse_proto(std::string_view text);
 
-/// The names of nftables, or 0–255.
-Parsed<std::uint8_t> parse_icmp_type(std::string_view text);
+/// The names of nftables, of ICMP or ICMPv6, or 0–255.
+Parsed<std::uint8_t> parse_icmp_type(std::string_view text, bool v6);
 
 /// 16, 0x10, 0x10/0xf0.
 Parsed<MarkMatch> parse_mark_match(std::string_view text);
@@ -76,13 +77,13 @@ Parsed<std::string> parse_name(std::string_view text);
 /// What the kernel takes for a device: 1–15 characters, no space, no '/'.
 Parsed<std::string> parse_device_name(std::string_view text);
 
-/// 127.0.0.1:9140.
+/// 127.0.0.1:9140, [::1]:9140.
 Parsed<std::string> parse_endpoint(std::string_view text);
 
 /// The other way, for messages and for printing.
 std::string to_string(const InterfaceAddress& address);
 /// As CIDR when it is one, a single address as such, else as a-b.
-std::string to_string(const Ip4Range& range);
+std::string to_string(const AddressRange& range);
 std::string to_string(const PortRange& range);
 /// Hexadecimal, with the mask unless it is whole; without the negation.
 std::string to_string(const MarkMatch& match);
@@ -92,11 +93,13 @@ std::string to_string(const FlowBudget& budget);
 /// Whole days, hours or minutes when it is that.
 std::string to_string(seconds duration);
 std::string proto_name(std::uint8_t proto);
-std::string icmp_type_name(std::uint8_t type);
+std::string icmp_type_name(std::uint8_t type, bool v6);
 
 /// Not unspecified, loopback, multicast or reserved.
-bool is_unicast(Ip4 address) noexcept;
+bool is_unicast(const IpAddress& address) noexcept;
+/// "IPv4", "IPv6".
+std::string_view family_of(const IpAddress& address) noexcept;
 /// The addresses of the network that `address` lies in.
-Ip4Range network_range(const InterfaceAddress& address) noexcept;
+AddressRange network_range(const InterfaceAddress& address) noexcept;
 
 }  // namespace sluice::config

@@ -15,6 +15,8 @@ using YAML::EndMap;
 using YAML::EndSeq;
 using YAML::Flow;
 
+constexpr auto kIcmpv6 = static_cast<std::uint8_t>(IpProto::icmpv6);
+
 template <class T>
 void put(YAML::Emitter& out, const char* key, const T& value) {
     out << YAML::Key << key << YAML::Value << value;
@@ -92,6 +94,7 @@ template <class Rule>
 void put_matches(YAML::Emitter& out, const Rule& rule) {
     put_names(out, "in", rule.in);
     put_names(out, "out", rule.out);
+    if (rule.family != Family::any) put(out, "family", name_of(kFamilies, rule.family));
     put_match(out, "src", rule.src);
     put_match(out, "dst", rule.dst);
     if (rule.proto) put(out, "proto", proto_name(*rule.proto));
@@ -178,6 +181,7 @@ void print_conntrack(YAML::Emitter& out, const Conntrack& conntrack) {
     put(out, "udp", t.udp);
     put(out, "udp_stream", t.udp_stream);
     put(out, "icmp", t.icmp);
+    put(out, "icmpv6", t.icmpv6);
     put(out, "generic", t.generic);
     put(out, "sctp_closed", t.sctp_closed);
     put(out, "sctp_cookie_wait", t.sctp_cookie_wait);
@@ -230,7 +234,7 @@ void print_filter_rule(YAML::Emitter& out, const FilterRule& rule) {
         for (const std::string_view name : invalid_reason_names(rule.invalid_reasons)) out << std::string{name};
         out << EndSeq;
     }
-    if (rule.icmp_type) put(out, "icmp_type", icmp_type_name(*rule.icmp_type));
+    if (rule.icmp_type) put(out, "icmp_type", icmp_type_name(*rule.icmp_type, rule.proto == kIcmpv6));
     put_set(out, rule);
     if (rule.action == FilterAction::notrack) {
         put(out, "action", name_of(kRawActions, rule.action));
@@ -259,6 +263,11 @@ void print_chain(YAML::Emitter& out, const char* key, const Chain& chain) {
 void print_snat(YAML::Emitter& out, const Snat& snat) {
     if (snat.masquerade && !snat.ports) return put(out, "snat", "masquerade");
     begin_flow(out, "snat");
+    if (snat.prefix) {
+        put_quoted(out, "prefix", to_string(*snat.prefix));
+        out << EndMap;
+        return;
+    }
     out << YAML::Key << "to" << YAML::Value;
     if (snat.masquerade) {
         out << "masquerade";
@@ -271,6 +280,11 @@ void print_snat(YAML::Emitter& out, const Snat& snat) {
 
 void print_dnat(YAML::Emitter& out, const Dnat& dnat) {
     begin_flow(out, "dnat");
+    if (dnat.prefix) {
+        put_quoted(out, "prefix", to_string(*dnat.prefix));
+        out << EndMap;
+        return;
+    }
     out << YAML::Key << "to" << YAML::Value;
     items(out, dnat.to);
     if (dnat.ports) put(out, "ports", to_string(*dnat.ports));
@@ -367,6 +381,7 @@ std::string to_yaml(const Config& config) {
     put(out, "hugepages", name_of(kHugepageModes, config.memory.hugepages));
     put(out, "megabytes", config.memory.megabytes);
     out << EndMap;
+    put(out, "ipv6", name_of(kIpv6Modes, config.ipv6));
     print_network(out, config);
     print_conntrack(out, config.conntrack);
     print_ftp(out, config.helpers.ftp);

@@ -65,12 +65,28 @@ void read_set(const Value& value, FilterRule& out) {
     if (value.is(YamlNode::Kind::map) && value.node().items.empty()) value.error("there is nothing to set");
 }
 
+/// Read when the protocol is known: the two have types of their own.
+void read_icmp_type(const Value& rule, FilterRule& out) {
+    const YamlNode* entry = rule.find("icmp_type");
+    if (entry == nullptr || entry->kind == YamlNode::Kind::null) return;
+    const bool v6 = out.proto == static_cast<std::uint8_t>(IpProto::icmpv6);
+    if (!v6 && out.proto != static_cast<std::uint8_t>(IpProto::icmp)) {
+        return rule.error_at("icmp_type", "icmp_type needs proto: icmp or icmpv6");
+    }
+    const Value value = rule.child(*entry);
+    const std::string* text = value.scalar(v6 ? "an ICMPv6 type" : "an ICMP type");
+    if (text == nullptr) return;
+    Parsed<std::uint8_t> parsed = parse_icmp_type(*text, v6);
+    if (!parsed.value) return value.error(std::move(parsed.error));
+    out.icmp_type = *parsed.value;
+}
+
+/// A key that another reader takes.
+void read_later(const Value&, FilterRule&) {}
+
 /// Conditions that no packet can meet, and answers that nothing asks for. Only for a rule whose parts are all good.
 void check_rule(const Value& value, const FilterRule& rule) {
     check_ports_need_proto(value, rule.proto);
-    if (value.has("icmp_type") && rule.proto != static_cast<std::uint8_t>(IpProto::icmp)) {
-        value.error_at("icmp_type", "icmp_type needs proto: icmp");
-    }
     if (rule.invalid_reasons != 0 && !rule.state.any() && !rule.state.invalid) {
         value.error_at("invalid", "the rule's state is not invalid");
     }
@@ -90,19 +106,23 @@ void read_rule_by(const std::array<Field<FilterRule>, N>& fields, const Value& v
     if (value.is(YamlNode::Kind::map) && !value.has("action") && !value.has("set")) {
         value.error("the key 'action' is missing");
     }
+    if (!value.is(YamlNode::Kind::map)) return;
+    const bool knows_proto = !value.has("proto") || out.proto || value.find("proto")->text == "any";
+    if (knows_proto) read_icmp_type(value, out);
     if (value.findings().error_count() == errors) check_rule(value, out);
 }
 
 /// What a rule of any chain can match.
-constexpr std::array<Field<FilterRule>, 9> kMatches{{
+constexpr std::array<Field<FilterRule>, 10> kMatches{{
     {"in", [](const Value& v, FilterRule& r) { read_port_names(v, r.in); }},
     {"out", [](const Value& v, FilterRule& r) { read_port_names(v, r.out); }},
+    {"family", [](const Value& v, FilterRule& r) { read_family(v, r.family); }},
     {"src", [](const Value& v, FilterRule& r) { read_address_match(v, r.src); }},
     {"dst", [](const Value& v, FilterRule& r) { read_address_match(v, r.dst); }},
     {"proto", [](const Value& v, FilterRule& r) { read_proto(v, r.proto); }},
     {"sport", [](const Value& v, FilterRule& r) { read_port_match(v, r.sport); }},
     {"dport", [](const Value& v, FilterRule& r) { read_port_match(v, r.dport); }},
-    {"icmp_type", [](const Value& v, FilterRule& r) { read_parsed(v, parse_icmp_type, "an ICMP type", r.icmp_type); }},
+    {"icmp_type", read_later},
     {"mark", [](const Value& v, FilterRule& r) { read_mark_match(v, r.mark); }},
 }};
 

@@ -1,5 +1,7 @@
 #include "control/config/read_match.hh"
 
+#include "control/config/enum_names.hh"
+
 namespace sluice::config {
 namespace {
 
@@ -115,6 +117,10 @@ void read_port_names(const Value& value, PortNameMatch& out) {
         read_port_name(item, name);
         if (!name.empty()) out.names.push_back(std::move(name));
     });
+}
+
+void read_family(const Value& value, Family& out) {
+    read_enum(value, kFamilies, out);
 }
 
 void read_proto(const Value& value, std::optional<std::uint8_t>& out) {

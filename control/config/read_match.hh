@@ -25,6 +25,8 @@ void read_port_names(const Value& value, PortNameMatch& out);
 /// The name of one port.
 void read_port_name(const Value& value, std::string& out);
 
+/// ipv4 or ipv6.
+void read_family(const Value& value, Family& out);
 void read_proto(const Value& value, std::optional<std::uint8_t>& out);
 void read_comment(const Value& value, std::string& out);
 
@@ -32,7 +34,7 @@ void read_comment(const Value& value, std::string& out);
 void check_ports_need_proto(const Value& rule, std::optional<std::uint8_t> proto);
 
 [[nodiscard]] constexpr bool has_ports(std::uint8_t proto) noexcept {
-    return shape_of(l4_kind(proto)) == TupleShape::ports;
+    return shape_of(l4_kind(proto, false)) == TupleShape::ports;
 }
 
 }  // namespace sluice::config

@@ -75,15 +75,16 @@ void read_port(const Value& value, Port& out) {
 void read_to(const Value& value, Route& out) {
     const std::string* text = value.scalar("a prefix, or default");
     if (text == nullptr) return;
-    const Parsed<InterfaceAddress> to = parse_network(*text == "default" ? "0.0.0.0/0" : std::string_view{*text});
+    if (*text == "default") return;  // of which family, `via` says
+    const Parsed<InterfaceAddress> to = parse_network(*text);
     if (!to.value) return value.error(to.error);
     out.network = to.value->address;
     out.prefix_length = to.value->prefix_length;
 }
 
 void read_via(const Value& value, Route& out) {
-    Ip4 via{};
-    if (!read_parsed(value, parse_ip4, "an address", via)) return;
+    IpAddress via{};
+    if (!read_parsed(value, parse_address, "an address", via)) return;
     if (!is_unicast(via)) return value.error(in_quotes(to_string(via)) + " is not a unicast address");
     out.via = via;
 }
@@ -94,9 +95,21 @@ void read_route(const Value& value, Route& out) {
         {"via", read_via},
         {"out", [](const Value& v, Route& r) { read_port_name(v, r.out); }},
     }};
+    const std::size_t errors = value.findings().error_count();
     read_map(value, kFields, out);
-    if (value.is(YamlNode::Kind::map) && !value.has("via") && !value.has("out")) {
-        value.error("a route needs via, out or both");
+    if (!value.is(YamlNode::Kind::map)) return;
+    if (!value.has("via") && !value.has("out")) value.error("a route needs via, out or both");
+    if (!out.via) return;
+    if (!out.via->is_v4() && out.via->is_link_local() && !value.has("out")) {
+        value.error_at("via", in_quotes(to_string(*out.via)) + " is an address of the link: add the key 'out'");
+    }
+    const YamlNode* to = value.find("to");
+    if (to == nullptr || to->kind != YamlNode::Kind::scalar) return;
+    if (to->text == "default") {
+        out.network = out.via->is_v4() ? IpAddress{Ip4{}} : IpAddress{};
+    } else if (value.findings().error_count() == errors && out.via->is_v4() != out.network.is_v4()) {
+        value.error_at("via", in_quotes(to_string(*out.via)) + " is an address of " + std::string{family_of(*out.via)} +
+                                  ", and the route is one of " + std::string{family_of(out.network)});
     }
 }
 

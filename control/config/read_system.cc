@@ -1,4 +1,4 @@
-// workers, memory, conntrack, helpers, punt, neighbours, fragments, metrics, control, log.
+// workers, memory, ipv6, conntrack, helpers, punt, neighbours, fragments, metrics, control, log.
 #include <algorithm>
 
 #include "control/config/read_match.hh"
@@ -46,7 +46,7 @@ void read_ftp(const Value& value, FtpHelper& out) {
 }
 
 void read_timeouts(const Value& value, Timeouts& out) {
-    constexpr std::array<Field<Timeouts>, 28> kFields{{
+    constexpr std::array<Field<Timeouts>, 29> kFields{{
         {"tcp_syn_sent", [](const Value& v, Timeouts& t) { read_duration(v, t.tcp_syn_sent); }},
         {"tcp_syn_recv", [](const Value& v, Timeouts& t) { read_duration(v, t.tcp_syn_recv); }},
         {"tcp_established", [](const Value& v, Timeouts& t) { read_duration(v, t.tcp_established); }},
@@ -61,6 +61,7 @@ void read_timeouts(const Value& value, Timeouts& out) {
         {"udp", [](const Value& v, Timeouts& t) { read_duration(v, t.udp); }},
         {"udp_stream", [](const Value& v, Timeouts& t) { read_duration(v, t.udp_stream); }},
         {"icmp", [](const Value& v, Timeouts& t) { read_duration(v, t.icmp); }},
+        {"icmpv6", [](const Value& v, Timeouts& t) { read_duration(v, t.icmpv6); }},
         {"generic", [](const Value& v, Timeouts& t) { read_duration(v, t.generic); }},
         {"sctp_closed", [](const Value& v, Timeouts& t) { read_duration(v, t.sctp_closed); }},
         {"sctp_cookie_wait", [](const Value& v, Timeouts& t) { read_duration(v, t.sctp_cookie_wait); }},
@@ -185,6 +186,10 @@ void read_memory(const Value& value, Memory& out) {
         {"megabytes", [](const Value& v, Memory& m) { read_number(v, m.megabytes, 64, 1048576); }},
     }};
     read_map(value, kFields, out);
+}
+
+void read_ipv6(const Value& value, Ipv6Mode& out) {
+    read_enum(value, kIpv6Modes, out);
 }
 
 void read_conntrack(const Value& value, Conntrack& out) {

@@ -41,19 +41,42 @@ std::vector<Range> expand(const std::vector<Group>& groups, const std::vector<It
     return out;
 }
 
-/// `next(last)` is the value after `last`, as a number that cannot wrap.
-template <class Range, class Next>
-std::vector<Range> merge(std::vector<Range> ranges, Next next) {
+/// `adjoin(a, b)`: nothing lies between the end of a and the beginning of b, which does not begin before a.
+template <class Range, class Adjoin>
+std::vector<Range> merge(std::vector<Range> ranges, Adjoin adjoin) {
     std::sort(ranges.begin(), ranges.end(), [](const Range& a, const Range& b) { return a.first < b.first; });
     std::vector<Range> out;
     for (const Range& range : ranges) {
-        if (!out.empty() && next(out.back()) >= next({range.first, range.first}) - 1) {
+        if (!out.empty() && adjoin(out.back(), range)) {
             out.back().last = std::max(out.back().last, range.last);
         } else {
             out.push_back(range);
         }
     }
     return out;
+}
+
+/// IPv4 addresses are values in the midst of IPv6's (ip_address.hh), but no part of a range of those: ::/0 is cut in
+/// two.
+std::vector<AddressRange> without_ip4_within(std::vector<AddressRange> ranges) {
+    constexpr AddressRange kIp4{};
+    constexpr IpAddress kBefore = IpAddress::from_host64(0, kIp4.first.lower64() - 1);
+    constexpr IpAddress kAfter = IpAddress::from_host64(0, kIp4.last.lower64() + 1);
+    const std::size_t count = ranges.size();
+    for (std::size_t i = 0; i < count; ++i) {
+        AddressRange& range = ranges[i];
+        if (range.is_v4() || range.first > kIp4.first || range.last < kIp4.last) continue;
+        const AddressRange after{kAfter, range.last};
+        range.last = kBefore;
+        ranges.push_back(after);
+    }
+    return ranges;
+}
+
+/// b is the address after a.
+bool follows(const IpAddress& a, const IpAddress& b) noexcept {
+    const std::uint64_t low = a.lower64() + 1;
+    return b == IpAddress::from_host64(a.upper64() + (low == 0 ? 1 : 0), low);
 }
 
 }  // namespace
@@ -65,17 +88,19 @@ PortIndex port_index(const Config& config, std::string_view name) noexcept {
     return kNoPort;
 }
 
-std::vector<Ip4Range> expand_addresses(const Groups& groups, const std::vector<AddressItem>& items) {
-    return expand<Ip4Range>(groups.addresses, items);
+std::vector<AddressRange> expand_addresses(const Groups& groups, const std::vector<AddressItem>& items) {
+    return expand<AddressRange>(groups.addresses, items);
 }
 
-std::vector<Ip4Range> flatten_addresses(const Groups& groups, const std::vector<AddressItem>& items) {
-    return merge(expand_addresses(groups, items),
-                 [](const Ip4Range& range) { return std::uint64_t{range.last.host()} + 1; });
+std::vector<AddressRange> flatten_addresses(const Groups& groups, const std::vector<AddressItem>& items) {
+    return merge(without_ip4_within(expand_addresses(groups, items)), [](const AddressRange& a, const AddressRange& b) {
+        return a.is_v4() == b.is_v4() && (b.first <= a.last || follows(a.last, b.first));
+    });
 }
 
 std::vector<PortRange> flatten_ports(const Groups& groups, const std::vector<PortItem>& items) {
-    return merge(expand<PortRange>(groups.ports, items), [](const PortRange& range) { return range.last + 1U; });
+    return merge(expand<PortRange>(groups.ports, items),
+                 [](const PortRange& a, const PortRange& b) { return b.first <= a.last + 1U; });
 }
 
 }  // namespace sluice::config

@@ -16,6 +16,7 @@
 #include <variant>
 #include <vector>
 
+#include "dataplane/base/ip_address.hh"
 #include "dataplane/base/types.hh"
 
 namespace sluice::config {
@@ -43,9 +44,12 @@ struct Memory {
     friend bool operator==(const Memory&, const Memory&) = default;
 };
 
-/// An address of the box with the prefix of its network: 192.0.2.1/24.
+/// Whether IPv6 is forwarded. automatic: when a port has an IPv6 address or a route leads to IPv6 (uses_ipv6).
+enum class Ipv6Mode : std::uint8_t { automatic, on, off };
+
+/// An address of the box with the prefix of its network: 192.0.2.1/24, 2001:db8::1/64.
 struct InterfaceAddress {
-    Ip4 address{};
+    IpAddress address{Ip4{}};
     std::uint8_t prefix_length = 32;
 
     friend bool operator==(const InterfaceAddress&, const InterfaceAddress&) = default;
@@ -71,16 +75,16 @@ struct Port {
 
 /// A route that sluiced sets on the twins. At least one of `via` and `out` is set. The same `to` twice is ECMP.
 struct Route {
-    Ip4 network{};
+    IpAddress network{Ip4{}};
     std::uint8_t prefix_length = 0;
-    std::optional<Ip4> via;
-    std::string out;  ///< port name, or empty: the port whose network holds `via`
+    std::optional<IpAddress> via;  ///< of the same family
+    std::string out;               ///< port name, or empty: the port whose network holds `via`
 
     friend bool operator==(const Route&, const Route&) = default;
 };
 
 /// A literal or the name of a group.
-using AddressItem = std::variant<Ip4Range, std::string>;
+using AddressItem = std::variant<AddressRange, std::string>;
 using PortItem = std::variant<PortRange, std::string>;
 
 struct AddressGroup {
@@ -124,6 +128,7 @@ struct Timeouts {
     seconds udp{30};
     seconds udp_stream{120};
     seconds icmp{30};
+    seconds icmpv6{30};
     seconds generic{600};
     seconds sctp_closed{10};
     seconds sctp_cookie_wait{3};
@@ -234,6 +239,9 @@ struct PortMatch {
     friend bool operator==(const PortMatch&, const PortMatch&) = default;
 };
 
+/// Which packets a rule is for, as far as the rule says so by itself (families.hh knows all that it says).
+enum class Family : std::uint8_t { any, ip4, ip6 };
+
 /// The packet states that a rule matches; none set: every state.
 struct StateMatch {
     bool new_flow = false;
@@ -276,14 +284,15 @@ enum class RejectWith : std::uint8_t { port_unreachable, admin_prohibited, tcp_r
 struct FilterRule {
     PortNameMatch in;
     PortNameMatch out;
+    Family family = Family::any;
     AddressMatch src;
     AddressMatch dst;
     std::optional<std::uint8_t> proto;  ///< IP protocol number
     PortMatch sport;
     PortMatch dport;
     StateMatch state;
-    std::uint32_t invalid_reasons = 0;  ///< bit per InvalidReason; 0: not asked, else only INVALID packets match
-    std::optional<std::uint8_t> icmp_type;
+    std::uint32_t invalid_reasons = 0;      ///< bit per InvalidReason; 0: not asked, else only INVALID packets match
+    std::optional<std::uint8_t> icmp_type;  ///< of ICMP or ICMPv6, as `proto` says
     MarkMatch mark;
     MarkMatch ct_mark;  ///< never matches a packet without a flow
     MarkSet set_mark;   ///< done before set_ct_mark
@@ -322,11 +331,15 @@ struct Raw {
     friend bool operator==(const Raw&, const Raw&) = default;
 };
 
-/// Source NAT to the address of the twin that fits the next hop (masquerade), or to one of a pool.
+/// An IPv6 prefix in place of that which the rule matches: src of a source rule, dst of a destination rule (RFC 6296).
+using TranslatedPrefix = InterfaceAddress;
+
+/// Source NAT to the address of the twin that fits the next hop (masquerade), to one of a pool, or by prefix.
 struct Snat {
     bool masquerade = false;
-    std::vector<AddressItem> to;     ///< empty exactly when masquerade
+    std::vector<AddressItem> to;     ///< of one family; empty when masquerade or by prefix
     std::optional<PortRange> ports;  ///< absent: the source port is kept when free, else any of 1024–65535
+    std::optional<TranslatedPrefix> prefix{};
 
     friend bool operator==(const Snat&, const Snat&) = default;
 };
@@ -335,11 +348,12 @@ struct Snat {
 enum class Schedule : std::uint8_t { round_robin, random, source_hash };
 
 struct Dnat {
-    std::vector<AddressItem> to;
+    std::vector<AddressItem> to;  ///< of one family; empty when by prefix
     /// absent: the port is kept. One port: that one. A range as wide as the rule's only dport range: shifted, first to
     /// first (the loader has proven that the widths agree).
     std::optional<PortRange> ports;
     Schedule schedule = Schedule::round_robin;
+    std::optional<TranslatedPrefix> prefix{};
 
     friend bool operator==(const Dnat&, const Dnat&) = default;
 };
@@ -351,6 +365,7 @@ enum class ExistingFlows : std::uint8_t { keep, rebind, kill };
 struct NatRule {
     PortNameMatch in;   ///< only with dnat
     PortNameMatch out;  ///< only with snat, and then never empty
+    Family family = Family::any;
     AddressMatch src;
     AddressMatch dst;
     std::optional<std::uint8_t> proto;
@@ -394,7 +409,7 @@ struct Neighbours {
     friend bool operator==(const Neighbours&, const Neighbours&) = default;
 };
 
-/// IPv4 datagrams that come in fragments, until they are whole.
+/// Datagrams that come in fragments, until they are whole.
 struct Fragments {
     seconds timeout{30};                   ///< from the first fragment to come
     std::uint32_t max = 2048;              ///< fragments that wait, each worker
@@ -427,6 +442,7 @@ struct Log {
 struct Config {
     Workers workers;
     Memory memory;
+    Ipv6Mode ipv6 = Ipv6Mode::automatic;
     std::vector<Port> ports;
     std::vector<Route> routes;
     Groups groups;
@@ -444,5 +460,16 @@ struct Config {
 
     friend bool operator==(const Config&, const Config&) = default;
 };
+
+/// What `ipv6: auto` comes to.
+[[nodiscard]] inline bool uses_ipv6(const Config& config) noexcept {
+    if (config.ipv6 != Ipv6Mode::automatic) return config.ipv6 == Ipv6Mode::on;
+    for (const Port& port : config.ports)
+        for (const InterfaceAddress& own : port.addresses)
+            if (!own.address.is_v4()) return true;
+    for (const Route& route : config.routes)
+        if (!route.network.is_v4()) return true;
+    return false;
+}
 
 }  // namespace sluice::config

@@ -12,6 +12,7 @@ inline constexpr unsigned kNoCore = ~0U;
 // read_system.cc
 void read_workers(const Value& value, Workers& out);
 void read_memory(const Value& value, Memory& out);
+void read_ipv6(const Value& value, Ipv6Mode& out);
 void read_conntrack(const Value& value, Conntrack& out);
 void read_helpers(const Value& value, Helpers& out);
 void read_punt(const Value& value, Punt& out);

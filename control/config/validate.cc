@@ -5,6 +5,7 @@
 #include <set>
 #include <tuple>
 
+#include "control/config/families.hh"
 #include "control/config/next_hops.hh"
 #include "control/config/overlap.hh"
 #include "control/config/places.hh"
@@ -124,18 +125,18 @@ void check_vlans(const Config& config, Places& places) {
 /// No address twice, and no network on two ports: only one of the two could be reached. A network within another is
 /// well, the longer prefix wins; so are two addresses of one network on the same port.
 void check_addresses(const Config& config, Places& places) {
-    std::map<Ip4, std::size_t> seen;
-    std::map<std::pair<Ip4, std::uint8_t>, std::size_t> networks;
+    std::map<IpAddress, std::size_t> seen;
+    std::map<std::pair<IpAddress, std::uint8_t>, std::size_t> networks;
     for (std::size_t i = 0; i < config.ports.size(); ++i) {
         for (std::size_t j = 0; j < config.ports[i].addresses.size(); ++j) {
             const auto [address, length] = config.ports[i].addresses[j];
-            if (address == Ip4{}) continue;
+            if (address == IpAddress{Ip4{}}) continue;
             if (const auto other = taken(seen, address, i)) {
                 places.error({"ports", i, "addresses", j},
                              "the address " + to_string(address) + " is that of " + port_path(*other) + " too");
                 continue;
             }
-            const Ip4 network = network_range({address, length}).first;
+            const IpAddress network = network_range({address, length}).first;
             const auto other = taken(networks, {network, length}, i);
             if (!other || *other == i) continue;
             places.error({"ports", i, "addresses", j}, "the network " + to_string(network) + "/" +
@@ -146,7 +147,7 @@ void check_addresses(const Config& config, Places& places) {
 }
 
 void check_routes(const std::vector<Route>& routes, Places& places) {
-    std::map<std::tuple<Ip4, std::uint8_t, std::optional<Ip4>, std::string>, std::size_t> seen;
+    std::map<std::tuple<IpAddress, std::uint8_t, std::optional<IpAddress>, std::string>, std::size_t> seen;
     for (std::size_t i = 0; i < routes.size(); ++i) {
         const Route& route = routes[i];
         if (!route.via && route.out.empty()) continue;
@@ -232,13 +233,83 @@ void check_targets(const Config& config, Places& places) {
         const auto& targets = rule.is_snat() ? std::get<Snat>(rule.action).to : std::get<Dnat>(rule.action).to;
         for (std::size_t j = 0; j < targets.size(); ++j) {
             if (!std::holds_alternative<std::string>(targets[j])) continue;
-            for (const Ip4Range& range : expand_addresses(config.groups, {targets[j]})) {
+            for (const AddressRange& range : expand_addresses(config.groups, {targets[j]})) {
                 if (is_unicast(range.first) && is_unicast(range.last)) continue;
                 places.error({"nat", i, rule.is_snat() ? "snat" : "dnat", "to", j},
                              in_quotes(to_string(range)) + " in the group is not a unicast address");
                 break;
             }
         }
+    }
+}
+
+/// The least MTU that IPv6 works with (RFC 8200, 5), and addresses that nobody would use.
+void check_ipv6(const Config& config, Places& places) {
+    constexpr std::uint16_t kLeastMtu = 1280;
+    for (std::size_t i = 0; i < config.ports.size(); ++i) {
+        const Port& port = config.ports[i];
+        for (std::size_t j = 0; j < port.addresses.size(); ++j) {
+            if (port.addresses[j].address.is_v4()) continue;
+            if (config.ipv6 == Ipv6Mode::off) {
+                places.error({"ports", i, "addresses", j}, "an IPv6 address, and ipv6 is off");
+            } else if (port.mtu && *port.mtu < kLeastMtu) {
+                places.error({"ports", i, "mtu"}, std::to_string(*port.mtu) + " is less than the " +
+                                                      std::to_string(kLeastMtu) + " that IPv6 needs");
+                break;
+            }
+        }
+    }
+    if (config.ipv6 != Ipv6Mode::off) return;
+    for (std::size_t i = 0; i < config.routes.size(); ++i) {
+        if (!config.routes[i].network.is_v4()) places.error({"routes", i, "to"}, "an IPv6 route, and ipv6 is off");
+    }
+}
+
+/// What two parts of one rule say of its packets' family must go together.
+template <class Rule, class Error>
+void check_family(const Rule& rule, const FamilyIndex& index, Error error) {
+    std::vector<FamilyClue> clues = index.clues(rule);
+    if (rule.proto == static_cast<std::uint8_t>(IpProto::icmp)) clues.insert(clues.begin(), {"proto", Families::ip4});
+    if (rule.proto == static_cast<std::uint8_t>(IpProto::icmpv6)) clues.insert(clues.begin(), {"proto", Families::ip6});
+    for (const FamilyClue& clue : clues) {
+        if (clue.families == clues.front().families) continue;
+        return error(clue.key, std::string{clue.key} + " is of " + std::string{name_of(clue.families)} + ", and " +
+                                   std::string{clues.front().key} + " of " +
+                                   std::string{name_of(clues.front().families)} + ": no packet is of both");
+    }
+}
+
+void check_families(const Config& config, Places& places) {
+    const FamilyIndex index{config.groups};
+    const auto check_rules = [&](const char* section, const char* chain, const std::vector<FilterRule>& rules,
+                                 bool in_chain) {
+        for (std::size_t i = 0; i < rules.size(); ++i) {
+            check_family(rules[i], index, [&](std::string_view key, std::string message) {
+                const std::string at{key};
+                if (in_chain) {
+                    places.error({section, chain, "rules", i, at}, std::move(message));
+                } else {
+                    places.error({section, chain, i, at}, std::move(message));
+                }
+            });
+        }
+    };
+    check_rules("raw", "prerouting", config.raw.prerouting, false);
+    check_rules("raw", "output", config.raw.output, false);
+    check_rules("filter", "input", config.filter.input.rules, true);
+    check_rules("filter", "forward", config.filter.forward.rules, true);
+    check_rules("filter", "output", config.filter.output.rules, true);
+    for (std::size_t i = 0; i < config.nat.size(); ++i) {
+        const NatRule& rule = config.nat[i];
+        const char* action = rule.is_snat() ? "snat" : "dnat";
+        const auto& targets = rule.is_snat() ? std::get<Snat>(rule.action).to : std::get<Dnat>(rule.action).to;
+        if (index.of(targets) == Families::both) {
+            places.error({"nat", i, action, "to"}, "addresses of IPv4 and of IPv6: write a rule for each");
+            continue;
+        }
+        check_family(rule, index, [&](std::string_view key, std::string message) {
+            places.error({"nat", i, std::string{key}}, std::move(message));
+        });
     }
 }
 
@@ -318,6 +389,8 @@ void validate(const Config& config, const YamlNode& root, Findings& findings) {
     check_circles(config.groups.ports, "ports", places);
     check_targets(config, places);
     check_pools(config, places);
+    check_ipv6(config, places);
+    check_families(config, places);
     check_timeout_rules(config, "input", config.filter.input, places);
     check_timeout_rules(config, "forward", config.filter.forward, places);
     check_timeout_rules(config, "output", config.filter.output, places);

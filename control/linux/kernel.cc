@@ -2,7 +2,7 @@
 
 namespace sluice {
 
-std::string to_string(const Ip4Prefix& prefix) {
+std::string to_string(const IpPrefix& prefix) {
     return to_string(prefix.address) + '/' + std::to_string(prefix.length);
 }
 

@@ -18,7 +18,7 @@
 #include <variant>
 #include <vector>
 
-#include "dataplane/base/ip4_text.hh"
+#include "dataplane/base/ip_text.hh"
 #include "dataplane/base/types.hh"
 
 namespace sluice {
@@ -39,16 +39,21 @@ using MaybeFailure = std::optional<Failure>;
 /// The kernel's number of a link in this network namespace; 0 is none.
 using IfIndex = int;
 
-/// An address with the length of its network's prefix: 192.0.2.1/24.
-struct Ip4Prefix {
-    Ip4 address{};
+/// An address with the length of its network's prefix: 192.0.2.1/24, 2001:db8::1/64.
+struct IpPrefix {
+    IpAddress address{Ip4{}};
     std::uint8_t length = 32;
-    friend constexpr bool operator==(const Ip4Prefix&, const Ip4Prefix&) = default;
-    friend constexpr auto operator<=>(const Ip4Prefix&, const Ip4Prefix&) = default;
+    friend constexpr bool operator==(const IpPrefix&, const IpPrefix&) = default;
+    friend constexpr auto operator<=>(const IpPrefix&, const IpPrefix&) = default;
 };
 
+/// A whole address as a prefix.
+constexpr IpPrefix host_prefix(const IpAddress& address) noexcept {
+    return {address, static_cast<std::uint8_t>(address.bits())};
+}
+
 /// "192.0.2.0/24".
-std::string to_string(const Ip4Prefix& prefix);
+std::string to_string(const IpPrefix& prefix);
 
 /// The number by which routes (RTPROT) and addresses (IFA_PROTO) of sluice are known in the kernel: `ip route show
 /// proto 200`. Whatever does not carry it was set by somebody else, and is never removed.
@@ -68,13 +73,13 @@ struct LinkInfo {
     friend bool operator==(const LinkInfo&, const LinkInfo&) = default;
 };
 
-/// An IPv4 address of the box.
+/// An address of the box.
 struct AddressInfo {
     IfIndex ifindex = 0;
-    Ip4Prefix prefix{};         ///< the box's address and the length of its network
-    Ip4 peer{};                 ///< the network's own address; differs from prefix.address on point-to-point links
+    IpPrefix prefix{};          ///< the box's address and the length of its network
+    IpAddress peer{};           ///< the network's own address; differs from prefix.address on point-to-point links
     std::uint8_t scope = 0;     ///< RT_SCOPE_*: 0 is global
-    bool secondary = false;     ///< not the first of its network
+    bool secondary = false;     ///< IPv4: not the first of its network. IPv6: deprecated, tentative or a duplicate
     std::uint8_t protocol = 0;  ///< IFA_PROTO; kOwnProtocol for those that sluice set
     friend bool operator==(const AddressInfo&, const AddressInfo&) = default;
 };
@@ -94,19 +99,22 @@ enum class RouteType : std::uint8_t {
 
 struct RouteNextHop {
     IfIndex ifindex = 0;
-    std::optional<Ip4> gateway;  ///< absent: the destination itself is the neighbour
-    std::uint16_t weight = 1;    ///< share among the next hops of the route
-    bool usable = true;          ///< neither dead nor without carrier (RTNH_F_DEAD, RTNH_F_LINKDOWN)
+    std::optional<IpAddress> gateway;  ///< absent: the destination itself is the neighbour
+    std::uint16_t weight = 1;          ///< share among the next hops of the route
+    bool usable = true;                ///< neither dead nor without carrier (RTNH_F_DEAD, RTNH_F_LINKDOWN)
     friend bool operator==(const RouteNextHop&, const RouteNextHop&) = default;
 };
 
 inline constexpr std::uint32_t kMainTable = 254;
 inline constexpr std::uint32_t kLocalTable = 255;
 
+/// The kernel's metric of an IPv6 route that names none.
+inline constexpr std::uint32_t kDefaultMetric6 = 1024;
+
 /// What makes a route one route. Of two that differ only in metric, the lower one counts.
 struct RouteKey {
     std::uint32_t table = kMainTable;
-    Ip4Prefix to{};
+    IpPrefix to{};
     std::uint8_t tos = 0;
     std::uint32_t metric = 0;
     friend constexpr bool operator==(const RouteKey&, const RouteKey&) = default;
@@ -117,7 +125,7 @@ struct RouteInfo {
     RouteKey key{};
     RouteType type = RouteType::unicast;
     std::uint8_t protocol = 0;  ///< RTPROT_*
-    std::optional<Ip4> preferred_source;
+    std::optional<IpAddress> preferred_source;
     std::vector<RouteNextHop> next_hops;  ///< empty for blackhole, unreachable, prohibit, throw
     friend bool operator==(const RouteInfo&, const RouteInfo&) = default;
 };
@@ -127,7 +135,7 @@ enum class NeighbourState : std::uint8_t { none, incomplete, reachable, stale, d
 
 struct NeighbourInfo {
     IfIndex ifindex = 0;
-    Ip4 address{};
+    IpAddress address{};
     MacAddress mac{};  ///< meaningful when is_valid()
     NeighbourState state = NeighbourState::none;
     bool managed = false;  ///< the kernel keeps it resolved by itself (NTF_EXT_MANAGED)
@@ -155,9 +163,9 @@ struct KernelObserver {
 
 /// A route that the configuration wants. Without next hops only types blackhole, unreachable and prohibit make sense.
 struct RouteSpec {
-    Ip4Prefix to{};
+    IpPrefix to{};
     RouteType type = RouteType::unicast;
-    std::uint32_t metric = 0;
+    std::uint32_t metric = 0;             ///< 0: the kernel's, of IPv6 kDefaultMetric6
     std::vector<RouteNextHop> next_hops;  ///< ifindex 0: the kernel finds the link that reaches the gateway
     friend bool operator==(const RouteSpec&, const RouteSpec&) = default;
 };
@@ -176,9 +184,9 @@ struct KernelRequests {
     virtual MaybeFailure change_link(IfIndex ifindex, const LinkChange& change) = 0;
 
     /// Marks the address as sluice's. One that is already there, whoever set it, is left as it is: no failure.
-    virtual MaybeFailure add_address(IfIndex ifindex, const Ip4Prefix& prefix) = 0;
+    virtual MaybeFailure add_address(IfIndex ifindex, const IpPrefix& prefix) = 0;
     /// No failure if it is gone already.
-    virtual MaybeFailure del_address(IfIndex ifindex, const Ip4Prefix& prefix) = 0;
+    virtual MaybeFailure del_address(IfIndex ifindex, const IpPrefix& prefix) = 0;
     /// The addresses of one link, whoever set them.
     virtual OrFailure<std::vector<AddressInfo>> addresses(IfIndex ifindex) = 0;
 
@@ -186,7 +194,7 @@ struct KernelRequests {
     /// is sluice's; one that somebody else set is a failure and stays.
     virtual MaybeFailure add_route(const RouteSpec& route) = 0;
     /// Removes a route of sluice; no failure if there is none.
-    virtual MaybeFailure del_route(const Ip4Prefix& to, std::uint32_t metric) = 0;
+    virtual MaybeFailure del_route(const IpPrefix& to, std::uint32_t metric) = 0;
     /// The routes of sluice become these: others of its protocol number go, missing and changed ones are set. Reports
     /// each route that could not be set; the others are. Call when the first resync has ended, at each reload and when
     /// a twin came up again (the kernel forgets a link's routes when it goes down).
@@ -194,12 +202,12 @@ struct KernelRequests {
 
     /// Asks the kernel to find the MAC of a neighbour, once; the answer comes to the observer. Static entries are
     /// left alone.
-    virtual MaybeFailure resolve_neighbour(IfIndex ifindex, Ip4 address) = 0;
+    virtual MaybeFailure resolve_neighbour(IfIndex ifindex, const IpAddress& address) = 0;
     /// As resolve_neighbour, and from then on the kernel keeps it resolved, until release_neighbour. For next hops in
     /// use only: each costs a probe now and then. Kernels without NTF_EXT_MANAGED are asked again whenever the entry
     /// goes stale.
-    virtual MaybeFailure keep_neighbour(IfIndex ifindex, Ip4 address) = 0;
-    virtual MaybeFailure release_neighbour(IfIndex ifindex, Ip4 address) = 0;
+    virtual MaybeFailure keep_neighbour(IfIndex ifindex, const IpAddress& address) = 0;
+    virtual MaybeFailure release_neighbour(IfIndex ifindex, const IpAddress& address) = 0;
 };
 
 struct TwinCounters {
@@ -232,7 +240,7 @@ public:
     virtual MaybeFailure set_mac(const MacAddress& mac) = 0;
     /// The addresses of the configuration: adds the missing ones, removes those that sluice set and that are no longer
     /// listed. Reports each that failed; the others are done.
-    virtual std::vector<Failure> set_addresses(std::span<const Ip4Prefix> wanted) = 0;
+    virtual std::vector<Failure> set_addresses(std::span<const IpPrefix> wanted) = 0;
     [[nodiscard]] virtual const TwinCounters& counters() const = 0;
 };
 

@@ -1,5 +1,6 @@
 #include "control/linux/kernel_tables.hh"
 
+#include <algorithm>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 
@@ -12,6 +13,19 @@ KernelTables::KernelTables(KernelObserver& observer, RtnlRequests& requests, Net
 NetlinkSizes KernelTables::sizes() const {
     return {links_.size(), addresses_.size(), routes_.size(), neighbours_.size()};
 }
+
+namespace {
+
+/// IPv6 routes of one key that have gateways are one route with several next hops, and a message names all of them.
+bool becomes_one(const RouteInfo& known, const RouteInfo& route) {
+    const auto has_gateways = [](const RouteInfo& r) {
+        return !r.next_hops.empty() &&
+               std::ranges::all_of(r.next_hops, [](const RouteNextHop& hop) { return hop.gateway.has_value(); });
+    };
+    return !route.key.to.address.is_v4() && has_gateways(known) && has_gateways(route);
+}
+
+}  // namespace
 
 template <class Use>
 void KernelTables::with(KernelTable table, Use&& use) {
@@ -101,12 +115,15 @@ void KernelTables::take_route(const nlmsghdr& message, bool from_dump) {
     if (message.nlmsg_type == RTM_DELROUTE) {
         // Behind an appended or prepended route another of the same key comes to light, which nobody announces.
         if (shadowing_.contains(route.key)) return want_routes_();
+        // Of several next hops of an IPv6 route one may go alone.
+        const RouteInfo* known = routes_.find(route.key);
+        if (known != nullptr && known->next_hops.size() > route.next_hops.size()) return want_routes_();
         if (const auto old = routes_.erase_from_event(route.key)) withdraw(*old);
         return;
     }
     const RouteInfo* known = routes_.find(route.key);
     const bool beside = from_dump ? routes_.is_marked(route.key) : (message.nlmsg_flags & NLM_F_REPLACE) == 0;
-    if (known != nullptr && beside && *known != route) {
+    if (known != nullptr && beside && *known != route && !becomes_one(*known, route)) {
         shadowing_.insert(route.key);
         if ((message.nlmsg_flags & NLM_F_APPEND) != 0) return;  // the first of the key is the one in force
     }

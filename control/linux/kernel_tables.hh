@@ -44,8 +44,8 @@ public:
     [[nodiscard]] NetlinkSizes sizes() const;
 
 private:
-    using AddressKey = std::tuple<IfIndex, Ip4Prefix>;
-    using NeighbourKey = std::pair<IfIndex, Ip4>;
+    using AddressKey = std::tuple<IfIndex, IpPrefix>;
+    using NeighbourKey = std::pair<IfIndex, IpAddress>;
 
     void take_link(const nlmsghdr& message, bool from_dump);
     void take_address(const nlmsghdr& message, bool from_dump);

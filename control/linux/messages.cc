@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <initializer_list>
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
 #include <linux/neighbour.h>
@@ -17,6 +18,9 @@ namespace {
 
 /// IFF_LOWER_UP, which <net/if.h> lacks; <linux/if.h>, which has it, clashes with <net/if.h>.
 constexpr unsigned kLowerUp = 1U << 16;
+
+/// IPv6 addresses that nothing of itself takes for a source. (IFA_F_SECONDARY means temporary there.)
+constexpr unsigned kNotToBeUsed6 = IFA_F_DEPRECATED | IFA_F_TENTATIVE | IFA_F_DADFAILED;
 
 template <int kMax>
 using Attributes = std::array<nlattr*, static_cast<std::size_t>(kMax) + 1>;
@@ -40,8 +44,33 @@ const Header& header_of(const nlmsghdr& message) {
     return *static_cast<const Header*>(nlmsg_data(&message));
 }
 
-Ip4 ip4_of(const nlattr* attribute) {
+/// The bytes of an address.
+constexpr int bytes_of(unsigned char family) {
+    return family == AF_INET6 ? 16 : 4;
+}
+
+/// An attribute is absent, or holds an address of the message's family.
+bool fits(unsigned char family, std::initializer_list<const nlattr*> attributes) {
+    return std::ranges::all_of(attributes,
+                               [family](const nlattr* a) { return a == nullptr || nla_len(a) >= bytes_of(family); });
+}
+
+/// The attribute must be there and fit.
+IpAddress address_of(unsigned char family, const nlattr* attribute) {
+    if (family == AF_INET6) return IpAddress::from_bytes(nla_data(attribute));
     return Ip4::from_raw(nla_get_u32(attribute));
+}
+
+/// The address of all zeros, which no attribute stands for.
+IpAddress nothing_of(unsigned char family) {
+    return family == AF_INET6 ? IpAddress{} : IpAddress{Ip4{}};
+}
+
+bool is_ip(unsigned char family) {
+    return family == AF_INET || family == AF_INET6;
+}
+unsigned longest_prefix(unsigned char family) {
+    return static_cast<unsigned>(bytes_of(family)) * 8;
 }
 
 MacAddress mac_of(const nlattr* attribute) {
@@ -91,12 +120,14 @@ bool usable(unsigned flags) {
 }
 
 /// Of one next hop: the gateway, which may also be an IPv6 one (RFC 8950), which IPv4 forwarding here cannot use.
-void set_gateway(RouteNextHop& hop, nlattr* gateway, nlattr* via) {
-    if (gateway != nullptr) hop.gateway = ip4_of(gateway);
+bool set_gateway(RouteNextHop& hop, unsigned char family, nlattr* gateway, nlattr* via) {
+    if (!fits(family, {gateway})) return false;
+    if (gateway != nullptr) hop.gateway = address_of(family, gateway);
     if (via != nullptr) hop.usable = false;
+    return true;
 }
 
-bool parse_multipath(nlattr* attribute, std::vector<RouteNextHop>& hops) {
+bool parse_multipath(nlattr* attribute, unsigned char family, std::vector<RouteNextHop>& hops) {
     const auto* at = static_cast<const std::byte*>(nla_data(attribute));
     auto left = static_cast<std::size_t>(nla_len(attribute));
     while (left >= sizeof(rtnexthop)) {
@@ -111,13 +142,21 @@ bool parse_multipath(nlattr* attribute, std::vector<RouteNextHop>& hops) {
         RouteNextHop hop{.ifindex = header.rtnh_ifindex,
                          .weight = static_cast<std::uint16_t>(header.rtnh_hops + 1),
                          .usable = usable(header.rtnh_flags)};
-        set_gateway(hop, inner[RTA_GATEWAY], inner[RTA_VIA]);
+        if (!set_gateway(hop, family, inner[RTA_GATEWAY], inner[RTA_VIA])) return false;
         hops.push_back(hop);
         const std::size_t step = std::min<std::size_t>(left, RTNH_ALIGN(header.rtnh_len));
         at += step;
         left -= step;
     }
     return left == 0;
+}
+
+/// Of IPv6 what each link has by itself, all under the same prefix, and what leads nowhere else: fe80::/64 and
+/// ff00::/8. Routes that also ask for the source (RFC 8043) are not those of the destination alone.
+bool is_of_each_link(const RouteInfo& route, const rtmsg& header) {
+    const IpAddress& to = route.key.to.address;
+    return route.type == RouteType::multicast || to.is_multicast() ||
+           (route.key.table == kMainTable && to.is_link_local()) || header.rtm_src_len != 0;
 }
 
 NeighbourState state_of(unsigned nud) {
@@ -164,21 +203,23 @@ Parsed<LinkInfo> parse_link(const nlmsghdr& message) {
 
 Parsed<AddressInfo> parse_address(const nlmsghdr& message) {
     Attributes<IFA_MAX> a{};
-    // The family is looked at first: the policy's lengths are those of IPv4.
+    // The family is looked at first: the policy's lengths are those of IPv4, the shortest.
     if (nlmsg_valid_hdr(&message, sizeof(ifaddrmsg)) == 0) return {};
     const auto& header = header_of<ifaddrmsg>(message);
-    if (header.ifa_family != AF_INET) return {ParseStatus::ignored};
+    const unsigned char family = header.ifa_family;
+    if (!is_ip(family)) return {ParseStatus::ignored};
     if (!split<ifaddrmsg, IFA_MAX>(message, kAddressPolicy, a)) return {};
     nlattr* local = a[IFA_LOCAL] != nullptr ? a[IFA_LOCAL] : a[IFA_ADDRESS];
-    if (local == nullptr || header.ifa_prefixlen > 32) return {};
+    if (local == nullptr || header.ifa_prefixlen > longest_prefix(family) || !fits(family, {local, a[IFA_ADDRESS]}))
+        return {};
 
     const unsigned flags = a[IFA_FLAGS] != nullptr ? nla_get_u32(a[IFA_FLAGS]) : header.ifa_flags;
     return {ParseStatus::ok,
             {.ifindex = static_cast<IfIndex>(header.ifa_index),
-             .prefix = {ip4_of(local), header.ifa_prefixlen},
-             .peer = ip4_of(a[IFA_ADDRESS] != nullptr ? a[IFA_ADDRESS] : local),
+             .prefix = {address_of(family, local), header.ifa_prefixlen},
+             .peer = address_of(family, a[IFA_ADDRESS] != nullptr ? a[IFA_ADDRESS] : local),
              .scope = header.ifa_scope,
-             .secondary = (flags & IFA_F_SECONDARY) != 0,
+             .secondary = (flags & (family == AF_INET6 ? kNotToBeUsed6 : unsigned{IFA_F_SECONDARY})) != 0,
              .protocol = a[IFA_PROTO] != nullptr ? nla_get_u8(a[IFA_PROTO]) : std::uint8_t{0}}};
 }
 
@@ -186,24 +227,28 @@ Parsed<RouteInfo> parse_route(const nlmsghdr& message) {
     Attributes<RTA_MAX> a{};
     if (nlmsg_valid_hdr(&message, sizeof(rtmsg)) == 0) return {};
     const auto& header = header_of<rtmsg>(message);
-    if (header.rtm_family != AF_INET || (header.rtm_flags & RTM_F_CLONED) != 0) return {ParseStatus::ignored};
-    if (!split<rtmsg, RTA_MAX>(message, kRoutePolicy, a) || header.rtm_dst_len > 32) return {};
+    const unsigned char family = header.rtm_family;
+    if (!is_ip(family) || (header.rtm_flags & RTM_F_CLONED) != 0) return {ParseStatus::ignored};
+    if (!split<rtmsg, RTA_MAX>(message, kRoutePolicy, a) || header.rtm_dst_len > longest_prefix(family) ||
+        !fits(family, {a[RTA_DST], a[RTA_PREFSRC]}))
+        return {};
 
     RouteInfo route;
     route.key.table = a[RTA_TABLE] != nullptr ? nla_get_u32(a[RTA_TABLE]) : header.rtm_table;
     if (route.key.table != kMainTable && route.key.table != kLocalTable) return {ParseStatus::ignored};
-    route.key.to = {a[RTA_DST] != nullptr ? ip4_of(a[RTA_DST]) : Ip4{}, header.rtm_dst_len};
+    route.key.to = {a[RTA_DST] != nullptr ? address_of(family, a[RTA_DST]) : nothing_of(family), header.rtm_dst_len};
     route.key.tos = header.rtm_tos;
     route.key.metric = a[RTA_PRIORITY] != nullptr ? nla_get_u32(a[RTA_PRIORITY]) : 0;
     if (header.rtm_type < RTN_UNICAST || header.rtm_type > RTN_THROW) return {ParseStatus::ignored};
     route.type = static_cast<RouteType>(header.rtm_type);
+    if (family == AF_INET6 && is_of_each_link(route, header)) return {ParseStatus::ignored};
     route.protocol = header.rtm_protocol;
-    if (a[RTA_PREFSRC] != nullptr) route.preferred_source = ip4_of(a[RTA_PREFSRC]);
+    if (a[RTA_PREFSRC] != nullptr) route.preferred_source = address_of(family, a[RTA_PREFSRC]);
     if (a[RTA_MULTIPATH] != nullptr) {
-        if (!parse_multipath(a[RTA_MULTIPATH], route.next_hops)) return {};
+        if (!parse_multipath(a[RTA_MULTIPATH], family, route.next_hops)) return {};
     } else if (a[RTA_OIF] != nullptr) {
         RouteNextHop hop{.ifindex = static_cast<IfIndex>(nla_get_u32(a[RTA_OIF])), .usable = usable(header.rtm_flags)};
-        set_gateway(hop, a[RTA_GATEWAY], a[RTA_VIA]);
+        if (!set_gateway(hop, family, a[RTA_GATEWAY], a[RTA_VIA])) return {};
         route.next_hops.push_back(hop);
     }
     return {ParseStatus::ok, std::move(route)};
@@ -213,13 +258,15 @@ Parsed<NeighbourInfo> parse_neighbour(const nlmsghdr& message) {
     Attributes<NDA_MAX> a{};
     if (nlmsg_valid_hdr(&message, sizeof(ndmsg)) == 0) return {};
     const auto& header = header_of<ndmsg>(message);
-    if (header.ndm_family != AF_INET || (header.ndm_flags & NTF_PROXY) != 0) return {ParseStatus::ignored};
-    if (!split<ndmsg, NDA_MAX>(message, kNeighbourPolicy, a) || a[NDA_DST] == nullptr) return {};
+    const unsigned char family = header.ndm_family;
+    if (!is_ip(family) || (header.ndm_flags & NTF_PROXY) != 0) return {ParseStatus::ignored};
+    if (!split<ndmsg, NDA_MAX>(message, kNeighbourPolicy, a) || a[NDA_DST] == nullptr || !fits(family, {a[NDA_DST]}))
+        return {};
 
     const unsigned extended = a[NDA_FLAGS_EXT] != nullptr ? nla_get_u32(a[NDA_FLAGS_EXT]) : 0;
     return {ParseStatus::ok,
             {.ifindex = header.ndm_ifindex,
-             .address = ip4_of(a[NDA_DST]),
+             .address = address_of(family, a[NDA_DST]),
              .mac = mac_of(a[NDA_LLADDR]),
              .state = state_of(header.ndm_state),
              .managed = (extended & NTF_EXT_MANAGED) != 0}};

@@ -157,7 +157,7 @@ private:
         static_assert(sizeof(ifinfomsg) <= 32 && sizeof(rtmsg) <= 32 && sizeof(ndmsg) <= 32);
         constexpr std::array<std::size_t, kKernelTables> kBytes{sizeof(ifinfomsg), sizeof(ifaddrmsg), sizeof(rtmsg),
                                                                 sizeof(ndmsg)};
-        header[0] = table == KernelTable::links ? AF_UNSPEC : AF_INET;
+        header[0] = AF_UNSPEC;  // both families
         sequence_ = nl_socket_use_seq(socket_);
         nl_msg* message = nlmsg_alloc_simple(kRequest[index_of(table)], NLM_F_REQUEST | NLM_F_DUMP);
         if (message == nullptr) return lose("out of memory");
@@ -248,8 +248,8 @@ OrFailure<std::unique_ptr<Netlink>> Netlink::open(boost::asio::io_context& io, K
     if (socket == nullptr) return Failure{"netlink socket: out of memory"};
     int error = nl_connect(socket, NETLINK_ROUTE);
     if (error == 0)
-        error = nl_socket_add_memberships(socket, RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE, RTNLGRP_NEIGH,
-                                          RTNLGRP_NEXTHOP, 0);
+        error = nl_socket_add_memberships(socket, RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE,
+                                          RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV6_ROUTE, RTNLGRP_NEIGH, RTNLGRP_NEXTHOP, 0);
     if (error < 0) {
         nl_socket_free(socket);
         return Failure{std::string("netlink socket: ") + nl_geterror(error)};

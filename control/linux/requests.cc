@@ -35,19 +35,31 @@ std::string link_name(IfIndex ifindex) {
     return name.data();
 }
 
-NlMessage address_message(int type, int flags, IfIndex ifindex, const Ip4Prefix& prefix) {
-    auto message = make_message(
-        type, flags,
-        ifaddrmsg{.ifa_family = AF_INET, .ifa_prefixlen = prefix.length, .ifa_index = static_cast<unsigned>(ifindex)});
-    put(message, IFA_LOCAL, prefix.address.raw);
-    put(message, IFA_ADDRESS, prefix.address.raw);
+unsigned char family_of(const IpAddress& address) {
+    return address.is_v4() ? AF_INET : AF_INET6;
+}
+
+void put_address(const NlMessage& message, int attribute, const IpAddress& address) {
+    if (address.is_v4()) return put(message, attribute, address.v4().raw);
+    std::array<std::byte, sizeof address> bytes{};
+    address.to_bytes(bytes.data());
+    put(message, attribute, bytes);
+}
+
+NlMessage address_message(int type, int flags, IfIndex ifindex, const IpPrefix& prefix) {
+    auto message = make_message(type, flags,
+                                ifaddrmsg{.ifa_family = family_of(prefix.address),
+                                          .ifa_prefixlen = prefix.length,
+                                          .ifa_index = static_cast<unsigned>(ifindex)});
+    put_address(message, IFA_LOCAL, prefix.address);
+    put_address(message, IFA_ADDRESS, prefix.address);
     return message;
 }
 
 void put_next_hops(const NlMessage& message, const std::vector<RouteNextHop>& hops) {
     if (hops.size() == 1) {
         if (hops[0].ifindex != 0) put(message, RTA_OIF, hops[0].ifindex);
-        if (hops[0].gateway) put(message, RTA_GATEWAY, hops[0].gateway->raw);
+        if (hops[0].gateway) put_address(message, RTA_GATEWAY, *hops[0].gateway);
         return;
     }
     // Each next hop is a header followed by its own attributes, all within one attribute.
@@ -60,27 +72,32 @@ void put_next_hops(const NlMessage& message, const std::vector<RouteNextHop>& ho
         *header = {};
         header->rtnh_hops = static_cast<std::uint8_t>(std::clamp<unsigned>(hop.weight, 1, 256) - 1);
         header->rtnh_ifindex = hop.ifindex;
-        if (hop.gateway) put(message, RTA_GATEWAY, hop.gateway->raw);
+        if (hop.gateway) put_address(message, RTA_GATEWAY, *hop.gateway);
         const auto* end = static_cast<const char*>(nlmsg_tail(nlmsg_hdr(message.get())));
         header->rtnh_len = static_cast<std::uint16_t>(end - begin);
     }
     nla_nest_end(message.get(), all);
 }
 
-NlMessage route_message(int type, int flags, const Ip4Prefix& to, std::uint32_t metric, const rtmsg& base) {
+NlMessage route_message(int type, int flags, const IpPrefix& to, std::uint32_t metric, const rtmsg& base) {
     rtmsg header = base;
-    header.rtm_family = AF_INET;
+    header.rtm_family = family_of(to.address);
     header.rtm_dst_len = to.length;
     header.rtm_table = RT_TABLE_MAIN;
     header.rtm_protocol = kOwnProtocol;
     auto message = make_message(type, flags, header);
-    if (to.length > 0) put(message, RTA_DST, to.address.raw);
+    if (to.length > 0) put_address(message, RTA_DST, to.address);
     if (metric != 0) put(message, RTA_PRIORITY, metric);
     return message;
 }
 
+/// As the kernel lists it.
+std::uint32_t metric_of(const IpPrefix& to, std::uint32_t metric) {
+    return metric == 0 && !to.address.is_v4() ? kDefaultMetric6 : metric;
+}
+
 RouteKey key_of(const RouteSpec& route) {
-    return {kMainTable, route.to, 0, route.metric};
+    return {kMainTable, route.to, 0, metric_of(route.to, route.metric)};
 }
 
 /// What the kernel has is what is wanted; a link that the kernel was to find may be any.
@@ -116,11 +133,13 @@ MaybeFailure RtnlRequests::change_link(IfIndex ifindex, const LinkChange& change
     return failure_of(link_name(ifindex), answer);
 }
 
-MaybeFailure RtnlRequests::add_address(IfIndex ifindex, const Ip4Prefix& prefix) {
+MaybeFailure RtnlRequests::add_address(IfIndex ifindex, const IpPrefix& prefix) {
     auto message = address_message(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, ifindex, prefix);
-    if (prefix.length < 31) {
-        const std::uint32_t hosts = ~std::uint32_t{0} >> prefix.length;
-        put(message, IFA_BROADCAST, Ip4::from_host(prefix.address.host() | hosts).raw);
+    if (!prefix.address.is_v4()) {
+        // In force at once, as an IPv4 address is: the box forwards from its first second on.
+        put(message, IFA_FLAGS, std::uint32_t{IFA_F_NODAD});
+    } else if (prefix.length < 31) {
+        put_address(message, IFA_BROADCAST, prefix_edge(prefix.address, prefix.length, true));
     }
     put(message, IFA_PROTO, kOwnProtocol);
     const auto answer = socket_->exchange(std::move(message));
@@ -128,7 +147,7 @@ MaybeFailure RtnlRequests::add_address(IfIndex ifindex, const Ip4Prefix& prefix)
     return failure_of(link_name(ifindex) + ": address " + to_string(prefix), answer);
 }
 
-MaybeFailure RtnlRequests::del_address(IfIndex ifindex, const Ip4Prefix& prefix) {
+MaybeFailure RtnlRequests::del_address(IfIndex ifindex, const IpPrefix& prefix) {
     const auto answer = socket_->exchange(address_message(RTM_DELADDR, 0, ifindex, prefix));
     if (answer.ok() || answer.error == EADDRNOTAVAIL || answer.error == ENODEV) return std::nullopt;
     return failure_of(link_name(ifindex) + ": removing address " + to_string(prefix), answer);
@@ -136,7 +155,7 @@ MaybeFailure RtnlRequests::del_address(IfIndex ifindex, const Ip4Prefix& prefix)
 
 OrFailure<std::vector<AddressInfo>> RtnlRequests::addresses(IfIndex ifindex) {
     std::vector<AddressInfo> found;
-    const ifaddrmsg filter{.ifa_family = AF_INET, .ifa_index = static_cast<unsigned>(ifindex)};
+    const ifaddrmsg filter{.ifa_family = AF_UNSPEC, .ifa_index = static_cast<unsigned>(ifindex)};
     const auto answer = socket_->exchange(make_message(RTM_GETADDR, NLM_F_DUMP, filter), [&](const nlmsghdr& reply) {
         // Kernels before 5.0 do not filter.
         auto parsed = parse_address(reply);
@@ -148,6 +167,7 @@ OrFailure<std::vector<AddressInfo>> RtnlRequests::addresses(IfIndex ifindex) {
 
 MaybeFailure RtnlRequests::add_route(const RouteSpec& route) {
     const RouteKey key = key_of(route);
+    const std::uint32_t metric = key.metric;
     const bool is_unicast = route.type == RouteType::unicast;
     const bool is_direct = is_unicast && !std::ranges::any_of(route.next_hops, [](const RouteNextHop& hop) {
                                return hop.gateway.has_value();
@@ -159,7 +179,7 @@ MaybeFailure RtnlRequests::add_route(const RouteSpec& route) {
         return Failure{what + (is_unicast ? ": no next hop" : ": only unicast routes have next hops")};
 
     const auto send = [&](int flags) {
-        auto message = route_message(RTM_NEWROUTE, NLM_F_CREATE | flags, route.to, route.metric, base);
+        auto message = route_message(RTM_NEWROUTE, NLM_F_CREATE | flags, route.to, metric, base);
         if (is_unicast) put_next_hops(message, route.next_hops);
         return socket_->exchange(std::move(message));
     };
@@ -169,9 +189,7 @@ MaybeFailure RtnlRequests::add_route(const RouteSpec& route) {
         if (known != own_routes_.end() && satisfies(known->second, route)) return std::nullopt;
         if (known != own_routes_.end()) {
             answer = send(NLM_F_REPLACE);
-        } else if (socket_
-                       ->exchange(
-                           route_message(RTM_DELROUTE, 0, route.to, route.metric, {.rtm_scope = RT_SCOPE_NOWHERE}))
+        } else if (socket_->exchange(route_message(RTM_DELROUTE, 0, route.to, metric, {.rtm_scope = RT_SCOPE_NOWHERE}))
                        .ok()) {
             answer = send(NLM_F_EXCL);  // it was ours from an earlier life: the removal asks for our protocol number
         } else {
@@ -183,7 +201,8 @@ MaybeFailure RtnlRequests::add_route(const RouteSpec& route) {
     return std::nullopt;
 }
 
-MaybeFailure RtnlRequests::del_route(const Ip4Prefix& to, std::uint32_t metric) {
+MaybeFailure RtnlRequests::del_route(const IpPrefix& to, std::uint32_t wanted_metric) {
+    const std::uint32_t metric = metric_of(to, wanted_metric);
     const auto answer = socket_->exchange(route_message(RTM_DELROUTE, 0, to, metric, {.rtm_scope = RT_SCOPE_NOWHERE}));
     own_routes_.erase({kMainTable, to, 0, metric});
     if (answer.ok() || answer.error == ESRCH) return std::nullopt;
@@ -204,19 +223,19 @@ std::vector<Failure> RtnlRequests::set_routes(std::span<const RouteSpec> wanted)
     return failures;
 }
 
-MaybeFailure RtnlRequests::use_neighbour(IfIndex ifindex, Ip4 address, bool managed) {
+MaybeFailure RtnlRequests::use_neighbour(IfIndex ifindex, const IpAddress& address, bool managed) {
     // NTF_USE would turn a static entry into an ordinary one, so look first.
     NeighbourInfo known;
-    auto question = make_message(RTM_GETNEIGH, 0, ndmsg{.ndm_family = AF_INET, .ndm_ifindex = ifindex});
-    put(question, NDA_DST, address.raw);
+    auto question = make_message(RTM_GETNEIGH, 0, ndmsg{.ndm_family = family_of(address), .ndm_ifindex = ifindex});
+    put_address(question, NDA_DST, address);
     socket_->exchange(std::move(question), [&](const nlmsghdr& reply) {
         if (auto parsed = parse_neighbour(reply); parsed.status == ParseStatus::ok) known = parsed.value;
     });
     if (known.state == NeighbourState::permanent || known.state == NeighbourState::noarp) return std::nullopt;
 
     auto message = make_message(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE,
-                                ndmsg{.ndm_family = AF_INET, .ndm_ifindex = ifindex, .ndm_flags = NTF_USE});
-    put(message, NDA_DST, address.raw);
+                                ndmsg{.ndm_family = family_of(address), .ndm_ifindex = ifindex, .ndm_flags = NTF_USE});
+    put_address(message, NDA_DST, address);
     // Without the flag NTF_USE makes a managed entry an ordinary one again: that is how it is released.
     if (managed) put(message, NDA_FLAGS_EXT, std::uint32_t{NTF_EXT_MANAGED});
     const auto answer = socket_->exchange(std::move(message));
@@ -224,16 +243,16 @@ MaybeFailure RtnlRequests::use_neighbour(IfIndex ifindex, Ip4 address, bool mana
     return failure_of(link_name(ifindex) + ": neighbour " + to_string(address), answer);
 }
 
-MaybeFailure RtnlRequests::resolve_neighbour(IfIndex ifindex, Ip4 address) {
+MaybeFailure RtnlRequests::resolve_neighbour(IfIndex ifindex, const IpAddress& address) {
     return use_neighbour(ifindex, address, kept_.contains({ifindex, address}));
 }
 
-MaybeFailure RtnlRequests::keep_neighbour(IfIndex ifindex, Ip4 address) {
+MaybeFailure RtnlRequests::keep_neighbour(IfIndex ifindex, const IpAddress& address) {
     kept_.insert({ifindex, address});
     return use_neighbour(ifindex, address, true);
 }
 
-MaybeFailure RtnlRequests::release_neighbour(IfIndex ifindex, Ip4 address) {
+MaybeFailure RtnlRequests::release_neighbour(IfIndex ifindex, const IpAddress& address) {
     if (kept_.erase({ifindex, address}) == 0) return std::nullopt;
     return use_neighbour(ifindex, address, false);
 }
@@ -255,10 +274,10 @@ void RtnlRequests::neighbour_seen(const NeighbourInfo& neighbour, bool gone) {
     }
 }
 
-MaybeFailure raise_neighbour_limits(std::uint32_t entries) {
+MaybeFailure raise_neighbour_limits(std::uint32_t entries, bool v6) {
     // The kernel collects above thresh1, hurries above thresh2 and refuses above thresh3.
     for (const char* name : {"gc_thresh3", "gc_thresh2", "gc_thresh1"}) {
-        const std::string path = std::string("/proc/sys/net/ipv4/neigh/default/") + name;
+        const std::string path = std::string("/proc/sys/net/") + (v6 ? "ipv6" : "ipv4") + "/neigh/default/" + name;
         std::uint64_t current = 0;
         if (!(std::ifstream(path) >> current)) return Failure{path + ": cannot be read (not the first namespace?)"};
         if (current >= entries) continue;

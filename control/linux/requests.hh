@@ -23,15 +23,15 @@ public:
     RtnlRequests& operator=(const RtnlRequests&) = delete;
 
     MaybeFailure change_link(IfIndex ifindex, const LinkChange& change) override;
-    MaybeFailure add_address(IfIndex ifindex, const Ip4Prefix& prefix) override;
-    MaybeFailure del_address(IfIndex ifindex, const Ip4Prefix& prefix) override;
+    MaybeFailure add_address(IfIndex ifindex, const IpPrefix& prefix) override;
+    MaybeFailure del_address(IfIndex ifindex, const IpPrefix& prefix) override;
     OrFailure<std::vector<AddressInfo>> addresses(IfIndex ifindex) override;
     MaybeFailure add_route(const RouteSpec& route) override;
-    MaybeFailure del_route(const Ip4Prefix& to, std::uint32_t metric) override;
+    MaybeFailure del_route(const IpPrefix& to, std::uint32_t metric) override;
     std::vector<Failure> set_routes(std::span<const RouteSpec> wanted) override;
-    MaybeFailure resolve_neighbour(IfIndex ifindex, Ip4 address) override;
-    MaybeFailure keep_neighbour(IfIndex ifindex, Ip4 address) override;
-    MaybeFailure release_neighbour(IfIndex ifindex, Ip4 address) override;
+    MaybeFailure resolve_neighbour(IfIndex ifindex, const IpAddress& address) override;
+    MaybeFailure keep_neighbour(IfIndex ifindex, const IpAddress& address) override;
+    MaybeFailure release_neighbour(IfIndex ifindex, const IpAddress& address) override;
 
     /// Netlink tells what it saw: which routes are sluice's, and which kept neighbours went stale.
     void route_seen(const RouteInfo& route, bool added);
@@ -39,15 +39,15 @@ public:
 
 private:
     explicit RtnlRequests(std::unique_ptr<RtnlSocket> socket);
-    MaybeFailure use_neighbour(IfIndex ifindex, Ip4 address, bool managed);
+    MaybeFailure use_neighbour(IfIndex ifindex, const IpAddress& address, bool managed);
 
     std::unique_ptr<RtnlSocket> socket_;
-    std::map<RouteKey, RouteInfo> own_routes_;  ///< with kOwnProtocol, in the main table
-    std::set<std::pair<IfIndex, Ip4>> kept_;    ///< by keep_neighbour
+    std::map<RouteKey, RouteInfo> own_routes_;      ///< with kOwnProtocol, in the main table
+    std::set<std::pair<IfIndex, IpAddress>> kept_;  ///< by keep_neighbour
 };
 
-/// Raises the neighbour table's limits (net.ipv4.neigh.default.gc_thresh1–3) to at least `entries`; never lowers them.
-/// They are the machine's, not the namespace's: a failure in a container is ordinary.
-MaybeFailure raise_neighbour_limits(std::uint32_t entries);
+/// Raises the neighbour table's limits (net.ipv4.neigh.default.gc_thresh1–3, or net.ipv6) to at least `entries`; never
+/// lowers them. They are the machine's, not the namespace's: a failure in a container is ordinary.
+MaybeFailure raise_neighbour_limits(std::uint32_t entries, bool v6);
 
 }  // namespace sluice

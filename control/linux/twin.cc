@@ -56,6 +56,31 @@ OrFailure<Attached> attach(const std::string& name) {
     return errno_failure("twin " + name);
 }
 
+std::string setting_of6(const std::string& name, const char* setting) {
+    return "/proc/sys/net/ipv6/conf/" + name + '/' + setting;
+}
+
+/// The kernel's IPv6 on a twin is that of a router's port.
+///  * `forwarding` has neighbour advertisements say that they come from a router (RFC 4861, 7.2.4), has the kernel
+///    answer to the routers' own addresses (ff02::2, subnet anycast), and keeps it from taking routers' advertisements,
+///    unless an operator sets accept_ra to 2. The kernel itself forwards only where conf.all.forwarding is set, too,
+///    and never past the guard.
+///  * Addresses are in force at once and stay when the twin is down, as those of IPv4: a box that restarts need not
+///  wait
+///    seconds for the answers to its own questions.
+MaybeFailure set_ipv6(const std::string& name, bool on) {
+    const std::string off = setting_of6(name, "disable_ipv6");
+    std::ofstream(off) << (on ? 0 : 1);
+    if (!on) return std::nullopt;
+    int disabled = 1;
+    std::ifstream(off) >> disabled;
+    if (disabled != 0) return Failure{"twin " + name + ": the kernel has no IPv6 there (" + off + ')'};
+    std::ofstream(setting_of6(name, "accept_dad")) << 0;
+    std::ofstream(setting_of6(name, "keep_addr_on_down")) << 1;
+    std::ofstream(setting_of6(name, "forwarding")) << 1;
+    return std::nullopt;
+}
+
 }  // namespace
 
 /// The reading end. A wait in progress holds a reference, so that it finds `closed` when the twin has gone.
@@ -127,6 +152,7 @@ OrFailure<std::unique_ptr<Twin>> Twin::create(boost::asio::io_context& io, Kerne
     if (ioctl(fd, TUNSETOFFLOAD, 0UL) != 0) return errno_failure("twin " + spec.name + ": TUNSETOFFLOAD");
     // When an address of ours goes, the others of its network must stay: they may be the operator's.
     std::ofstream("/proc/sys/net/ipv4/conf/" + spec.name + "/promote_secondaries") << 1;
+    if (auto failure = set_ipv6(spec.name, spec.ipv6)) return *failure;
     if (auto failure = requests.change_link(ifindex, {.mac = spec.mac, .mtu_bytes = spec.mtu_bytes, .up = true}))
         return *failure;
     if (auto failure = twin->set_carrier(true)) return *failure;
@@ -186,11 +212,11 @@ MaybeFailure Twin::set_mac(const MacAddress& mac) {
     return requests_.change_link(ifindex_, {.mac = mac});
 }
 
-std::vector<Failure> Twin::set_addresses(std::span<const Ip4Prefix> wanted) {
+std::vector<Failure> Twin::set_addresses(std::span<const IpPrefix> wanted) {
     std::vector<Failure> failures;
     auto found = requests_.addresses(ifindex_);
     if (auto* failure = std::get_if<Failure>(&found)) return {std::move(*failure)};
-    std::vector<Ip4Prefix> still_own;
+    std::vector<IpPrefix> still_own;
     for (const AddressInfo& address : std::get<std::vector<AddressInfo>>(found)) {
         const bool own = address.protocol == kOwnProtocol ||
                          std::ranges::find(own_addresses_, address.prefix) != own_addresses_.end();
@@ -204,7 +230,7 @@ std::vector<Failure> Twin::set_addresses(std::span<const Ip4Prefix> wanted) {
     }
     own_addresses_ = std::move(still_own);
     const auto& present = std::get<std::vector<AddressInfo>>(found);
-    for (const Ip4Prefix& prefix : wanted) {
+    for (const IpPrefix& prefix : wanted) {
         if (std::ranges::any_of(present, [&](const AddressInfo& a) { return a.prefix == prefix; })) continue;
         if (auto failure = requests_.add_address(ifindex_, prefix))
             failures.push_back(std::move(*failure));

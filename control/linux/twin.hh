@@ -21,7 +21,8 @@ struct TwinSpec {
     std::string name;  ///< of the device in the kernel, 1–15 characters
     MacAddress mac{};
     std::uint32_t mtu_bytes = 1500;
-    std::vector<Ip4Prefix> addresses;
+    bool ipv6 = false;  ///< false: the kernel has none there, and sends none of its own (RS, MLD)
+    std::vector<IpPrefix> addresses;
 };
 
 class Twin final : public TwinPort {
@@ -46,7 +47,7 @@ public:
     MaybeFailure set_carrier(bool on) override;
     MaybeFailure set_mtu(std::uint32_t mtu_bytes) override;
     MaybeFailure set_mac(const MacAddress& mac) override;
-    std::vector<Failure> set_addresses(std::span<const Ip4Prefix> wanted) override;
+    std::vector<Failure> set_addresses(std::span<const IpPrefix> wanted) override;
     [[nodiscard]] const TwinCounters& counters() const override { return counters_; }
     /// The device goes away when this object does.
     MaybeFailure remove_on_close();
@@ -59,7 +60,7 @@ private:
     KernelRequests& requests_;
     std::string name_;
     IfIndex ifindex_;
-    std::vector<Ip4Prefix> own_addresses_;  ///< set by this object; for kernels that do not keep IFA_PROTO
+    std::vector<IpPrefix> own_addresses_;  ///< set by this object; for kernels that do not keep IFA_PROTO
     TwinCounters counters_;
     std::shared_ptr<Reader> reader_;  ///< also held by the wait in progress, which outlives a deleted twin
 };

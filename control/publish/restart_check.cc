@@ -84,6 +84,7 @@ std::vector<std::string> needs_restart(const Config& running, const Config& want
     findings.compare("workers.idle", running.workers.idle, wanted.workers.idle);
     findings.compare("memory.hugepages", running.memory.hugepages, wanted.memory.hugepages);
     findings.compare("memory.megabytes", running.memory.megabytes, wanted.memory.megabytes);
+    findings.compare("ipv6", config::uses_ipv6(running), config::uses_ipv6(wanted));
     if (running.conntrack.max != wanted.conntrack.max && wanted.conntrack.max)  // auto: whatever there is
         check_room("conntrack.max", *wanted.conntrack.max, target.flow_capacity, target.workers, findings);
     if (running.conntrack.expect_max != wanted.conntrack.expect_max)

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "dataplane/base/ip_address.hh"
 #include "dataplane/base/types.hh"
 
 namespace sluice {
@@ -30,6 +31,11 @@ struct ChecksumDelta {
         replace(Be16{static_cast<std::uint16_t>(from.raw & 0xffffU)},
                 Be16{static_cast<std::uint16_t>(to.raw & 0xffffU)});
         replace(Be16{static_cast<std::uint16_t>(from.raw >> 16)}, Be16{static_cast<std::uint16_t>(to.raw >> 16)});
+    }
+    constexpr void replace(const IpAddress& from, const IpAddress& to) noexcept {
+        for (unsigned i = 0; i < from.high.size(); ++i)
+            replace(Be32::from_raw(from.high[i]), Be32::from_raw(to.high[i]));
+        replace(from.low, to.low);
     }
     constexpr void add(ChecksumDelta other) noexcept { sum = fold(std::uint32_t{sum} + other.sum); }
 
@@ -66,10 +72,15 @@ inline std::uint16_t checksum_of(const void* data, std::size_t length, std::uint
     return static_cast<std::uint16_t>(~fold(partial_sum(data, length, initial)));
 }
 
-/// Sum of the IPv4 pseudo header (RFC 793, 768) for `l4_length` bytes of `proto`.
-constexpr std::uint32_t pseudo_header_sum(Ip4 src, Ip4 dst, std::uint8_t proto, std::uint16_t l4_length) noexcept {
-    return (src.raw & 0xffffU) + (src.raw >> 16) + (dst.raw & 0xffffU) + (dst.raw >> 16) + Be16::from_host(proto).raw +
-           Be16::from_host(l4_length).raw;
+/// Sum of the pseudo header for `l4_length` bytes of `proto`, of IPv4 (RFC 9293, 768) or IPv6 (RFC 8200 8.1).
+constexpr std::uint32_t pseudo_header_sum(const IpAddress& src, const IpAddress& dst, std::uint8_t proto,
+                                          std::uint16_t l4_length) noexcept {
+    const auto halves = [](std::uint32_t word) { return (word & 0xffffU) + (word >> 16); };
+    std::uint32_t sum =
+        halves(src.low.raw) + halves(dst.low.raw) + Be16::from_host(proto).raw + Be16::from_host(l4_length).raw;
+    if (src.is_v4()) return sum;
+    for (unsigned i = 0; i < src.high.size(); ++i) sum += halves(src.high[i]) + halves(dst.high[i]);
+    return sum;
 }
 
 }  // namespace sluice

@@ -19,6 +19,7 @@ namespace sluice {
     X(tcp_reset, "TCP RST before the window, which its receiver would not believe")            \
     X(icmp_no_request, "ICMP answer that nobody asked for, or a message that is no query")     \
     X(icmp_type, "ICMP type that does not exist")                                              \
+    X(icmp_family, "ICMP in an IPv6 packet, or ICMPv6 in an IPv4 one")                         \
     X(icmp_unrelated, "ICMP error about a packet of no known flow")                            \
     X(sctp_checksum, "SCTP CRC32c is wrong")                                                   \
     X(sctp_chunks, "SCTP packet without a chunk, or with chunks that may not travel together") \
@@ -26,6 +27,7 @@ namespace sluice {
     X(sctp_state, "SCTP chunk that cannot come in the state of its association")               \
     X(sctp_tag, "SCTP packet with the verification tag of another association")                \
     X(gre_protocol, "GRE version 1 that carries something else than PPP")                      \
+    X(no_next_header, "IPv6 packet that says that nothing follows its header")                 \
     X(esp_spi, "ESP with an SPI that is reserved (0 to 255)")                                  \
     X(udplite_coverage, "UDP-Lite checksum coverage below 8 or beyond the packet")             \
     X(udplite_checksum, "UDP-Lite checksum is wrong, or there is none")

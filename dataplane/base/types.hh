@@ -36,7 +36,7 @@ private:
 
 using Be16 = BigEndian<std::uint16_t>;
 using Be32 = BigEndian<std::uint32_t>;
-using Ip4 = Be32;
+using Ip4 = Be32;  ///< an IPv4 address; ip_address.hh has one of either family
 
 /// 10.0.0.1 is ip4(10, 0, 0, 1).
 constexpr Ip4 ip4(unsigned a, unsigned b, unsigned c, unsigned d) noexcept {
@@ -60,17 +60,6 @@ struct PortRange {
     friend constexpr bool operator==(const PortRange&, const PortRange&) = default;
     [[nodiscard]] constexpr bool contains(std::uint16_t port) const noexcept { return port >= first && port <= last; }
     [[nodiscard]] constexpr unsigned size() const noexcept { return unsigned{last} - first + 1U; }
-};
-
-/// Addresses first … last, both included. A CIDR prefix is one of these.
-struct Ip4Range {
-    Ip4 first{};
-    Ip4 last{Ip4::from_raw(0xffffffffU)};
-    friend constexpr bool operator==(const Ip4Range&, const Ip4Range&) = default;
-    [[nodiscard]] constexpr bool contains(Ip4 a) const noexcept { return a >= first && a <= last; }
-    [[nodiscard]] constexpr std::uint64_t size() const noexcept {
-        return std::uint64_t{last.host()} - first.host() + 1U;
-    }
 };
 
 /// Index of a logical port (a device, or a VLAN of one) in the configuration's order. `kKernelPort` stands for the box

@@ -17,19 +17,21 @@ namespace sluice {
     X(vlan_unknown, "VLAN tag, or lack of one, that no logical port has")             \
     X(frame_segments, "frame in several buffers that does not fit one")               \
     X(eth_unknown_type, "EtherType that is neither IP nor ARP")                       \
-    X(ipv6_unsupported, "IPv6 packet that is not neighbour discovery")                \
-    /* ingress: IPv4 header */                                                        \
-    X(ip_short, "IPv4 header cut short")                                              \
-    X(ip_version, "version field is not 4")                                           \
+    X(ip6_off, "IPv6 packet, which is switched off")                                  \
+    /* ingress: IP header */                                                          \
+    X(ip_short, "IP header cut short")                                                \
+    X(ip_version, "version field is not that of the EtherType")                       \
     X(ip_header_length, "IHL below 5 or beyond the packet")                           \
     X(ip_total_length, "total length below the header or beyond the frame")           \
     X(ip_checksum, "IPv4 header checksum is wrong")                                   \
-    X(ip_source_route, "loose or strict source route option")                         \
+    X(ip_source_route, "source route option, or IPv6 routing header of type 0")       \
     X(ip_option_malformed, "IPv4 option with an impossible length")                   \
+    X(ip6_extension, "IPv6 headers cut short, too many, or out of order")             \
     X(ip_martian_source, "source is loopback, multicast, broadcast, reserved or 0/8") \
     X(ip_martian_destination, "destination is loopback, reserved or 0/8")             \
     X(ip_land_attack, "source and destination are the same")                          \
     X(ip_spoofed_own, "source is one of the box's own addresses")                     \
+    X(ip6_link_scope, "IPv6 address of a link that would have to leave the link")     \
     /* ingress: transport header */                                                   \
     X(l4_short, "transport header cut short")                                         \
     X(tcp_header_length, "TCP data offset below 5 or beyond the segment")             \
@@ -61,7 +63,7 @@ namespace sluice {
     X(flow_insert_failed, "a key could not be inserted")                              \
     X(first_packet_full, "no room to wait for a flow's first packet to come back")    \
     X(nat_pool_exhausted, "no free address and port in the SNAT pool")                \
-    X(nat_no_address, "masquerade found no address on the exit port")                 \
+    X(nat_no_address, "masquerade found no address, or a prefix none to exchange")    \
     X(expect_clash, "an expectation for the tuple exists already")                    \
     /* track */                                                                       \
     X(flow_stale, "handed-over flow was gone when the packet reached its owner")      \

@@ -9,10 +9,10 @@
 namespace sluice {
 
 struct Expectation {
-    FlowKey tuple{};         ///< as its first packet will arrive; sport 0 = any; src 0 = any (loose)
-    Ip4 real_destination{};  ///< where it goes (DNAT when it differs from tuple.dst)
+    FlowKey tuple{};               ///< as its first packet will arrive; sport 0 = any; src none = any (loose)
+    IpAddress real_destination{};  ///< where it goes (DNAT when it differs from tuple.dst)
     Be16 real_port{};
-    Ip4 source_as{};  ///< its source beyond the box, follows the master; zero: its own
+    IpAddress source_as{};  ///< its source beyond the box, follows the master; none: its own
     SlotIndex master = kNoSlot;
     std::uint32_t master_generation = 0;
     std::uint8_t master_worker = 0;

@@ -5,10 +5,12 @@
 //             line 1  reply direction: the same
 //             line 2  shared: lifetime, generation, state, both TCP windows
 //   FlowCold  keys (for erase and listing), rule ids, helper, master
+//   FlowHigh  the rest of the keys of an IPv6 flow; there is an array of them only where IPv6 is
 //
 // An established packet touches its own direction's line and the shared line.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -98,8 +100,20 @@ struct PendingNotice {
     std::uint8_t bits = 0;
 };
 
+/// The first 16 bytes of a FlowKey.
+struct KeyHead {
+    std::array<std::uint64_t, 2> words{};
+};
+static_assert(sizeof(KeyHead) == FlowKey::kIp4Bytes);
+
+/// By Direction.
+struct FlowHigh {
+    AddressHigh src[2];
+    AddressHigh dst[2];
+};
+
 struct alignas(64) FlowCold {
-    FlowKey key[2];                        // 0: tuples as they arrive, by Direction
+    KeyHead key[2];                        // 0: tuples as they arrive, by Direction; FlowView::key has them whole
     std::uint32_t hash[2]{};               // 32
     std::uint32_t snat_rule = kNoRule;     // 40: number in the policy `nat_generation`; names for listings
     std::uint32_t dnat_rule = kNoRule;     // 44
@@ -110,7 +124,7 @@ struct alignas(64) FlowCold {
     // --- line 1
     std::uint32_t id = 0;                   // 64: as conntrack -o id prints
     PendingNotice notice;                   // 68
-    Ip4 masquerade_address{};               // 76: set for masqueraded flows: they die when it leaves the box
+    bool masqueraded = false;               // 76: it dies when its translated address leaves the box
     std::uint16_t nat_gauge = kNoNatGauge;  // 80: the source NAT rule that it counts on
     std::uint8_t stub_worker = 255;         // 82: worker that keeps a stub for the reply key; 255: none
     std::uint32_t nat_generation = 0;       // 84: policy generation that decided NAT
@@ -119,6 +133,44 @@ struct alignas(64) FlowCold {
     SlotIndex half_open_newer = kNoSlot;    // 100
 };
 static_assert(sizeof(FlowCold) == 128);
+
+/// By Direction.
+using FlowKeys = std::array<FlowKey, 2>;
+
+/// One flow with all its lines. Valid as long as its store; of the flow that the slot holds.
+struct FlowView {
+    FlowHot& hot;
+    FlowCold& cold;
+    FlowHigh* high;  ///< nullptr: no IPv6 here
+
+    /// The tuple of packets that arrive in direction `d`.
+    [[nodiscard]] FlowKey key(Direction d) const noexcept {
+        FlowKey k;
+        std::memcpy(static_cast<void*>(&k), &cold.key[index_of(d)], sizeof(KeyHead));
+        if (k.is_v6()) {
+            k.src_high = high->src[index_of(d)];
+            k.dst_high = high->dst[index_of(d)];
+        }
+        return k;
+    }
+    [[nodiscard]] FlowKeys keys() const noexcept { return {key(Direction::original), key(Direction::reply)}; }
+    /// IPv6 needs `high`.
+    void set_key(Direction d, const FlowKey& k) const noexcept {
+        std::memcpy(cold.key[index_of(d)].words.data(), &k, sizeof(KeyHead));
+        if (!k.is_v6()) return;
+        high->src[index_of(d)] = k.src_high;
+        high->dst[index_of(d)] = k.dst_high;
+    }
+    /// Where packets of direction `d` come from and go to, once translated. Of IPv4 it is in the hot lines.
+    [[nodiscard]] IpAddress source_of(Direction d, bool v6) const noexcept {
+        const Be32 low = hot.half[index_of(d)].plan.src_low;
+        return v6 ? IpAddress(high->dst[index_of(opposite(d))], low) : IpAddress(low);
+    }
+    [[nodiscard]] IpAddress destination_of(Direction d, bool v6) const noexcept {
+        const Be32 low = hot.half[index_of(d)].plan.dst_low;
+        return v6 ? IpAddress(high->src[index_of(opposite(d))], low) : IpAddress(low);
+    }
+};
 
 /// Rules match the mark, so what was judged by the old one does not hold any more.
 inline void set_mark(FlowHot& hot, FlowCold& cold, std::uint32_t mark) noexcept {

@@ -46,9 +46,9 @@ struct HandoffNote {
     std::uint32_t policy_generation = 0;  ///< of the rule numbers below
     std::uint32_t snat_rule = kNoRule;
     std::uint32_t dnat_rule = kNoRule;
-    FlowKey reply{};         ///< stub_request: wanted; stub_answer: taken. stub_hit: the original tuple.
-                             ///< held packets: the tuple as it arrived
-    Ip4 next_hop_address{};  ///< held packets: whose MAC they wait for
+    FlowKey reply{};               ///< stub_request: wanted; stub_answer: taken. stub_hit: the original tuple.
+                                   ///< held packets: the tuple as it arrived
+    IpAddress next_hop_address{};  ///< held packets: whose MAC they wait for
     union {
         std::uint32_t next_hop = kNoNextHop;  ///< held packets: where the route led, to be checked against the address
         std::uint32_t packet_mark;            ///< all others: what rules have made of it
@@ -57,10 +57,10 @@ struct HandoffNote {
     std::uint32_t master_generation = 0;
     std::uint32_t mark = 0;  ///< stub_request, stub_answer: of the flow, as it was inherited or set by the filter
 };
-static_assert(sizeof(HandoffNote) <= 64);
+static_assert(sizeof(HandoffNote) <= 128);
 
 /// Size of the private area that every packet pool must have.
-inline constexpr std::uint16_t kMbufPrivateBytes = 64;
+inline constexpr std::uint16_t kMbufPrivateBytes = 128;
 
 inline HandoffNote& note_of(rte_mbuf* m) noexcept {
     return *static_cast<HandoffNote*>(rte_mbuf_to_priv(m));

@@ -35,10 +35,16 @@ public:
           fourth_(fold_product(second_ ^ 0xd6e8feb86659fd93U, third_ ^ 0xa0761d6478bd642fU) | 1U) {}
 
     [[nodiscard]] std::uint32_t operator()(const FlowKey& key) const noexcept {
-        std::uint64_t words[2];
+        std::uint64_t words[5];
         static_assert(sizeof words == sizeof key);
-        std::memcpy(words, &key, sizeof words);
-        const std::uint64_t mixed = fold_product(words[0] ^ first_, words[1] ^ second_);
+        std::memcpy(words, &key, FlowKey::kIp4Bytes);
+        std::uint64_t mixed = fold_product(words[0] ^ first_, words[1] ^ second_);
+        if (key.is_v6()) {
+            // Each product has a factor that depends on what came before, and one that on the secret.
+            std::memcpy(words, &key, sizeof words);
+            mixed = fold_product(mixed ^ words[2], words[3] ^ third_);
+            mixed = fold_product(mixed ^ words[4], first_ + second_);
+        }
         // The second round spreads the few bits in which sequential clients and ports differ over all 32:
         // rte_hash takes its bucket from the low half and its signature from the high half.
         const std::uint64_t spread = fold_product(mixed ^ third_, fourth_);

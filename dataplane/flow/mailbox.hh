@@ -22,7 +22,7 @@ enum class NoticeKind : std::uint32_t {
     born,       ///< slot, generation, deadline_ms: arm the wheel
     shortened,  ///< slot, generation, deadline_ms: due earlier than armed
     died,       ///< slot, generation: off the wheel; the slot may be used again
-    resolve,    ///< address, port: ask the kernel for this neighbour
+    resolve,    ///< key.dst, port: ask the kernel for this neighbour
     log,        ///< rule, port and tuple of a packet that a log rule matched, or that found a pool used up
 };
 struct Notice {
@@ -30,10 +30,10 @@ struct Notice {
     SlotIndex slot = kNoSlot;
     std::uint32_t generation = 0;
     std::uint32_t detail = 0;  // resolve: PortIndex. log: LogEvent | prefix id << 8 | in_port << 16 | out_port << 24
-    TimeMs deadline_ms = 0;    // resolve: the address (raw). log: bytes
-    FlowKey key{};             // log, died: the original tuple
+    TimeMs deadline_ms = 0;    // log: bytes
+    FlowKey key{};             // log, died: the original tuple. resolve: its destination is the neighbour
 };
-static_assert(sizeof(Notice) == 40 && std::is_trivially_copyable_v<Notice>);
+static_assert(sizeof(Notice) == 64 && std::is_trivially_copyable_v<Notice>);
 
 enum class LogEvent : std::uint8_t { rule, pool_exhausted };
 
@@ -51,8 +51,9 @@ struct Order {
     std::uint32_t generation = 0;
     std::uint32_t detail = 0;
     std::uint64_t target = 0;
+    IpAddress address{};
 };
-static_assert(sizeof(Order) == 24 && std::is_trivially_copyable_v<Order>);
+static_assert(sizeof(Order) == 40 && std::is_trivially_copyable_v<Order>);
 
 /// worker → worker, without a packet. One ring per ordered pair. A message about a stub that did not fit waits in the
 /// flow's slot (FlowStore); an expectation that does not fit is refused, as if its table were full.

@@ -29,9 +29,9 @@ enum class [[nodiscard]] Verdict : std::uint8_t{next, gone};
 
 struct Packet {
     rte_mbuf* mbuf = nullptr;          // owned until `gone`
-    std::uint8_t* l3 = nullptr;        // IPv4 header
-    std::uint8_t* l4 = nullptr;        // transport header (first byte after the IPv4 header)
-    std::uint16_t l3_bytes = 0;        // IPv4 total length: padding behind it is not the packet's
+    std::uint8_t* l3 = nullptr;        // IP header
+    std::uint8_t* l4 = nullptr;        // transport header (first byte after the IP header and what extends it)
+    std::uint16_t l3_bytes = 0;        // all of the IP packet: padding behind it is not the packet's
     std::uint16_t l4_bytes = 0;        // transport header and payload
     std::uint16_t payload_offset = 0;  // from l4, TCP and UDP: where the payload begins
     std::uint16_t largest_piece = 0;   // IP bytes of the largest of the fragments that it came in; 0: it came whole
@@ -39,10 +39,11 @@ struct Packet {
     PortIndex out_port = kNoPort;
     PacketState state = PacketState::none;
     Direction direction = Direction::original;
-    bool local_out = false;  // sent by the box itself
-    std::uint8_t proto = 0;
+    bool local_out = false;          // sent by the box itself
+    bool v6 = false;                 // IPv6
+    std::uint8_t proto = 0;          // of the transport header
     InvalidReason invalid_reason{};  // meaningful when state is INVALID
-    bool icmp_error = false;         // ICMP type 3, 4, 5, 11, 12: belongs to the flow of the packet that it quotes
+    bool icmp_error = false;         // belongs to the flow of the packet that it quotes (is_icmp_error)
     bool trackable = true;  // false: it names no flow and is INVALID for `invalid_reason`, as in Linux, and `key` is
                             // empty; or UNTRACKED because a raw rule said so
     PuntClass punt_class = PuntClass::exception;  // meaningful when the packet is punted
@@ -58,7 +59,18 @@ struct Packet {
     bool fresh = false;            // made its flow in this burst: policy has judged it already
     bool raw_done = false;         // the raw rules have been asked
 
+    /// IPv4 alone.
     [[nodiscard]] rte_ipv4_hdr* ip() const noexcept { return reinterpret_cast<rte_ipv4_hdr*>(l3); }
+    /// IPv6 alone.
+    [[nodiscard]] rte_ipv6_hdr* ip6() const noexcept { return reinterpret_cast<rte_ipv6_hdr*>(l3); }
+    [[nodiscard]] IpAddress source() const noexcept {
+        return v6 ? IpAddress::from_bytes(ip6()->src_addr) : IpAddress(Ip4::from_raw(ip()->src_addr));
+    }
+    [[nodiscard]] IpAddress destination() const noexcept {
+        return v6 ? IpAddress::from_bytes(ip6()->dst_addr) : IpAddress(Ip4::from_raw(ip()->dst_addr));
+    }
+    /// Time to live, hop limit.
+    [[nodiscard]] std::uint8_t hops_left() const noexcept { return v6 ? ip6()->hop_limits : ip()->time_to_live; }
     [[nodiscard]] rte_tcp_hdr* tcp() const noexcept { return reinterpret_cast<rte_tcp_hdr*>(l4); }
     [[nodiscard]] rte_udp_hdr* udp() const noexcept { return reinterpret_cast<rte_udp_hdr*>(l4); }
     [[nodiscard]] rte_icmp_hdr* icmp() const noexcept { return reinterpret_cast<rte_icmp_hdr*>(l4); }
@@ -82,9 +94,9 @@ struct Packet {
 /// The tuple as the packet's own headers have it, also when its key is another's (ICMP errors) or it has none (control
 /// traffic): ports only where the transport header is proven to hold them.
 [[nodiscard]] inline FlowKey header_tuple(const Packet& p) noexcept {
-    if (!p.icmp_error && p.key.src != Ip4{}) return p.key;
-    FlowKey key = generic_key(p.proto, Ip4::from_raw(p.ip()->src_addr), Ip4::from_raw(p.ip()->dst_addr));
-    const bool first_fragment = (Be16::from_raw(p.ip()->fragment_offset).host() & 0x1fffU) == 0;
+    if (!p.icmp_error && !p.key.is_none()) return p.key;
+    FlowKey key = generic_key(p.proto, p.source(), p.destination());
+    const bool first_fragment = p.v6 || (Be16::from_raw(p.ip()->fragment_offset).host() & 0x1fffU) == 0;
     if (key.shape() == TupleShape::query && p.l4_bytes >= 2) {
         key.dport = be16(unsigned{p.l4[0]} << 8 | p.l4[1]);
     } else if (key.shape() == TupleShape::ports && first_fragment && p.l4_bytes >= 4) {

@@ -27,6 +27,7 @@ enum class TupleShape : std::uint8_t {
     X(tcp, Tcp, 6, "tcp", ports)                 \
     X(udp, Udp, 17, "udp", ports)                \
     X(icmp, Icmp, 1, "icmp", query)              \
+    X(icmpv6, Icmpv6, 58, "icmpv6", query)       \
     X(generic, Generic, 0, "unknown", addresses) \
     X(sctp, Sctp, 132, "sctp", ports)            \
     X(gre, Gre, 47, "gre", keys)                 \
@@ -49,12 +50,18 @@ inline constexpr std::size_t kL4KindCount = kL4KindNames.size();
 
 namespace detail {
 
+/// By family: ICMP is IPv4's, ICMPv6 is IPv6's; the other one's has no tracker.
 inline constexpr auto kKindOfProtocol = [] {
-    std::array<L4Kind, 256> kinds{};
-    kinds.fill(L4Kind::generic);
-#define X(kind, type, number, name, shape) kinds[number] = L4Kind::kind;
-    SLUICE_TRACKERS(X)
+    std::array<std::array<L4Kind, 256>, 2> kinds{};
+    for (auto& family : kinds) {
+        family.fill(L4Kind::generic);
+#define X(kind, type, number, name, shape) family[number] = L4Kind::kind;
+        SLUICE_TRACKERS(X)
 #undef X
+        family[0] = L4Kind::generic;
+    }
+    kinds[0][58] = L4Kind::generic;
+    kinds[1][1] = L4Kind::generic;
     return kinds;
 }();
 
@@ -66,8 +73,8 @@ inline constexpr auto kShapes = std::to_array<TupleShape>({
 
 }  // namespace detail
 
-constexpr L4Kind l4_kind(std::uint8_t proto) noexcept {
-    return detail::kKindOfProtocol[proto];
+constexpr L4Kind l4_kind(std::uint8_t proto, bool v6) noexcept {
+    return detail::kKindOfProtocol[v6][proto];
 }
 
 constexpr TupleShape shape_of(L4Kind kind) noexcept {

@@ -1,5 +1,7 @@
 // How the packets of one direction of a flow are rewritten: new addresses and ports, and the checksum deltas that go
-// with them, computed once when the flow is made and applied blindly to every packet (translate/rewrite).
+// with them, computed once when the flow is made and applied blindly to every packet (translate/rewrite). Of IPv6
+// addresses the upper 96 bits do not fit the flow's hot lines: they are the other direction's key's
+// (FlowStore::target).
 #pragma once
 
 #include "dataplane/base/checksum.hh"
@@ -8,23 +10,28 @@
 
 namespace sluice {
 
+/// Where a packet comes from and goes to.
+struct Ends {
+    IpAddress src, dst;
+};
+
 struct RewritePlan {
-    Ip4 src{}, dst{};
+    Be32 src_low{}, dst_low{};
     Be16 sport{}, dport{};    // ICMP query: `sport` is the new identifier
-    ChecksumDelta l3{};       // IPv4 header
-    ChecksumDelta l4{};       // ports: addresses (pseudo header) and ports. ICMP: the identifier alone
+    ChecksumDelta l3{};       // addresses: the IPv4 header's
+    ChecksumDelta l4{};       // ports: addresses (pseudo header) and ports. ICMP: the identifier alone; ICMPv6: both
     std::uint8_t active = 0;  // 0: nothing to rewrite
     std::uint8_t unused[3]{};
 
-    /// The plan that turns packets with tuple `from` into packets with tuple `to` (same protocol).
+    /// The plan that turns packets with tuple `from` into packets with tuple `to` (same protocol and family).
     static RewritePlan between(const FlowKey& from, const FlowKey& to) noexcept {
         RewritePlan p;
-        p.src = to.src;
-        p.dst = to.dst;
+        p.src_low = to.src_low;
+        p.dst_low = to.dst_low;
         p.sport = to.sport;
         p.dport = to.dport;
-        p.l3.replace(from.src, to.src);
-        p.l3.replace(from.dst, to.dst);
+        p.l3.replace(from.src(), to.src());
+        p.l3.replace(from.dst(), to.dst());
         switch (from.shape()) {
             case TupleShape::ports:
                 p.l4 = p.l3;
@@ -32,6 +39,7 @@ struct RewritePlan {
                 p.l4.replace(from.dport, to.dport);
                 break;
             case TupleShape::query:
+                if (from.is_v6()) p.l4 = p.l3;  // ICMPv6 has a pseudo header (RFC 4443 2.3)
                 p.l4.replace(from.sport, to.sport);
                 break;
             case TupleShape::spi:  // of the two directions nothing but the addresses is comparable
@@ -42,7 +50,7 @@ struct RewritePlan {
             case TupleShape::addresses:
                 break;
         }
-        p.active = from.src != to.src || from.dst != to.dst || from.sport != p.sport || from.dport != p.dport;
+        p.active = from.src() != to.src() || from.dst() != to.dst() || from.sport != p.sport || from.dport != p.dport;
         return p;
     }
 };

@@ -29,6 +29,7 @@ struct Timeouts {
     std::uint32_t udp;                 ///< until a reply is seen and the flow is a stream
     std::uint32_t udp_stream;          ///< from then on
     std::uint32_t icmp;
+    std::uint32_t icmpv6;
     std::uint32_t generic;
     std::array<std::uint32_t, 9> sctp;  ///< by l4::SctpState; NONE is never in force
     std::uint32_t gre;                  ///< until it is answered

@@ -1,5 +1,5 @@
-// Which worker is home to an address (design: who owns a flow). The hash is Toeplitz over the one IPv4 address with the
-// key 6d5a 6d5a …, so that a NIC that can hash on one address (RSS L3_SRC_ONLY or L3_DST_ONLY) and software that has to
+// Which worker is home to an address (design: who owns a flow). The hash is Toeplitz over the one address with the key
+// 6d5a 6d5a …, so that a NIC that can hash on one address (RSS L3_SRC_ONLY or L3_DST_ONLY) and software that has to
 // steer for it come to the same worker.
 //
 // A key that repeats every 16 bits makes source and destination interchangeable (Woo and Park, "Scalable TCP session
@@ -19,6 +19,7 @@
 #include <cstdint>
 #include <span>
 
+#include "dataplane/base/ip_address.hh"
 #include "dataplane/base/types.hh"
 
 namespace sluice {
@@ -68,6 +69,12 @@ constexpr std::uint32_t home_hash(Ip4 address) noexcept {
     return half << 16 | half;
 }
 
+constexpr std::uint32_t home_hash(const IpAddress& address) noexcept {
+    if (address.is_v4()) return home_hash(address.v4());
+    // The key repeats every 16 bits, so all words of 32 bits count alike.
+    return home_hash(Be32::from_raw(address.high[0] ^ address.high[1] ^ address.high[2] ^ address.low.raw));
+}
+
 /// Worker by address.
 class HomeMap {
 public:
@@ -78,7 +85,9 @@ public:
     /// std::invalid_argument unless 1 ≤ workers ≤ 128.
     explicit HomeMap(unsigned workers);
 
-    [[nodiscard]] std::uint8_t of(Ip4 address) const noexcept { return reta_[home_hash(address) % kEntries]; }
+    [[nodiscard]] std::uint8_t of(const IpAddress& address) const noexcept {
+        return reta_[home_hash(address) % kEntries];
+    }
     [[nodiscard]] unsigned workers() const noexcept { return workers_; }
     /// For programming devices: entry i is the queue (= worker) of hashes with i in their low seven bits.
     [[nodiscard]] std::span<const std::uint8_t, kEntries> reta() const noexcept { return reta_; }

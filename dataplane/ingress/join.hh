@@ -1,6 +1,7 @@
 // Makes one datagram of its fragments: their buffers become a chain (flow/chain.hh), their headers go, and the header
-// of the first one speaks for all (RFC 791 3.2). As in Linux (ip_fragment.c, ip_frag_reasm) DF stays when the largest
-// fragment had it, so that the sender is told when that does not fit the way out.
+// of the first one speaks for all (RFC 791 3.2), of IPv6 without the fragment header (RFC 8200 4.5). As in Linux
+// (ip_fragment.c, ip_frag_reasm; nf_conntrack_reasm.c) DF stays when the largest fragment had it, so that the sender is
+// told when that does not fit the way out.
 //
 // Called by reassembly. Cannot fail.
 #pragma once
@@ -14,9 +15,9 @@ namespace sluice {
 
 /// What the fragments say together.
 struct JoinedHeader {
-    std::uint16_t data_bytes = 0;         ///< behind the IPv4 header
+    std::uint16_t data_bytes = 0;         ///< behind the headers that every fragment has
     std::uint16_t largest = 0;            ///< IP bytes of the largest fragment
-    bool dont_fragment = false;           ///< the largest had DF
+    bool dont_fragment = false;           ///< the largest had DF (IPv4)
     bool congestion_experienced = false;  ///< one of them did (RFC 3168 5.3)
 };
 

@@ -53,12 +53,17 @@ public:
         return kNoPort;
     }
 
+    /// Whether IPv6 is forwarded. Control thread, before workers start.
+    [[nodiscard]] bool ipv6() const noexcept { return ipv6_; }
+    void enable_ipv6(bool on) noexcept { ipv6_ = on; }
+
 private:
     static constexpr unsigned kDevices = 64;
     struct Tagged {
         std::uint16_t vlan = 0;
         PortIndex port = kNoPort;
     };
+    bool ipv6_ = false;
     std::array<PortInfo, kMaxPorts + 1> ports_{};
     std::array<PortIndex, kDevices> untagged_ = [] {
         std::array<PortIndex, kDevices> a{};

@@ -1,5 +1,6 @@
 #include "dataplane/ingress/quote.hh"
 
+#include "dataplane/ingress/ip6_header.hh"
 #include "dataplane/l4/trackers.hh"
 
 namespace sluice {
@@ -17,6 +18,21 @@ std::optional<FlowKey> quoted_tuple(std::span<const std::uint8_t> quote, std::ui
     FlowKey key = generic_key(quote[kProtocol], load32(&quote[kSource]), load32(&quote[kDestination]), zone);
     if (!tracker_of(key.kind()).quoted(quote.subspan(header), key)) return std::nullopt;
     return key;
+}
+
+std::optional<FlowKey> quoted_tuple6(std::span<const std::uint8_t> quote, std::uint16_t zone) noexcept {
+    constexpr unsigned kSource = 8, kDestination = 24;
+    if (quote.size() < kIp6Header || quote[0] >> 4 != 6) return std::nullopt;
+    const Ip6Walk walk = walk_quote(quote);
+    if (walk.end != Ip6Walk::End::transport || walk.l4_offset > quote.size()) return std::nullopt;
+    FlowKey key = generic_key(walk.proto, IpAddress::from_bytes(&quote[kSource]),
+                              IpAddress::from_bytes(&quote[kDestination]), zone);
+    if (!tracker_of(key.kind()).quoted(quote.subspan(walk.l4_offset), key)) return std::nullopt;
+    return key;
+}
+
+std::size_t quoted_transport(std::span<const std::uint8_t> quote, bool v6) noexcept {
+    return v6 ? walk_quote(quote).l4_offset : (quote[0] & 0xfU) * std::size_t{4};
 }
 
 }  // namespace sluice

@@ -9,6 +9,7 @@
 // Pure; any thread.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -20,5 +21,10 @@ namespace sluice {
 /// The tuple of the quoted packet, or nothing: too short, no IPv4, a later fragment (it has no ports), or an ICMP
 /// message that is itself no query.
 [[nodiscard]] std::optional<FlowKey> quoted_tuple(std::span<const std::uint8_t> quote, std::uint16_t zone) noexcept;
+/// The same of what an ICMPv6 error quotes.
+[[nodiscard]] std::optional<FlowKey> quoted_tuple6(std::span<const std::uint8_t> quote, std::uint16_t zone) noexcept;
+
+/// Bytes in front of the transport header, of a quote that has a tuple.
+[[nodiscard]] std::size_t quoted_transport(std::span<const std::uint8_t> quote, bool v6) noexcept;
 
 }  // namespace sluice

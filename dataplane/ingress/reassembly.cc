@@ -13,19 +13,6 @@ namespace sluice {
 namespace {
 
 constexpr unsigned kMostIpBytes = 65535;
-constexpr unsigned kDontFragment = 0x4000, kMoreFragments = 0x2000, kOffset = 0x1fff;
-
-const rte_ipv4_hdr* header_of(const rte_mbuf* m) noexcept {
-    return rte_pktmbuf_mtod_offset(m, const rte_ipv4_hdr*, sizeof(rte_ether_hdr));
-}
-
-std::uint16_t flags_of(const rte_ipv4_hdr* ip) noexcept {
-    return Be16::from_raw(ip->fragment_offset).host();
-}
-
-std::uint16_t units_of(const rte_mbuf* m) noexcept {
-    return static_cast<std::uint16_t>(flags_of(header_of(m)) & kOffset);
-}
 
 /// RFC 3168 5.3, as Linux has it (ip_frag_ecn_table): "not capable" goes with nothing else.
 bool ecn_is_sound(unsigned seen) noexcept {
@@ -70,9 +57,9 @@ rte_mbuf* Reassembly::add(Packet& p, Now now) noexcept {
         return nullptr;
     }
 
-    const auto header = static_cast<unsigned>(p.l4 - p.l3);
-    const Place place = place_of(p);
-    if (DropReason why{}; !fits(d, place, header, why)) return spoilt(why);
+    const FragmentHeader header = read_fragment(p.mbuf);
+    const Place place = place_of(p, header);
+    if (!fits(d, place, header.kept)) return spoilt(DropReason::fragment_length);
     FragmentMap& map = maps_[at];
     const bool behind = place.begin >= map.reach();
     switch (map.add(place.begin, place.end)) {
@@ -88,11 +75,11 @@ rte_mbuf* Reassembly::add(Packet& p, Now now) noexcept {
 
     d.in_order &= behind;
     d.bytes += place.end - place.begin;
-    d.ecn |= static_cast<std::uint8_t>(1U << (p.ip()->type_of_service & 3U));
+    d.ecn |= static_cast<std::uint8_t>(1U << header.ecn);
     if (place.begin == 0) d.first_port = p.in_port;
-    const auto ip_bytes = static_cast<std::uint16_t>(header + place.end - place.begin);
+    const auto ip_bytes = static_cast<std::uint16_t>(header.bytes + place.end - place.begin);
     d.largest = std::max(d.largest, ip_bytes);
-    if (place.dont_fragment) d.largest_df = std::max(d.largest_df, ip_bytes);
+    if (header.dont_fragment) d.largest_df = std::max(d.largest_df, ip_bytes);
 
     rte_mbuf* m = p.mbuf;
     if (d.last_known && d.bytes == d.end) {
@@ -107,24 +94,19 @@ rte_mbuf* Reassembly::add(Packet& p, Now now) noexcept {
 
 // --- one fragment
 
-Reassembly::Place Reassembly::place_of(Packet& p) noexcept {
-    const std::uint16_t flags = flags_of(p.ip());
-    Place place;
-    place.more = (flags & kMoreFragments) != 0;
-    place.dont_fragment = (flags & kDontFragment) != 0;
-    place.begin = (flags & kOffset) * 8U;
+Reassembly::Place Reassembly::place_of(Packet& p, const FragmentHeader& header) noexcept {
     unsigned bytes = p.l4_bytes;
-    if (place.more && bytes % 8 != 0) {  // as in Linux: what cannot be placed is cut off
+    if (!header.v6 && header.more && bytes % 8 != 0) {  // as in Linux: what cannot be placed is cut off
         rte_pktmbuf_trim(p.mbuf, static_cast<std::uint16_t>(bytes % 8));
         bytes -= bytes % 8;
     }
-    place.end = place.begin + bytes;
-    return place;
+    return {header.offset, header.offset + bytes, header.more};
 }
 
-bool Reassembly::fits(Datagram& d, const Place& place, unsigned header, DropReason& why) noexcept {
-    why = DropReason::fragment_length;
+/// False: what spoils the datagram. `header`: bytes in front of its data.
+bool Reassembly::fits(Datagram& d, const Place& place, unsigned header) noexcept {
     if (place.end == place.begin || place.end + header > kMostIpBytes) return false;
+    if (place.more && place.end % 8 != 0) return false;
     if (d.last_known) {
         if (place.end > d.end || (!place.more && place.end != d.end)) return false;
     } else if (!place.more) {
@@ -165,14 +147,13 @@ rte_mbuf* Reassembly::finish(std::uint32_t at, rte_mbuf* last) noexcept {
     Datagram& d = all_[at];
     sorting_.clear();
     sorted_.clear();
-    for (rte_mbuf* m = d.head; m != nullptr; m = m->next) sorting_.push_back({units_of(m), m});
-    sorting_.push_back({units_of(last), last});
+    for (rte_mbuf* m = d.head; m != nullptr; m = m->next) sorting_.push_back({read_fragment(m).offset, m});
+    sorting_.push_back({read_fragment(last).offset, last});
     if (!d.in_order)
         std::sort(sorting_.begin(), sorting_.end(), [](const Piece& a, const Piece& b) { return a.offset < b.offset; });
     for (const Piece& piece : sorting_) sorted_.push_back(piece.mbuf);
 
-    const unsigned first_header = (header_of(sorted_.front())->version_ihl & 0xfU) * 4;
-    const bool too_long = first_header + d.end > kMostIpBytes;
+    const bool too_long = read_fragment(sorted_.front()).kept + d.end > kMostIpBytes;
     if (too_long || !ecn_is_sound(d.ecn)) {
         const DropReason why = too_long ? DropReason::fragment_length : DropReason::fragment_ecn;
         spoil(at, why);
@@ -196,16 +177,26 @@ rte_mbuf* Reassembly::finish(std::uint32_t at, rte_mbuf* last) noexcept {
 
 bool Reassembly::find_first(const Datagram& d, Packet& first) const noexcept {
     rte_mbuf* m = d.first_port == kNoPort ? nullptr : d.head;
-    while (m != nullptr && units_of(m) != 0) m = m->next;
+    while (m != nullptr && read_fragment(m).offset != 0) m = m->next;
     if (m == nullptr) return false;
     first.mbuf = m;
     first.in_port = d.first_port;
     first.l3 = rte_pktmbuf_mtod_offset(m, std::uint8_t*, sizeof(rte_ether_hdr));
     first.l3_bytes = static_cast<std::uint16_t>(m->data_len - sizeof(rte_ether_hdr));
-    first.l4 = first.l3 + (first.ip()->version_ihl & 0xfU) * 4;
-    first.l4_bytes = static_cast<std::uint16_t>(first.l3_bytes - (first.l4 - first.l3));
-    first.proto = first.ip()->next_proto_id;
-    first.icmp_error = first.proto == static_cast<std::uint8_t>(IpProto::icmp) && is_icmp_error(first.l4[0]);
+    const FragmentHeader header = read_fragment(m);
+    unsigned l4_offset = header.bytes;
+    first.v6 = header.v6;
+    if (first.v6) {
+        const Ip6Walk rest = walk_behind_fragment({first.l3, first.l3_bytes}, header.bytes);
+        l4_offset = rest.l4_offset;
+        first.proto = rest.proto;
+    } else {
+        first.proto = first.ip()->next_proto_id;
+    }
+    first.l4 = first.l3 + l4_offset;
+    first.l4_bytes = static_cast<std::uint16_t>(first.l3_bytes - l4_offset);
+    first.icmp_error =
+        shape_of(l4_kind(first.proto, first.v6)) == TupleShape::query && is_icmp_error(first.l4[0], first.v6);
     return true;
 }
 

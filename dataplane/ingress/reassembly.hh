@@ -1,15 +1,17 @@
 // Fragments wait here, at the home of their addresses, until the datagram is whole; from then on it is one packet (RFC
-// 791 3.2, RFC 815 for holes, RFC 5722 for overlaps).
+// 791 3.2, RFC 8200 4.5, RFC 815 for holes, RFC 5722 for overlaps). IPv4 and IPv6 share the room and its bounds; they
+// differ in how a fragment's header is read (fragment_header.hh) and in what becomes of the first one's (join.hh).
 //
 //   add() … → the datagram, when the piece that was missing has come
 //           → nothing: the piece waits, or is dropped
 //   30 s after the first piece to come → expire(): what has come is dropped
 //
-// As in Linux (ip_fragment.c): fragments belong together by addresses, protocol, identification and zone; they come in
-// any order; one that is here already is ignored; one that overlaps others spoils the datagram, and so does one without
-// data or beyond the end. Otherwise than in Linux a spoilt datagram stays so until its time is over, also for pieces
-// that have not come yet (RFC 5722 4), and when there is no room it is the oldest unfinished datagram that makes it,
-// not the newcomer: an honest one is complete within milliseconds.
+// As in Linux (ip_fragment.c, nf_conntrack_reasm.c): fragments belong together by addresses, identification, zone and,
+// of IPv4, protocol; they come in any order; one that is here already is ignored; one that overlaps others spoils the
+// datagram, and so does one without data or beyond the end, and of IPv6 one that is no multiple of eight. Otherwise
+// than in Linux a spoilt datagram stays so until its time is over, also for pieces that have not come yet (RFC 5722 4),
+// and when there is no room it is the oldest unfinished datagram that makes it, not the newcomer: an honest one is
+// complete within milliseconds.
 //
 // Bounds: pieces and datagrams in all, pieces per datagram, time. The hash is keyed, so nobody can choose a bucket; a
 // piece costs the same however many there are, and order is made once, when the datagram is whole.
@@ -26,6 +28,7 @@
 #include "dataplane/base/clock.hh"
 #include "dataplane/flow/keyed_hash.hh"
 #include "dataplane/flow/packet.hh"
+#include "dataplane/ingress/fragment_header.hh"
 #include "dataplane/ingress/fragment_map.hh"
 
 namespace sluice {
@@ -51,7 +54,7 @@ public:
     [[nodiscard]] rte_mbuf* add(Packet& p, Now now) noexcept;
 
     /// Gives up on datagrams whose time is over; a bounded number per call. `tell(const Packet&)` sees the first
-    /// fragment of each, if that has come, before it is dropped: l3, l3_bytes, l4, l4_bytes, proto, in_port and
+    /// fragment of each, if that has come, before it is dropped: v6, l3, l3_bytes, l4, l4_bytes, proto, in_port and
     /// icmp_error are set.
     template <class Tell>
     void expire(Now now, Tell&& tell) noexcept {
@@ -100,10 +103,10 @@ private:
         std::uint16_t offset = 0;
         rte_mbuf* mbuf = nullptr;
     };
-    /// What a fragment's header says.
+    /// Which part of the data a fragment is.
     struct Place {
         std::uint32_t begin = 0, end = 0;
-        bool more = false, dont_fragment = false;
+        bool more = false;
     };
 
     [[nodiscard]] bool overdue(const Datagram& d, Now now) const noexcept {
@@ -119,9 +122,8 @@ private:
     void drop_pieces(Datagram& d, DropReason reason) noexcept;
     void unlink(std::uint32_t at) noexcept;
 
-    [[nodiscard]] static Place place_of(Packet& p) noexcept;
-    /// False: `why` is what spoils the datagram.
-    [[nodiscard]] static bool fits(Datagram& d, const Place& place, unsigned header, DropReason& why) noexcept;
+    [[nodiscard]] static Place place_of(Packet& p, const FragmentHeader& header) noexcept;
+    [[nodiscard]] static bool fits(Datagram& d, const Place& place, unsigned header) noexcept;
     [[nodiscard]] bool make_room(std::uint32_t for_datagram) noexcept;
     void keep(Datagram& d, rte_mbuf* m) noexcept;
     [[nodiscard]] rte_mbuf* finish(std::uint32_t at, rte_mbuf* last) noexcept;

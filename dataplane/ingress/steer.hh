@@ -17,8 +17,8 @@
 namespace sluice {
 
 /// Home of the packets from `src` to `dst` that come by `port`; kKernelPort: from the box itself.
-[[nodiscard]] inline std::uint8_t home_of(const HomeMap& homes, const PortTable& ports, PortIndex port, Ip4 src,
-                                          Ip4 dst) noexcept {
+[[nodiscard]] inline std::uint8_t home_of(const HomeMap& homes, const PortTable& ports, PortIndex port,
+                                          const IpAddress& src, const IpAddress& dst) noexcept {
     const bool by_source = port < kKernelPort && ports[port].role == PortRole::outside;
     return homes.of(by_source ? src : dst);
 }
@@ -34,9 +34,9 @@ public:
         if (homes_.workers() == 1) return me_;
         if (p.icmp_error && p.trackable) {
             const FlowKey way = p.key.shape() == TupleShape::spi ? invert(p.key) : p.key;
-            return home_of(homes_, ports_, p.in_port, way.src, way.dst);
+            return home_of(homes_, ports_, p.in_port, way.src(), way.dst());
         }
-        return home_of(homes_, ports_, p.in_port, Ip4::from_raw(p.ip()->src_addr), Ip4::from_raw(p.ip()->dst_addr));
+        return home_of(homes_, ports_, p.in_port, p.source(), p.destination());
     }
     /// `gone`: it is on its way to its home.
     Verdict to_home(const Packet& p) noexcept {

@@ -17,7 +17,7 @@ struct Esp : Plain {
         constexpr std::uint32_t kReserved = 255;  // RFC 4303, 2.1: no SPI that is on a wire
         if (!pull(p, kHeader)) return DropReason::l4_short;
         if (load32(p.l4).host() <= kReserved) return names_no_flow(p, InvalidReason::esp_spi);
-        p.key = generic_key(p.proto, source(p), destination(p), zone);
+        p.key = generic_key(p.proto, p.source(), p.destination(), zone);
         (void)quoted({p.l4, kHeader}, p.key);
         return std::nullopt;
     }

@@ -17,7 +17,7 @@ struct Gre : Plain {
 
     static std::optional<DropReason> parse(Packet& p, std::uint16_t zone) noexcept {
         constexpr unsigned kEnhanced = 8;
-        p.key = generic_key(p.proto, source(p), destination(p), zone);
+        p.key = generic_key(p.proto, p.source(), p.destination(), zone);
         static_cast<void>(pull(p, std::min<unsigned>(p.l4_bytes, kEnhanced)));
         if (!quoted({p.l4, std::min<std::size_t>(p.l4_bytes, p.contiguous())}, p.key)) {
             p.key = {};

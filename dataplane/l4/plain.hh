@@ -7,12 +7,6 @@
 
 namespace sluice::l4 {
 
-inline Ip4 source(const Packet& p) noexcept {
-    return Ip4::from_raw(p.ip()->src_addr);
-}
-inline Ip4 destination(const Packet& p) noexcept {
-    return Ip4::from_raw(p.ip()->dst_addr);
-}
 inline Be16 load16(const std::uint8_t* at) noexcept {
     Be16 v;
     std::memcpy(&v.raw, at, sizeof v.raw);
@@ -26,7 +20,7 @@ inline Be32 load32(const std::uint8_t* at) noexcept {
 
 /// The sum of the pseudo header for `bytes` of the transport.
 inline std::uint32_t pseudo_of(const Packet& p, unsigned bytes) noexcept {
-    return pseudo_header_sum(source(p), destination(p), p.proto, static_cast<std::uint16_t>(bytes));
+    return pseudo_header_sum(p.source(), p.destination(), p.proto, static_cast<std::uint16_t>(bytes));
 }
 
 /// True when the checksum at `field` over `bytes` of the transport is right. A device that has seen to it is believed;
@@ -58,7 +52,7 @@ struct Plain {
     static constexpr std::array<std::string_view, 0> kStates{};
 
     static std::optional<DropReason> parse(Packet& p, std::uint16_t zone) noexcept {
-        p.key = generic_key(p.proto, source(p), destination(p), zone);
+        p.key = generic_key(p.proto, p.source(), p.destination(), zone);
         return std::nullopt;
     }
     static bool quoted(std::span<const std::uint8_t>, FlowKey&) noexcept { return true; }
@@ -73,7 +67,7 @@ struct WithPorts : Plain {
 
     static void set_key(Packet& p, std::uint16_t zone) noexcept {
         p.key =
-            port_key(static_cast<IpProto>(p.proto), source(p), load16(p.l4), destination(p), load16(p.l4 + 2), zone);
+            port_key(static_cast<IpProto>(p.proto), p.source(), load16(p.l4), p.destination(), load16(p.l4 + 2), zone);
     }
     static bool quoted(std::span<const std::uint8_t> behind, FlowKey& key) noexcept {
         if (behind.size() < kPorts) return false;

@@ -21,10 +21,14 @@ public:
         std::memcpy(&v.raw, &bytes_[at], sizeof v.raw);
         return v;
     }
-    template <class Big>
-    void put(std::size_t at, Big value) noexcept {
-        added_.replace(get<Big>(at), value);
+    template <class U>
+    void put(std::size_t at, BigEndian<U> value) noexcept {
+        added_.replace(get<BigEndian<U>>(at), value);
         std::memcpy(&bytes_[at], &value.raw, sizeof value.raw);
+    }
+    void put(std::size_t at, const IpAddress& value) noexcept {
+        added_.replace(IpAddress::from_bytes(&bytes_[at]), value);
+        value.to_bytes(&bytes_[at]);
     }
     /// Corrects the checksum at `at`.
     void correct(std::size_t at, ChecksumDelta delta) noexcept {

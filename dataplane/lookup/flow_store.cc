@@ -38,11 +38,12 @@ FlowStore::FlowStore(const Options& options, WorkerCounters& counters, Ring<Noti
     : counters_(counters),
       to_control_(to_control),
       table_(FlowTable::create(options.name, 2 * options.capacity + stub_capacity(options.capacity), options.socket,
-                               options.secret)),
+                               options.secret, options.ipv6)),
       capacity_(options.capacity) {
     hot_ = make_array<FlowHot>(capacity_, options.socket);
     try {
         cold_ = make_array<FlowCold>(capacity_, options.socket);
+        if (options.ipv6) high_ = make_array<FlowHigh>(capacity_, options.socket);
         free_.reserve(capacity_);
         for (SlotIndex i = capacity_; i-- > 0;) free_.push_back(i);
         stubs_.resize(stub_capacity(capacity_));
@@ -51,6 +52,7 @@ FlowStore::FlowStore(const Options& options, WorkerCounters& counters, Ring<Noti
     } catch (...) {
         rte_free(hot_);
         rte_free(cold_);
+        rte_free(high_);
         throw;
     }
 }
@@ -58,6 +60,7 @@ FlowStore::FlowStore(const Options& options, WorkerCounters& counters, Ring<Noti
 FlowStore::~FlowStore() {
     rte_free(hot_);
     rte_free(cold_);
+    rte_free(high_);
 }
 
 SlotIndex FlowStore::allocate() noexcept {
@@ -92,15 +95,16 @@ void FlowStore::abandon(SlotIndex slot) noexcept {
 bool FlowStore::publish(SlotIndex slot) noexcept {
     FlowHot& h = hot_[slot];
     FlowCold& c = cold_[slot];
-    c.hash[0] = table_.hash(c.key[0]);
-    c.hash[1] = table_.hash(c.key[1]);
+    const FlowKey original = key(slot, Direction::original), reply = key(slot, Direction::reply);
+    c.hash[0] = table_.hash(original);
+    c.hash[1] = table_.hash(reply);
     const bool reply_here = c.stub_worker == 255;
-    if (reply_here && !table_.insert(c.key[1], c.hash[1], FlowRef(slot, Direction::reply))) {
+    if (reply_here && !table_.insert(reply, c.hash[1], FlowRef(slot, Direction::reply))) {
         abandon(slot);
         return false;
     }
-    if (!table_.insert(c.key[0], c.hash[0], FlowRef(slot, Direction::original))) {
-        if (reply_here) table_.erase(c.key[1], c.hash[1]);
+    if (!table_.insert(original, c.hash[0], FlowRef(slot, Direction::original))) {
+        if (reply_here) table_.erase(reply, c.hash[1]);
         abandon(slot);
         return false;
     }
@@ -120,8 +124,8 @@ void FlowStore::kill(SlotIndex slot, DeathCause cause) noexcept {
     FlowCold& c = cold_[slot];
     if (h.has(status::kHelper) && death_hook_ != nullptr) death_hook_(death_context_, slot);
     if (h.kind == L4Kind::esp) erase_quoted(slot);
-    table_.erase(c.key[0], c.hash[0]);
-    if (c.stub_worker == 255) table_.erase(c.key[1], c.hash[1]);
+    table_.erase(key(slot, Direction::original), c.hash[0]);
+    if (c.stub_worker == 255) table_.erase(key(slot, Direction::reply), c.hash[1]);
     account(h, false);
     if (is_half_open(h)) leave_half_open(slot);
     if (c.nat_gauge < kNatGauges) counters_.nat_mappings[c.nat_gauge].sub();
@@ -160,7 +164,7 @@ bool FlowStore::answer(FlowRef waiting, const FlowKey& key, std::uint32_t hash) 
         if (!table_.insert(key, hash, waiting)) return false;
         table_.erase(old, old_hash);
         if (is_stub(waiting)) return true;
-        cold_[waiting.slot()].key[1] = key;
+        flow(waiting.slot()).set_key(Direction::reply, key);
         cold_[waiting.slot()].hash[1] = hash;
         insert_quoted(waiting.slot(), Direction::reply);
         return true;
@@ -169,21 +173,21 @@ bool FlowStore::answer(FlowRef waiting, const FlowKey& key, std::uint32_t hash) 
 }
 
 bool FlowStore::replies_with(SlotIndex slot, const FlowKey& key) noexcept {
-    FlowKey& reply = cold_[slot].key[1];
+    const FlowKey reply = this->key(slot, Direction::reply);
     if (reply == key) return true;
     if (!is_waiting(reply) || cold_[slot].stub_worker == 255 || waiting_key(key, reply.dport.host()) != reply)
         return false;
-    reply = key;
+    flow(slot).set_key(Direction::reply, key);
     insert_quoted(slot, Direction::reply);
     return true;
 }
 
 FlowKey FlowStore::quoted_key(SlotIndex slot, Direction d) const noexcept {
-    FlowKey key = cold_[slot].key[index_of(d)];
-    const RewritePlan& plan = hot_[slot].half[index_of(d)].plan;
-    key.src = plan.src;
-    key.dst = plan.dst;
-    key.l4_kind_or_zero = 1;
+    const FlowView flow = this->flow(slot);
+    FlowKey key = flow.key(d);
+    key.set_src(flow.source_of(d, key.is_v6()));
+    key.set_dst(flow.destination_of(d, key.is_v6()));
+    key.flags |= FlowKey::kQuoted;
     return key;
 }
 
@@ -242,16 +246,14 @@ void FlowStore::withdraw_stub(std::uint8_t worker, const FlowKey& reply, const F
         static_cast<void>(post_remove_stub(worker, reply, original));
         return;
     }
-    FlowCold& c = cold_[slot];
-    c.key[0] = original;
-    c.key[1] = reply;
-    c.stub_worker = worker;
+    flow(slot).set_key(Direction::original, original);
+    flow(slot).set_key(Direction::reply, reply);
+    cold_[slot].stub_worker = worker;
     defer(slot, kStubGone | kBorn | kDied);
 }
 
 bool FlowStore::post_stub_gone(SlotIndex slot) noexcept {
-    const FlowCold& c = cold_[slot];
-    return post_remove_stub(c.stub_worker, c.key[1], c.key[0]);
+    return post_remove_stub(cold_[slot].stub_worker, key(slot, Direction::reply), key(slot, Direction::original));
 }
 
 void FlowStore::refresh(SlotIndex slot, Now now, std::uint32_t timeout_s) noexcept {
@@ -376,7 +378,7 @@ bool FlowStore::post(SlotIndex slot, std::uint8_t bit) noexcept {
     n.slot = slot;
     n.generation = h.generation;
     n.deadline_ms = h.lifetime.load().deadline_ms();
-    n.key = cold_[slot].key[0];
+    n.key = key(slot, Direction::original);
     if (!to_control_.post(n)) return false;
     counters_.notices_sent.add();
     return true;

@@ -39,6 +39,7 @@ public:
         std::uint32_t capacity = 0;  ///< flows
         int socket = -1;             ///< NUMA node
         HashSecret secret{};
+        bool ipv6 = false;  ///< flows may be of IPv6: 48 bytes each, and a table of their own
     };
 
     /// Throws std::runtime_error when memory is short (start-up only).
@@ -62,6 +63,11 @@ public:
     [[nodiscard]] const FlowHot& hot(SlotIndex slot) const noexcept { return hot_[slot]; }
     [[nodiscard]] FlowCold& cold(SlotIndex slot) noexcept { return cold_[slot]; }
     [[nodiscard]] const FlowCold& cold(SlotIndex slot) const noexcept { return cold_[slot]; }
+    [[nodiscard]] FlowView flow(SlotIndex slot) const noexcept {
+        return {hot_[slot], cold_[slot], high_ == nullptr ? nullptr : &high_[slot]};
+    }
+    /// The tuple of packets of direction `d` as they arrive.
+    [[nodiscard]] FlowKey key(SlotIndex slot, Direction d) const noexcept { return flow(slot).key(d); }
     [[nodiscard]] bool is(SlotIndex slot, std::uint32_t generation) const noexcept {
         return slot < capacity_ && hot_[slot].alive && hot_[slot].generation == generation;
     }
@@ -163,6 +169,7 @@ private:
     SlotIndex newest_half_open_ = kNoSlot;
     FlowHot* hot_ = nullptr;
     FlowCold* cold_ = nullptr;
+    FlowHigh* high_ = nullptr;     // nullptr: no IPv6
     std::vector<SlotIndex> free_;  // a stack; reserved once
     std::vector<Stub> stubs_;
     std::vector<std::uint32_t> free_stubs_;

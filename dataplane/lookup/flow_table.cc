@@ -1,6 +1,7 @@
 #include "dataplane/lookup/flow_table.hh"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cassert>
 #include <stdexcept>
@@ -27,48 +28,70 @@ FlowRef unpack(void* data) noexcept {
     return FlowRef::from_raw(static_cast<std::uint32_t>(reinterpret_cast<std::uintptr_t>(data)));
 }
 
+std::uint64_t lookup_in(const rte_hash* table, std::span<const FlowKey* const> keys, const std::uint32_t* hashes,
+                        FlowRef* found) noexcept {
+    // rte_hash takes pointers to mutable arrays but only reads them.
+    auto** const raw_keys = reinterpret_cast<const void**>(const_cast<const FlowKey**>(keys.data()));
+    void* data[FlowTable::kMaxBulk];
+    std::uint64_t hits = 0;
+    rte_hash_lookup_with_hash_bulk_data(table, raw_keys, const_cast<std::uint32_t*>(hashes),
+                                        static_cast<std::uint32_t>(keys.size()), &hits, data);
+    // Misses leave their element of `data` unwritten.
+    for (std::size_t i = 0; i < keys.size(); ++i) found[i] = (hits >> i & 1U) != 0 ? unpack(data[i]) : FlowRef{};
+    return hits;
+}
+
 }  // namespace
 
 void FlowTable::Free::operator()(rte_hash* table) const noexcept {
     rte_hash_free(table);
 }
 
-FlowTable FlowTable::create(const std::string& name, std::uint32_t capacity_keys, int socket, HashSecret secret) {
+FlowTable FlowTable::create(const std::string& name, std::uint32_t capacity_keys, int socket, HashSecret secret,
+                            bool ipv6) {
     if (name.empty() || name.size() > kMaxNameLength)
         throw std::invalid_argument("flow table name '" + name + "' must have 1 to " + std::to_string(kMaxNameLength) +
                                     " characters");
     if (capacity_keys == 0 || capacity_keys > kMaxCapacity)
         throw std::invalid_argument("flow table " + name + ": capacity " + std::to_string(capacity_keys) +
                                     " is not within 1 to " + std::to_string(kMaxCapacity) + " keys");
-    rte_hash_parameters parameters{};
-    parameters.name = name.c_str();
-    parameters.entries = entries_for(capacity_keys);
-    parameters.key_len = sizeof(FlowKey);
-    parameters.socket_id = socket;
-    rte_hash* table = rte_hash_create(&parameters);
-    if (table == nullptr)
-        throw std::runtime_error("flow table " + name + " of " + std::to_string(capacity_keys) +
-                                 " keys cannot be created: " + rte_strerror(rte_errno));
-    return FlowTable(table, capacity_keys, secret);
+    const auto table = [&](std::string table_name, std::uint32_t key_bytes) {
+        rte_hash_parameters parameters{};
+        parameters.name = table_name.c_str();
+        parameters.entries = entries_for(capacity_keys);
+        parameters.key_len = key_bytes;
+        parameters.socket_id = socket;
+        Table made(rte_hash_create(&parameters));
+        if (made == nullptr)
+            throw std::runtime_error("flow table " + table_name + " of " + std::to_string(capacity_keys) +
+                                     " keys cannot be created: " + rte_strerror(rte_errno));
+        return made;
+    };
+    Table ip4 = table(name, FlowKey::kIp4Bytes);
+    Table ip6 = ipv6 ? table(name + "-6", sizeof(FlowKey)) : nullptr;
+    return FlowTable(std::move(ip4), std::move(ip6), capacity_keys, secret);
 }
 
 bool FlowTable::insert(const FlowKey& key, std::uint32_t hash, FlowRef value) noexcept {
-    if (size_ == capacity_) return false;
-    if (rte_hash_lookup_with_hash(table_.get(), &key, hash) >= 0) return false;
-    if (rte_hash_add_key_with_hash_data(table_.get(), &key, hash, pack(value)) != 0) return false;
+    const rte_hash* table = table_of(key);
+    if (size_ == capacity_ || table == nullptr) return false;
+    if (rte_hash_lookup_with_hash(table, &key, hash) >= 0) return false;
+    if (rte_hash_add_key_with_hash_data(table, &key, hash, pack(value)) != 0) return false;
     ++size_;
     return true;
 }
 
 bool FlowTable::erase(const FlowKey& key, std::uint32_t hash) noexcept {
-    if (rte_hash_del_key_with_hash(table_.get(), &key, hash) < 0) return false;
+    const rte_hash* table = table_of(key);
+    if (table == nullptr || rte_hash_del_key_with_hash(table, &key, hash) < 0) return false;
     --size_;
     return true;
 }
 
 FlowRef FlowTable::lookup(const FlowKey& key, std::uint32_t hash) const noexcept {
     void* data = nullptr;
-    if (rte_hash_lookup_with_hash_data(table_.get(), &key, hash, &data) < 0) return {};
+    const rte_hash* table = table_of(key);
+    if (table == nullptr || rte_hash_lookup_with_hash_data(table, &key, hash, &data) < 0) return {};
     return unpack(data);
 }
 
@@ -76,14 +99,36 @@ std::uint64_t FlowTable::lookup_bulk(std::span<const FlowKey* const> keys, const
                                      FlowRef* found) const noexcept {
     assert(keys.size() <= kMaxBulk);
     if (keys.empty()) return 0;
-    // rte_hash takes pointers to mutable arrays but only reads them.
-    auto** const raw_keys = reinterpret_cast<const void**>(const_cast<const FlowKey**>(keys.data()));
-    void* data[kMaxBulk];
+    bool any_ip6 = false;
+    for (const FlowKey* key : keys) any_ip6 |= key->is_v6();
+    if (any_ip6) return lookup_mixed(keys, hashes, found);
+    return lookup_in(ip4_.get(), keys, hashes, found);
+}
+
+std::uint64_t FlowTable::lookup_mixed(std::span<const FlowKey* const> keys, const std::uint32_t* hashes,
+                                      FlowRef* found) const noexcept {
     std::uint64_t hits = 0;
-    rte_hash_lookup_with_hash_bulk_data(table_.get(), raw_keys, const_cast<std::uint32_t*>(hashes),
-                                        static_cast<std::uint32_t>(keys.size()), &hits, data);
-    // Misses leave their element of `data` unwritten.
-    for (std::size_t i = 0; i < keys.size(); ++i) found[i] = (hits >> i & 1U) != 0 ? unpack(data[i]) : FlowRef{};
+    for (const bool v6 : {false, true}) {
+        std::array<const FlowKey*, kMaxBulk> of_family;
+        std::array<std::uint32_t, kMaxBulk> hash_of;
+        std::array<FlowRef, kMaxBulk> value;
+        std::array<std::uint8_t, kMaxBulk> place;
+        std::size_t n = 0;
+        for (std::size_t i = 0; i < keys.size(); ++i) {
+            if (keys[i]->is_v6() != v6) continue;
+            of_family[n] = keys[i];
+            hash_of[n] = hashes[i];
+            place[n++] = static_cast<std::uint8_t>(i);
+            found[i] = {};
+        }
+        const rte_hash* table = v6 ? ip6_.get() : ip4_.get();
+        if (n == 0 || table == nullptr) continue;
+        const std::uint64_t of_table = lookup_in(table, std::span(of_family.data(), n), hash_of.data(), value.data());
+        for (std::size_t i = 0; i < n; ++i) {
+            found[place[i]] = value[i];
+            hits |= (of_table >> i & 1U) << place[i];
+        }
+    }
     return hits;
 }
 

@@ -1,6 +1,9 @@
 // The flow table of one worker: key → slot and direction. It hides rte_hash (cuckoo hashing, 8 entries to a cache line
 // with 16-bit signatures), so that nothing else knows how keys are stored.
 //
+// IPv4 and IPv6 keys have a table each, so that an IPv4 key costs its 16 bytes and no more; there is none for IPv6
+// unless it was asked for. A burst of one family, which most are, goes to its table as it is.
+//
 // Life cycle: created at start on the worker's NUMA node, lives as long as the worker, cannot grow: the bucket array is
 // sized so that at most 75 % of it is ever used, where an insertion moves few entries and practically never fails.
 // Owner: one worker, single-threaded; no flag for concurrency is set, and no other thread may even look anything up.
@@ -14,6 +17,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 
 #include "dataplane/flow/flow_key.hh"
 #include "dataplane/flow/flow_ref.hh"
@@ -26,12 +30,14 @@ namespace sluice {
 class FlowTable {
 public:
     static constexpr unsigned kMaxBulk = 64;           ///< keys in one lookup_bulk
-    static constexpr std::size_t kMaxNameLength = 24;  ///< what DPDK leaves us of its own limits
+    static constexpr std::size_t kMaxNameLength = 22;  ///< what DPDK leaves us of its own limits
     static constexpr std::uint32_t kMaxCapacity = 1U << 29;
 
-    /// A table for `capacity_keys` keys (two to a flow) on NUMA node `socket` (-1: any). `name` is unique in the
-    /// process. Throws std::invalid_argument for a bad name or capacity, std::runtime_error when DPDK has no memory.
-    static FlowTable create(const std::string& name, std::uint32_t capacity_keys, int socket, HashSecret secret);
+    /// A table for `capacity_keys` keys (two to a flow), of both families together, on NUMA node `socket` (-1: any).
+    /// `name` is unique in the process. Without `ipv6` no IPv6 key is ever inserted. Throws std::invalid_argument for a
+    /// bad name or capacity, std::runtime_error when DPDK has no memory.
+    static FlowTable create(const std::string& name, std::uint32_t capacity_keys, int socket, HashSecret secret,
+                            bool ipv6 = false);
 
     FlowTable(FlowTable&&) noexcept = default;
     FlowTable& operator=(FlowTable&&) noexcept = default;
@@ -62,10 +68,19 @@ private:
         void operator()(rte_hash* table) const noexcept;
     };
 
-    FlowTable(rte_hash* table, std::uint32_t capacity, HashSecret secret) noexcept
-        : table_(table), hash_(secret), capacity_(capacity) {}
+    using Table = std::unique_ptr<rte_hash, Free>;
 
-    std::unique_ptr<rte_hash, Free> table_;
+    FlowTable(Table ip4, Table ip6, std::uint32_t capacity, HashSecret secret) noexcept
+        : ip4_(std::move(ip4)), ip6_(std::move(ip6)), hash_(secret), capacity_(capacity) {}
+
+    /// nullptr: IPv6, of which there is none here.
+    [[nodiscard]] const rte_hash* table_of(const FlowKey& key) const noexcept {
+        return key.is_v6() ? ip6_.get() : ip4_.get();
+    }
+    [[nodiscard]] std::uint64_t lookup_mixed(std::span<const FlowKey* const> keys, const std::uint32_t* hashes,
+                                             FlowRef* found) const noexcept;
+
+    Table ip4_, ip6_;
     KeyedHash hash_;
     std::uint32_t capacity_;
     std::uint32_t size_ = 0;

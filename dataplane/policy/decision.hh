@@ -12,13 +12,14 @@ namespace sluice {
 enum class Answer : std::uint8_t {
     none,
     tcp_reset,
-    net_unreachable,       ///< ICMP 3/0
-    host_unreachable,      ///< ICMP 3/1
-    port_unreachable,      ///< ICMP 3/3
-    admin_prohibited,      ///< ICMP 3/13
-    ttl_exceeded,          ///< ICMP 11/0
-    fragmentation_needed,  ///< ICMP 3/4 with the MTU
-    reassembly_timeout,    ///< ICMP 11/1
+    net_unreachable,       ///< ICMP 3/0, ICMPv6 1/0
+    host_unreachable,      ///< ICMP 3/1, ICMPv6 1/3
+    port_unreachable,      ///< ICMP 3/3, ICMPv6 1/4
+    admin_prohibited,      ///< ICMP 3/13, ICMPv6 1/1
+    beyond_scope,          ///< ICMPv6 1/2
+    ttl_exceeded,          ///< ICMP 11/0, ICMPv6 3/0
+    fragmentation_needed,  ///< ICMP 3/4, ICMPv6 2/0, with the MTU
+    reassembly_timeout,    ///< ICMP 11/1, ICMPv6 3/1
 };
 
 enum class Fate : std::uint8_t {

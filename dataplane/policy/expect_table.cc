@@ -11,16 +11,16 @@ FlowKey any_port(FlowKey key) noexcept {
     return key;
 }
 FlowKey any_source(FlowKey key) noexcept {
-    key.src = Ip4{};
+    key.set_src({});
     return any_port(key);
 }
 
 }  // namespace
 
 ExpectTable::ExpectTable(const std::string& name, std::uint32_t capacity, int socket, HashSecret secret,
-                         WorkerCounters& counters)
+                         WorkerCounters& counters, bool ipv6)
     : counters_(counters),
-      keys_(FlowTable::create(name, capacity, socket, secret)),
+      keys_(FlowTable::create(name, capacity, socket, secret, ipv6)),
       entries_(capacity),
       masters_(std::bit_ceil(capacity), kNone) {
     free_.reserve(capacity);

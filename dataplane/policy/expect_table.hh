@@ -26,7 +26,7 @@ class ExpectTable {
 public:
     /// Throws std::runtime_error when memory is short (start-up only).
     ExpectTable(const std::string& name, std::uint32_t capacity, int socket, HashSecret secret,
-                WorkerCounters& counters);
+                WorkerCounters& counters, bool ipv6 = false);
 
     ExpectOutcome add(const Expectation& expectation, std::uint32_t max_per_master, Now now) noexcept;
     /// Whether add() would answer `clash`.

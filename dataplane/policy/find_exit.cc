@@ -2,12 +2,25 @@
 
 namespace sluice {
 
-Decision find_exit(Packet& p, Ip4 destination, const RouteTable& routes) noexcept {
+namespace {
+
+/// Such an address means something on its link alone (RFC 4291 2.5.6): to the box, or nowhere.
+Decision exit_on_link(Packet& p, const IpAddress& destination, const RouteTable& routes) noexcept {
+    if (!routes.addresses().has(p.in_port, destination)) return Decision::drop(DropReason::ip6_link_scope);
+    p.next_hop = kNoNextHop;
+    p.out_port = kKernelPort;
+    return {};
+}
+
+}  // namespace
+
+Decision find_exit(Packet& p, const IpAddress& destination, const RouteTable& routes) noexcept {
     // The kernel has routed what the box sends (its rules, its bound sockets) and written the Ethernet header.
     if (p.local_out) {
         p.next_hop = kNoNextHop;
         return {};
     }
+    if (p.v6 && destination.is_link_local()) return exit_on_link(p, destination, routes);
     const RouteView view = routes.lookup(destination, p.hash);
     if (view.hop == nullptr) return Decision::drop(DropReason::no_route, Answer::net_unreachable);
     p.next_hop = view.id;
@@ -18,12 +31,15 @@ Decision find_exit(Packet& p, Ip4 destination, const RouteTable& routes) noexcep
         case HopKind::blackhole:
             return Decision::drop(DropReason::route_unreachable);
         case HopKind::unreachable:
-            return Decision::drop(DropReason::route_unreachable, Answer::host_unreachable);
+            return Decision::drop(DropReason::route_unreachable,
+                                  p.v6 ? Answer::net_unreachable : Answer::host_unreachable);
         case HopKind::prohibit:
             return Decision::drop(DropReason::route_unreachable, Answer::admin_prohibited);
         case HopKind::connected:
         case HopKind::neighbour:
         case HopKind::multipath:
+            if (p.v6 && p.source().is_link_local())
+                return Decision::drop(DropReason::ip6_link_scope, Answer::beyond_scope);
             p.out_port = view.hop->out_port;
             return {};
     }

@@ -10,6 +10,6 @@
 namespace sluice {
 
 /// Sets p.next_hop and p.out_port for a packet that goes to `destination`, or says why it cannot.
-[[nodiscard]] Decision find_exit(Packet& p, Ip4 destination, const RouteTable& routes) noexcept;
+[[nodiscard]] Decision find_exit(Packet& p, const IpAddress& destination, const RouteTable& routes) noexcept;
 
 }  // namespace sluice

@@ -17,7 +17,7 @@ Decision FlowCreator::create(Packet& p, const Policy& policy, Now now) noexcept 
         p.invalid_reason = opening.refused;
         return pass_invalid(p, policy);
     }
-    if (!p.local_out && p_.routes.addresses().is_own(p.key.src)) return Decision::drop(DropReason::ip_spoofed_own);
+    if (!p.local_out && p_.routes.addresses().is_own(p.key.src())) return Decision::drop(DropReason::ip_spoofed_own);
     // Only now: a packet that may open no flow must not use an expectation up.
     draft.expected = p_.expectations.size() != 0 && p_.expectations.take(p.key, now, draft.expectation);
     p.state = draft.expected ? PacketState::related : PacketState::new_flow;
@@ -25,15 +25,16 @@ Decision FlowCreator::create(Packet& p, const Policy& policy, Now now) noexcept 
 
     draft.tuple = p.key;
     if (draft.expected) {
-        draft.tuple.dst = draft.expectation.real_destination;
+        draft.tuple.set_dst(draft.expectation.real_destination);
         draft.tuple.dport = draft.expectation.real_port;
     } else if (!p.local_out && !policy.dnat.empty()) {
         const DestinationNat nat = decide_dnat(policy, p.key, p.in_port, round_robin_, p_.random, {p.mark, draft.mark});
         draft.tuple = nat.tuple;
         draft.dnat = nat.rule;
+        if (nat.tuple.dst().is_none()) return Decision::drop(DropReason::nat_no_address);
     }
 
-    if (Decision routed = way_out(p, draft.tuple.dst); routed.fate != Fate::go) return routed;
+    if (Decision routed = way_out(p, draft.tuple.dst()); routed.fate != Fate::go) return routed;
     Decision verdict =
         judge_packet(policy, p_.worker, p, draft.tuple, {&draft.mark, nullptr, &draft.timeouts}, p_.counters);
     if (verdict.fate != Fate::go) return verdict;
@@ -46,7 +47,7 @@ Decision FlowCreator::create(Packet& p, const Policy& policy, Now now) noexcept 
 }
 
 /// Before the filter, as in Linux; and what goes no further opens no flow.
-Decision FlowCreator::way_out(Packet& p, Ip4 destination) const noexcept {
+Decision FlowCreator::way_out(Packet& p, const IpAddress& destination) const noexcept {
     if (Decision routed = find_exit(p, destination, p_.routes); routed.fate != Fate::go) return routed;
     return check_limits(p, p_.ports.mtu(p.out_port));
 }
@@ -54,17 +55,16 @@ Decision FlowCreator::way_out(Packet& p, Ip4 destination) const noexcept {
 Decision FlowCreator::pass_invalid(Packet& p, const Policy& policy) noexcept {
     p_.counters.invalid[static_cast<std::size_t>(p.invalid_reason)].add();
     p.slot = kNoSlot;
-    if (Decision routed = find_exit(p, Ip4::from_raw(p.ip()->dst_addr), p_.routes); routed.fate != Fate::go)
+    if (Decision routed = find_exit(p, p.destination(), p_.routes); routed.fate != Fate::go)
         return Decision::drop(routed.reason);
     if (Decision d = check_limits(p, p_.ports.mtu(p.out_port)); d.fate != Fate::go) return d;
     return judge_packet(policy, p_.worker, p, header_tuple(p), {}, p_.counters);
 }
 
 Decision FlowCreator::pass_untracked(Packet& p, const Policy& policy) noexcept {
-    if (!p.local_out && p_.routes.addresses().is_own(Ip4::from_raw(p.ip()->src_addr)))
-        return Decision::drop(DropReason::ip_spoofed_own);
+    if (!p.local_out && p_.routes.addresses().is_own(p.source())) return Decision::drop(DropReason::ip_spoofed_own);
     p.slot = kNoSlot;
-    if (Decision routed = way_out(p, Ip4::from_raw(p.ip()->dst_addr)); routed.fate != Fate::go) return routed;
+    if (Decision routed = way_out(p, p.destination()); routed.fate != Fate::go) return routed;
     return judge_packet(policy, p_.worker, p, header_tuple(p), {}, p_.counters);
 }
 
@@ -88,13 +88,13 @@ Decision FlowCreator::choose_source(Packet& p, const Policy& policy, Draft& draf
     FlowKey wanted = invert(draft.tuple);
     const Marks marks{p.mark, draft.mark};
     SourceNat nat;
-    nat.address = draft.tuple.src;
+    nat.address = draft.tuple.src();
     nat.ports.ports = wanted.shape() == TupleShape::query ? PortRange{} : port_class(draft.tuple.sport.host());
     if (draft.expected) {
-        if (draft.expectation.source_as != Ip4{}) nat.address = draft.expectation.source_as;
+        if (!draft.expectation.source_as.is_none()) nat.address = draft.expectation.source_as;
     } else if (p.out_port != kKernelPort && !policy.snat.empty()) {
         nat = decide_snat(policy, draft.tuple, p.in_port, p.out_port, hop_of(p), p_.routes.addresses(), attempt, marks);
-        if (nat.address == Ip4{}) return Decision::drop(DropReason::nat_no_address);
+        if (nat.address.is_none()) return Decision::drop(DropReason::nat_no_address);
     }
     draft.masquerade = nat.rule != nullptr && nat.rule->snat == SnatKind::masquerade;
     draft.snat_rule = nat.rule == nullptr ? kNoRule : nat.rule->rule;
@@ -103,8 +103,8 @@ Decision FlowCreator::choose_source(Packet& p, const Policy& policy, Draft& draf
     for (unsigned i = attempt; i < nat.alternatives; ++i) {
         if (i != attempt)
             nat = decide_snat(policy, draft.tuple, p.in_port, p.out_port, hop_of(p), p_.routes.addresses(), i, marks);
-        wanted.dst = nat.address;
-        const std::uint8_t home = home_of(p_.homes, p_.ports, p.out_port, wanted.src, wanted.dst);
+        wanted.set_dst(nat.address);
+        const std::uint8_t home = home_of(p_.homes, p_.ports, p.out_port, wanted.src(), wanted.dst());
         if (home != p_.worker) {
             const FlowKey kept = PortChooser::may_keep(wanted, nat.ports) ? wanted : FlowKey{};
             if (!p_.firsts.depart(p.key, p.hash, home, kept, now)) return Decision::drop(DropReason::first_packet_full);
@@ -164,26 +164,27 @@ Decision FlowCreator::make(Packet& p, const Policy& policy, const Draft& draft, 
     const SlotIndex slot = p_.store.allocate();
     if (slot == kNoSlot) return Decision::drop(DropReason::flow_table_full);
 
-    FlowHot& h = p_.store.hot(slot);
-    FlowCold& c = p_.store.cold(slot);
-    c.key[0] = p.key;
-    c.key[1] = draft.reply;
+    const FlowView flow = p_.store.flow(slot);
+    FlowHot& h = flow.hot;
+    FlowCold& c = flow.cold;
+    flow.set_key(Direction::original, p.key);
+    flow.set_key(Direction::reply, draft.reply);
     c.snat_rule = draft.snat_rule;
     c.dnat_rule = draft.dnat_rule;
     c.stub_worker = draft.stub_worker;
     c.nat_gauge = draft.nat_gauge;
     h.kind = p.key.kind();
-    h.half[0].plan = RewritePlan::between(c.key[0], invert(c.key[1]));
-    h.half[1].plan = RewritePlan::between(c.key[1], invert(c.key[0]));
+    h.half[0].plan = RewritePlan::between(p.key, invert(draft.reply));
+    h.half[1].plan = RewritePlan::between(draft.reply, invert(p.key));
     h.half[0].next_hop = p.next_hop;
     h.half[0].route_epoch = p_.routes.epoch();
     c.nat_generation = policy.generation;
     c.created_ms = now.ms;
     const RewritePlan& plan = h.half[0].plan;
-    if (plan.src != p.key.src || plan.sport != p.key.sport) h.status |= status::kSourceNat;
-    if (plan.dst != p.key.dst || plan.dport != p.key.dport) h.status |= status::kDestNat;
+    if (draft.reply.dst() != p.key.src() || plan.sport != p.key.sport) h.status |= status::kSourceNat;
+    if (draft.reply.src() != p.key.dst() || plan.dport != p.key.dport) h.status |= status::kDestNat;
     if (p.local_out || p.out_port == kKernelPort) h.status |= status::kLocal;
-    if (draft.masquerade) c.masquerade_address = plan.src;
+    c.masqueraded = draft.masquerade;
     if (draft.expected) {
         h.status |= status::kExpected;
         c.master = draft.expectation.master;

@@ -60,7 +60,7 @@ public:
 private:
     /// A raw rule said notrack: routed and judged, every time; otherwise as a packet that opens a flow.
     [[nodiscard]] Decision pass_untracked(Packet& p, const Policy& policy) noexcept;
-    [[nodiscard]] Decision way_out(Packet& p, Ip4 destination) const noexcept;
+    [[nodiscard]] Decision way_out(Packet& p, const IpAddress& destination) const noexcept;
     struct Draft {
         FlowKey tuple{};  // after DNAT
         FlowKey reply{};

@@ -15,7 +15,7 @@ namespace sluice {
 /// DNAT: the tuple the packet continues with. `rule` is nullptr when no rule matched.
 struct DestinationNat {
     const NatRule* rule = nullptr;
-    FlowKey tuple{};
+    FlowKey tuple{};  ///< no destination: its prefix cannot be exchanged
 };
 [[nodiscard]] DestinationNat decide_dnat(const Policy& policy, const FlowKey& key, PortIndex in_port,
                                          std::uint32_t& round_robin, FastRandom& random, Marks marks = {}) noexcept;
@@ -25,7 +25,7 @@ struct DestinationNat {
 /// (paired pooling, RFC 4787 REQ-2) while that has room.
 struct SourceNat {
     const NatRule* rule = nullptr;  ///< nullptr: no rule matched, `address` is the packet's own
-    Ip4 address{};                  ///< zero: masquerade found none
+    IpAddress address{};            ///< none: masquerade found none
     PortChoice ports{};
     unsigned alternatives = 1;  ///< attempts that make sense: addresses in the pool, at most kMaxPoolAttempts
 };

@@ -14,6 +14,7 @@
 
 #include "dataplane/base/counters.hh"
 #include "dataplane/base/invalid_reason.hh"
+#include "dataplane/base/ip_address.hh"
 #include "dataplane/base/token_bucket.hh"
 #include "dataplane/base/types.hh"
 #include "dataplane/flow/conn_state.hh"
@@ -25,8 +26,9 @@ namespace sluice {
 using SetId = std::uint16_t;
 inline constexpr SetId kAnySet = 0xffff;
 
-/// Disjoint ranges in ascending order. Address groups compile to one set each, shared by all rules that name them.
-using AddressSet = std::vector<Ip4Range>;
+/// Disjoint ranges in ascending order, of both families. Address groups compile to one set each, shared by all rules
+/// that name them.
+using AddressSet = std::vector<AddressRange>;
 using PortSet = std::vector<PortRange>;
 
 struct SetMatch {
@@ -56,11 +58,14 @@ struct MarkSet {
     }
 };
 
+enum class Family : std::uint8_t { any, ip4, ip6 };
+
 /// The conditions of one rule; every one must hold. Used by filter and NAT rules alike.
 struct MatchSpec {
     std::uint64_t in_ports = ~std::uint64_t{0};  ///< bit per PortIndex; kKernelPort is the box itself
     std::uint64_t out_ports = ~std::uint64_t{0};
     std::int16_t proto = -1;            ///< -1: any
+    Family family = Family::any;        ///< IPv4 or IPv6 packets alone
     std::uint8_t states = 0xff;         ///< PacketState bits; 0xff: any
     std::uint32_t invalid_reasons = 0;  ///< bit per InvalidReason, of INVALID packets alone; 0: not asked
     SetMatch src, dst;                  ///< index into Policy::address_sets
@@ -95,22 +100,23 @@ struct FilterChain {
     std::uint32_t policy_rule = 0;  ///< rule number whose counters the chain policy adds to
 };
 
-enum class SnatKind : std::uint8_t { none, masquerade, addresses };
+/// prefix: RFC 6296.
+enum class SnatKind : std::uint8_t { none, masquerade, addresses, prefix };
 enum class Schedule : std::uint8_t { round_robin, random, source_hash };
 enum class ExistingFlows : std::uint8_t { keep, rebind, kill };
 
 /// A pool is a list of ranges taken as one long list of addresses.
 struct AddressPool {
-    std::vector<Ip4Range> ranges;
-    std::uint64_t size = 0;
-    [[nodiscard]] Ip4 at(std::uint64_t i) const noexcept {
+    std::vector<AddressRange> ranges;  ///< of one family
+    std::uint64_t size = 0;            ///< sum of the ranges' sizes
+    [[nodiscard]] IpAddress at(std::uint64_t i) const noexcept {
         for (const auto& r : ranges) {
-            if (i < r.size()) return Ip4::from_host(r.first.host() + static_cast<std::uint32_t>(i));
+            if (i < r.size()) return r.at(i);
             i -= r.size();
         }
         return {};
     }
-    [[nodiscard]] bool contains(Ip4 a) const noexcept {
+    [[nodiscard]] bool contains(const IpAddress& a) const noexcept {
         for (const auto& r : ranges)
             if (r.contains(a)) return true;
         return false;
@@ -125,12 +131,13 @@ struct NatRule {
     std::uint16_t gauge = kNoNatGauge;  ///< SNAT: of live mappings, kept over reloads; none left: not counted
     // SNAT (rules with `out`)
     SnatKind snat = SnatKind::none;
-    // SNAT addresses, or DNAT targets
+    // SNAT addresses, or DNAT targets; of a translated prefix (`prefix_length`) the one range that it is
     AddressPool pool;
-    bool has_ports = false;        ///< `ports` was given
-    PortRange ports{};             ///< SNAT: ports to choose from; DNAT: target ports
-    bool shift_ports = false;      ///< DNAT: keep the offset inside a range of equal size (8000-8010 → 9000-9010)
-    std::uint16_t shift_from = 0;  ///< first matched port when shifting
+    std::uint8_t prefix_length = 0;  ///< SnatKind::prefix and its DNAT: the address keeps what is behind the prefix
+    bool has_ports = false;          ///< `ports` was given
+    PortRange ports{};               ///< SNAT: ports to choose from; DNAT: target ports
+    bool shift_ports = false;        ///< DNAT: keep the offset inside a range of equal size (8000-8010 → 9000-9010)
+    std::uint16_t shift_from = 0;    ///< first matched port when shifting
     bool dnat = false;
     Schedule schedule = Schedule::round_robin;
 };

@@ -14,40 +14,46 @@ namespace sluice {
 
 namespace {
 
-bool in_subnet(const PortAddress& own, Ip4 other) noexcept {
-    if (own.prefix_length == 0) return true;
-    return (own.address.host() ^ other.host()) >> (32U - own.prefix_length) == 0;
+bool in_subnet(const PortAddress& own, const IpAddress& other) noexcept {
+    return in_prefix(other, own.address, own.prefix_length);
+}
+
+/// Whether packets to `far` may carry the address.
+bool reaches(const PortAddress& own, const IpAddress& far) noexcept {
+    if (own.address.is_v4() != far.is_v4()) return false;
+    return far.is_v4() || own.address.is_link_local() == far.is_link_local();
 }
 
 }  // namespace
 
-Ip4 Addresses::towards(PortIndex port, Ip4 gateway) const noexcept {
-    Ip4 first{};
+IpAddress Addresses::towards(PortIndex port, const IpAddress& far) const noexcept {
+    IpAddress first{};
     for (const PortAddress& own : by_port[port]) {
-        if (own.secondary) continue;
-        if (in_subnet(own, gateway)) return own.address;
-        if (first.raw == 0) first = own.address;
+        if (own.secondary || !reaches(own, far)) continue;
+        if (in_subnet(own, far)) return own.address;
+        if (first.is_none()) first = own.address;
     }
     return first;
 }
 
-bool Addresses::has(PortIndex port, Ip4 address) const noexcept {
+bool Addresses::has(PortIndex port, const IpAddress& address) const noexcept {
     return std::ranges::any_of(by_port[port], [&](const PortAddress& own) { return own.address == address; });
 }
 
-bool Addresses::is_own(Ip4 address) const noexcept {
+bool Addresses::is_own(const IpAddress& address) const noexcept {
     return std::ranges::any_of(by_port, [&](const auto& list) {
         return std::ranges::any_of(list, [&](const PortAddress& own) { return own.address == address; });
     });
 }
 
 RouteTable::RouteTable(const char* name, GracePeriods& grace, std::uint32_t max_routes, std::uint32_t max_next_hops,
-                       int socket)
+                       int socket, bool ipv6)
     : grace_(grace),
       max_hops_(max_next_hops),
       hops_(std::make_unique<std::atomic<const NextHop*>[]>(std::size_t{max_next_hops} + 1)),
       free_ids_(std::make_shared<std::vector<std::uint32_t>>()),
-      addresses_(std::make_unique<const Addresses>()) {
+      addresses_(std::make_unique<const Addresses>()),
+      ip6_(ipv6 ? std::make_unique<Routes6>(name, grace, max_routes, socket, [this] { touch(); }) : nullptr) {
     free_ids_->reserve(max_next_hops);
     for (std::uint32_t id = max_next_hops; id > 0; --id) free_ids_->push_back(id);  // low ids first
     // A prefix longer than 24 takes a group of its /24; the worst case is one group a route.
@@ -72,9 +78,13 @@ RouteTable::~RouteTable() {
     rte_lpm_free(lpm_);
 }
 
-RouteView RouteTable::lookup(Ip4 destination, std::uint32_t flow_hash) const noexcept {
+RouteView RouteTable::lookup(const IpAddress& destination, std::uint32_t flow_hash) const noexcept {
     std::uint32_t id = kNoNextHop;
-    if (rte_lpm_lookup(lpm_, destination.host(), &id) != 0) id = default_hop_.load(std::memory_order_acquire);
+    if (!destination.is_v4()) {
+        if (ip6_ != nullptr) id = ip6_->lookup(destination);
+    } else if (rte_lpm_lookup(lpm_, destination.v4().host(), &id) != 0) {
+        id = default_hop_.load(std::memory_order_acquire);
+    }
     if (id == kNoNextHop) return {};
     const NextHop* found = hop(id);
     if (found == nullptr) return {};
@@ -106,8 +116,17 @@ void RouteTable::replace_hop(std::uint32_t id, NextHop hop) {
     grace_.retire([former] { delete former; });
 }
 
+void RouteTable::when_seen(std::function<void()> then) {
+    if (ip6_ != nullptr) return ip6_->when_seen(std::move(then));
+    then();
+}
+
 void RouteTable::remove_hop(std::uint32_t id) {
     if (id == kNoNextHop || id > max_hops_) return;
+    when_seen([this, id] { take_out(id); });  // routes of IPv6 may lead to it for a moment longer
+}
+
+void RouteTable::take_out(std::uint32_t id) {
     const NextHop* former = hops_[id].exchange(nullptr, std::memory_order_acq_rel);
     if (former == nullptr) return;
     touch();  // flows that cached the id look again
@@ -117,23 +136,28 @@ void RouteTable::remove_hop(std::uint32_t id) {
     });
 }
 
-bool RouteTable::add_route(Ip4 prefix, std::uint8_t length, std::uint32_t hop_id) {
-    if (hop_id == kNoNextHop || hop_id > max_hops_ || hop(hop_id) == nullptr || length > 32) return false;
+bool RouteTable::add_route(const IpAddress& prefix, std::uint8_t length, std::uint32_t hop_id) {
+    if (hop_id == kNoNextHop || hop_id > max_hops_ || hop(hop_id) == nullptr || length > prefix.bits()) return false;
+    if (!prefix.is_v4()) return ip6_ != nullptr && ip6_->add(prefix, length, hop_id);
     if (length == 0) {
         default_hop_.store(hop_id, std::memory_order_release);
-    } else if (rte_lpm_add(lpm_, prefix.host(), length, hop_id) != 0) {
+    } else if (rte_lpm_add(lpm_, prefix.v4().host(), length, hop_id) != 0) {
         return false;
     }
     touch();
     return true;
 }
 
-void RouteTable::remove_route(Ip4 prefix, std::uint8_t length) {
-    if (length > 32) return;
+void RouteTable::remove_route(const IpAddress& prefix, std::uint8_t length) {
+    if (length > prefix.bits()) return;
+    if (!prefix.is_v4()) {
+        if (ip6_ != nullptr) ip6_->remove(prefix, length);
+        return;
+    }
     if (length == 0) {
         default_hop_.store(kNoNextHop, std::memory_order_release);
     } else {
-        rte_lpm_delete(lpm_, prefix.host(), length);  // one that is not there is gone already
+        rte_lpm_delete(lpm_, prefix.v4().host(), length);  // one that is not there is gone already
     }
     touch();
 }

@@ -1,7 +1,7 @@
 // Routes, next hops and the box's own addresses as workers see them. Control writes (from netlink), workers read.
 //
 //  * routes: an rte_lpm updated in place (its freed groups wait for grace periods by themselves); what it returns is a
-//    next hop id. rte_lpm knows no prefix of length 0, so the default route stands beside it.
+//    next hop id. rte_lpm knows no prefix of length 0, so the default route stands beside it. IPv6: routes6.hh.
 //  * next hops: an array of pointers, replaced entry by entry, the old entry freed after a grace period. A neighbour
 //    that answered is a /32 in the LPM, so that one lookup gives the MAC.
 //  * addresses: one immutable object, swapped as a whole.
@@ -14,6 +14,7 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -22,14 +23,15 @@
 #include "dataplane/base/publication.hh"
 #include "dataplane/base/types.hh"
 #include "dataplane/flow/flow_entry.hh"
+#include "dataplane/policy/routes6.hh"
 
 namespace sluice {
 
 enum class HopKind : std::uint8_t {
     local,        ///< an address of the box: punt
     blackhole,    ///< drop silently
-    unreachable,  ///< drop, ICMP 3/1
-    prohibit,     ///< drop, ICMP 3/13
+    unreachable,  ///< drop, ICMP 3/1 (ICMPv6 1/3)
+    prohibit,     ///< drop, ICMP 3/13 (ICMPv6 1/1)
     connected,    ///< on-link subnet: the destination itself must be resolved
     neighbour,    ///< MAC known, or being asked for (`resolved`)
     multipath,    ///< one of `members`, chosen by flow hash
@@ -41,26 +43,27 @@ struct NextHop {
     bool resolved = false;  ///< neighbour: `mac` is valid
     bool failed = false;    ///< neighbour: the kernel gave up asking
     MacAddress mac{};
-    Ip4 address{};                       ///< neighbour: whose MAC; connected: unused
-    Ip4 preferred_source{};              ///< RTA_PREFSRC, or zero
+    IpAddress address{};                 ///< neighbour: whose MAC; connected: unused
+    IpAddress preferred_source{};        ///< RTA_PREFSRC, or none
     std::vector<std::uint32_t> members;  ///< multipath: next hop ids, repeated by weight
 };
 
 struct PortAddress {
-    Ip4 address{};
+    IpAddress address{};
     std::uint8_t prefix_length = 32;
-    bool secondary = false;
+    bool secondary = false;  ///< IPv4: not of itself chosen as a source. IPv6: deprecated, or still tentative
 };
 
 /// Addresses of every port, in the kernel's order (primary first).
 struct Addresses {
     std::array<std::vector<PortAddress>, kMaxPorts + 1> by_port;
 
-    /// The address masquerade takes on `port` towards `gateway`: the first whose subnet holds it, else the first; zero
-    /// when the port has none (nf_nat_masquerade.c, inet_select_addr).
-    [[nodiscard]] Ip4 towards(PortIndex port, Ip4 gateway) const noexcept;
-    [[nodiscard]] bool has(PortIndex port, Ip4 address) const noexcept;
-    [[nodiscard]] bool is_own(Ip4 address) const noexcept;
+    /// The box's address on `port` for packets that go to `far`, or to a gateway of that address: the first whose
+    /// subnet holds it, else the first of its family; none when the port has none (nf_nat_masquerade.c,
+    /// inet_select_addr). An IPv6 address of the link goes with addresses of the link alone (RFC 6724, rule 2).
+    [[nodiscard]] IpAddress towards(PortIndex port, const IpAddress& far) const noexcept;
+    [[nodiscard]] bool has(PortIndex port, const IpAddress& address) const noexcept;
+    [[nodiscard]] bool is_own(const IpAddress& address) const noexcept;
 };
 
 /// A next hop id with the facts behind it, valid until the end of the burst.
@@ -71,9 +74,10 @@ struct RouteView {
 
 class RouteTable {
 public:
-    /// Throws std::runtime_error when memory is short (start-up only). `name` is unique in the process.
-    RouteTable(const char* name, GracePeriods& grace, std::uint32_t max_routes, std::uint32_t max_next_hops,
-               int socket);
+    /// For `max_routes` prefixes, as many again of IPv6 if that is wanted. Throws std::runtime_error when memory is
+    /// short (start-up only). `name` is unique in the process.
+    RouteTable(const char* name, GracePeriods& grace, std::uint32_t max_routes, std::uint32_t max_next_hops, int socket,
+               bool ipv6 = false);
     ~RouteTable();
     RouteTable(const RouteTable&) = delete;
     RouteTable& operator=(const RouteTable&) = delete;
@@ -81,7 +85,7 @@ public:
     // --- workers
     [[nodiscard]] std::uint32_t epoch() const noexcept { return epoch_.load(std::memory_order_acquire); }
     /// Longest prefix match; a multipath hop is resolved to one member by `flow_hash`.
-    [[nodiscard]] RouteView lookup(Ip4 destination, std::uint32_t flow_hash) const noexcept;
+    [[nodiscard]] RouteView lookup(const IpAddress& destination, std::uint32_t flow_hash) const noexcept;
     [[nodiscard]] const NextHop* hop(std::uint32_t id) const noexcept {
         return hops_[id].load(std::memory_order_acquire);
     }
@@ -95,13 +99,17 @@ public:
     /// Remove the routes to it first. The id is given out again only after a grace period, so that no packet on its way
     /// finds another hop behind it.
     void remove_hop(std::uint32_t id);
-    /// Adds, or points an existing prefix elsewhere. False when rte_lpm is full or `hop_id` is not in use.
-    bool add_route(Ip4 prefix, std::uint8_t length, std::uint32_t hop_id);
-    void remove_route(Ip4 prefix, std::uint8_t length);
+    /// Adds, or points an existing prefix elsewhere. False when the table is full or `hop_id` is not in use.
+    bool add_route(const IpAddress& prefix, std::uint8_t length, std::uint32_t hop_id);
+    void remove_route(const IpAddress& prefix, std::uint8_t length);
     void publish_addresses(std::unique_ptr<const Addresses> addresses);
+    /// Calls `then` when workers see all changes made so far: of IPv6 routes that may be a grace period later.
+    void when_seen(std::function<void()> then);
     void touch() noexcept { epoch_.store(epoch_.load(std::memory_order_relaxed) + 1, std::memory_order_release); }
 
 private:
+    void take_out(std::uint32_t id);
+
     GracePeriods& grace_;
     rte_lpm* lpm_ = nullptr;
     std::uint32_t max_hops_ = 0;
@@ -110,6 +118,7 @@ private:
     std::shared_ptr<std::vector<std::uint32_t>> free_ids_;  // shared with frees that wait for a grace period
     std::atomic<std::uint32_t> epoch_{1};
     Publication<Addresses> addresses_;
+    std::unique_ptr<Routes6> ip6_;  ///< nullptr: no IPv6
 };
 
 }  // namespace sluice

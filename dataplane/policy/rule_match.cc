@@ -8,8 +8,9 @@ namespace {
 
 /// Sets are disjoint and ascending: the only candidate is the last range that begins at or before `value`.
 template <class Set, class Value>
-bool in_set(const Set& set, Value value) noexcept {
-    auto after = std::upper_bound(set.begin(), set.end(), value, [](Value v, const auto& r) { return v < r.first; });
+bool in_set(const Set& set, const Value& value) noexcept {
+    auto after =
+        std::upper_bound(set.begin(), set.end(), value, [](const Value& v, const auto& r) { return v < r.first; });
     return after != set.begin() && std::prev(after)->contains(value);
 }
 
@@ -18,7 +19,7 @@ bool port_bit(std::uint64_t mask, PortIndex port) noexcept {
 }
 
 template <class Sets, class Value>
-bool set_matches(SetMatch m, const Sets& sets, Value value) noexcept {
+bool set_matches(SetMatch m, const Sets& sets, const Value& value) noexcept {
     return m.set == kAnySet || in_set(sets[m.set], value) != m.negated;
 }
 
@@ -26,8 +27,8 @@ bool set_matches(SetMatch m, const Sets& sets, Value value) noexcept {
 
 MatchInput MatchInput::of(const FlowKey& key) noexcept {
     MatchInput in;
-    in.src = key.src;
-    in.dst = key.dst;
+    in.src = key.src();
+    in.dst = key.dst();
     in.proto = key.proto;
     if (key.shape() == TupleShape::query) {
         in.icmp_type = key.icmp_type();
@@ -44,6 +45,7 @@ bool matches(const MatchSpec& spec, const MatchInput& in, const Policy& policy) 
                                       (spec.invalid_reasons >> static_cast<unsigned>(in.invalid_reason) & 1) == 0))
         return false;
     if (spec.proto >= 0 && spec.proto != in.proto) return false;
+    if (spec.family != Family::any && (spec.family == Family::ip4) != in.src.is_v4()) return false;
     if (!port_bit(spec.in_ports, in.in_port) || !port_bit(spec.out_ports, in.out_port)) return false;
     if (!set_matches(spec.dport, policy.port_sets, in.dport) || !set_matches(spec.sport, policy.port_sets, in.sport))
         return false;

@@ -21,7 +21,7 @@ struct Marks {
 
 /// What rules look at. Ports in host order; for ICMP they are 0 and type/code are set.
 struct MatchInput {
-    Ip4 src{}, dst{};
+    IpAddress src{}, dst{};
     std::uint16_t sport = 0, dport = 0;
     std::uint8_t proto = 0;
     std::uint8_t icmp_type = 0;

@@ -50,11 +50,11 @@ Decision judge_packet(const Policy& policy, unsigned worker, Packet& p, const Fl
     return decision;
 }
 
-Decision judge_anew(const Policy& policy, unsigned worker, Packet& p, const FlowKey& tuple, FlowHot& hot,
-                    FlowCold& cold, VerdictCache* cache, WorkerCounters& counters) noexcept {
-    std::uint32_t mark = cold.mark;
+Decision judge_anew(const Policy& policy, unsigned worker, Packet& p, const FlowKey& tuple, const FlowView& flow,
+                    VerdictCache* cache, WorkerCounters& counters) noexcept {
+    std::uint32_t mark = flow.cold.mark;
     const Decision decision = judge_packet(policy, worker, p, tuple, {&mark, cache}, counters);
-    set_mark(hot, cold, mark);
+    set_mark(flow.hot, flow.cold, mark);
     return decision;
 }
 

@@ -35,8 +35,8 @@ struct JudgedFlow {
                                     JudgedFlow flow, WorkerCounters& counters) noexcept;
 
 /// The same for a packet of a flow that there is: its mark and its verdicts follow.
-[[nodiscard]] Decision judge_anew(const Policy& policy, unsigned worker, Packet& p, const FlowKey& tuple, FlowHot& hot,
-                                  FlowCold& cold, VerdictCache* cache, WorkerCounters& counters) noexcept;
+[[nodiscard]] Decision judge_anew(const Policy& policy, unsigned worker, Packet& p, const FlowKey& tuple,
+                                  const FlowView& flow, VerdictCache* cache, WorkerCounters& counters) noexcept;
 
 /// True when `cache` answers for this packet: accepted and counted.
 [[nodiscard]] inline bool served_from_cache(const VerdictCache& cache, const Policy& policy, unsigned worker,
@@ -52,11 +52,11 @@ struct JudgedFlow {
 }
 
 /// The tuple that filter rules see for a packet of a flow: translated by what netfilter does before its forward hook.
-[[nodiscard]] inline FlowKey filter_tuple(const FlowKey keys[2], Direction d) noexcept {
+[[nodiscard]] inline FlowKey filter_tuple(const FlowKeys& keys, Direction d) noexcept {
     // Original: DNAT done, SNAT not yet. Reply: SNAT undone, DNAT not yet.
     const FlowKey far = invert(keys[index_of(opposite(d))]);
     FlowKey tuple = keys[index_of(d)];
-    tuple.dst = far.dst;
+    tuple.set_dst(far.dst());
     if (tuple.shape() == TupleShape::query) {
         if (d == Direction::reply) tuple.sport = far.sport;
     } else {
@@ -66,20 +66,20 @@ struct JudgedFlow {
 }
 
 /// The filter's answer for a packet of the flow, from its cache or judged now.
-[[nodiscard]] inline Decision judge_of_flow(const Policy& policy, unsigned worker, Packet& p, FlowHot& hot,
-                                            FlowCold& cold, WorkerCounters& counters) noexcept {
-    VerdictCache& cache = hot.dir(p.direction).verdict;
+[[nodiscard]] inline Decision judge_of_flow(const Policy& policy, unsigned worker, Packet& p, const FlowView& flow,
+                                            WorkerCounters& counters) noexcept {
+    VerdictCache& cache = flow.hot.dir(p.direction).verdict;
     if (served_from_cache(cache, policy, worker, p, counters)) return {};
-    return judge_anew(policy, worker, p, filter_tuple(cold.key, p.direction), hot, cold, &cache, counters);
+    return judge_anew(policy, worker, p, filter_tuple(flow.keys(), p.direction), flow, &cache, counters);
 }
 
 /// The filter's answer for an ICMP error about a packet of a flow, judged each time: by its own addresses, of which the
 /// destination is that of the flow's packets which travel its way. Its mark is the flow's.
-[[nodiscard]] inline Decision judge_error(const Policy& policy, unsigned worker, Packet& p, FlowHot& hot,
-                                          FlowCold& cold, WorkerCounters& counters) noexcept {
+[[nodiscard]] inline Decision judge_error(const Policy& policy, unsigned worker, Packet& p, const FlowView& flow,
+                                          WorkerCounters& counters) noexcept {
     FlowKey tuple = header_tuple(p);
-    tuple.dst = hot.dir(p.direction).plan.dst;
-    return judge_anew(policy, worker, p, tuple, hot, cold, nullptr, counters);
+    tuple.set_dst(flow.destination_of(p.direction, p.v6));
+    return judge_anew(policy, worker, p, tuple, flow, nullptr, counters);
 }
 
 }  // namespace sluice

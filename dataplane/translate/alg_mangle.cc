@@ -5,6 +5,7 @@
 #include <array>
 
 #include "dataplane/base/checksum.hh"
+#include "dataplane/flow/ip_fields.hh"
 #include "dataplane/translate/ftp_mangle.hh"
 
 namespace sluice {
@@ -200,7 +201,7 @@ Verdict AlgMangle::read_announcement(Packet& p, const Policy& policy, FtpState& 
     Announcement a;
     if (told != nullptr) {
         if (told->announced != command.port) return disposal_.drop(p, DropReason::alg_malformed);
-        a = {Announcement::Fate::rewrite, store_.cold(p.slot).key[index_of(opposite(p.direction))].dst, told->told};
+        a = {Announcement::Fate::rewrite, store_.key(p.slot, opposite(p.direction)).dst(), told->told};
     } else {
         a = alg_.announce(p, policy, state, command, now);
     }
@@ -302,20 +303,14 @@ void AlgMangle::finish(Packet& p, FtpStream& own, FtpStream& peer, const Segment
     tcp->tcp_flags = s.flags;
     const auto l4_bytes = static_cast<std::uint16_t>(p.payload_offset + s.length);
     const auto l3_bytes = static_cast<std::uint16_t>(p.l3_bytes - p.l4_bytes + l4_bytes);
-    rte_ipv4_hdr* ip = p.ip();
-    ChecksumDelta length;
-    length.replace(Be16::from_raw(ip->total_length), be16(l3_bytes));
-    ip->total_length = be16(l3_bytes).raw;
-    ip->hdr_checksum = length.apply(ip->hdr_checksum);
+    write_length(p, l3_bytes);
     const std::uint16_t l2_bytes = p.l2_bytes();
     p.l3_bytes = l3_bytes;
     p.l4_bytes = l4_bytes;
     p.mbuf->data_len = static_cast<std::uint16_t>(l2_bytes + l3_bytes);
     p.mbuf->pkt_len = p.mbuf->data_len;
     tcp->cksum = 0;
-    tcp->cksum = checksum_of(
-        p.l4, l4_bytes,
-        pseudo_header_sum(Ip4::from_raw(ip->src_addr), Ip4::from_raw(ip->dst_addr), ip->next_proto_id, l4_bytes));
+    tcp->cksum = checksum_of(p.l4, l4_bytes, pseudo_header_sum(p.source(), p.destination(), p.proto, l4_bytes));
 }
 
 }  // namespace sluice

@@ -1,9 +1,11 @@
 // See ftp_mangle.hh.
 #include "dataplane/translate/ftp_mangle.hh"
 
+#include <arpa/inet.h>
 #include <array>
 #include <charconv>
 #include <cstring>
+#include <netinet/in.h>
 
 namespace sluice {
 namespace {
@@ -16,13 +18,18 @@ public:
                                        room_.data());
     }
     void character(char c) noexcept { room_[at_++] = c; }
-    void address(Ip4 address, char separator) noexcept {
+    void octets(Ip4 address, char separator) noexcept {
         const auto host = address.host();
         for (unsigned shift = 24;; shift -= 8) {
             number((host >> shift) & 0xffU);
             if (shift == 0) return;
             character(separator);
         }
+    }
+    void address(const IpAddress& address) noexcept {
+        if (address.is_v4()) return octets(address.v4(), '.');
+        char text[INET6_ADDRSTRLEN];
+        for (const char* c = inet_ntop(AF_INET6, &address, text, sizeof text); *c != '\0'; ++c) character(*c);
     }
     [[nodiscard]] std::string_view view() const noexcept { return {room_.data(), at_}; }
 
@@ -33,19 +40,21 @@ private:
 
 }  // namespace
 
-std::size_t format_host_port(FtpKind kind, Ip4 address, Be16 port, char delimiter, std::span<char> out) noexcept {
+std::size_t format_host_port(FtpKind kind, const IpAddress& address, Be16 port, char delimiter,
+                             std::span<char> out) noexcept {
     Text text;
     switch (kind) {
         case FtpKind::port:
         case FtpKind::pasv_reply:
-            text.address(address, ',');
+            if (!address.is_v4()) return 0;
+            text.octets(address.v4(), ',');
             text.character(',');
             text.number(port.host() >> 8U);
             text.character(',');
             text.number(port.host() & 0xffU);
             break;
         case FtpKind::eprt:
-            text.address(address, '.');
+            text.address(address);
             text.character(delimiter);
             text.number(port.host());
             break;
@@ -53,7 +62,6 @@ std::size_t format_host_port(FtpKind kind, Ip4 address, Be16 port, char delimite
             text.number(port.host());
             break;
         case FtpKind::unknown:
-        case FtpKind::eprt_ipv6:
         case FtpKind::epsv:
         case FtpKind::epsv_all:
         case FtpKind::protocol_refused:

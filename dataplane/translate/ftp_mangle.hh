@@ -12,17 +12,20 @@
 #include <span>
 #include <string_view>
 
+#include "dataplane/base/ip_address.hh"
 #include "dataplane/base/types.hh"
 #include "dataplane/track/alg/ftp_parse.hh"
 
 namespace sluice {
 
-/// Longest replacement: "255,255,255,255,255,255".
-inline constexpr std::size_t kMaxHostPort = 23;
+/// Longest replacement: an IPv6 address of eight whole groups, a delimiter, five digits.
+inline constexpr std::size_t kMaxHostPort = 8 * 4 + 7 + 1 + 5;
 
 /// The text for `FtpCommand::text_begin … text_end`: PORT and 227 the six numbers, EPRT `address<delimiter>port`, 229
-/// the port alone. Returns its length, or 0 when `out` is too small or the kind has no such text.
-std::size_t format_host_port(FtpKind kind, Ip4 address, Be16 port, char delimiter, std::span<char> out) noexcept;
+/// the port alone. Returns its length, or 0 when `out` is too small or the kind has no such text
+/// (PORT and 227 have none for IPv6).
+std::size_t format_host_port(FtpKind kind, const IpAddress& address, Be16 port, char delimiter,
+                             std::span<char> out) noexcept;
 
 /// Replaces payload[begin, end) and moves what follows. `payload` is the whole room there is, `length` what is used.
 /// Returns the new length; nothing (DropReason::alg_no_room) when it does not fit or the range is not in the payload.

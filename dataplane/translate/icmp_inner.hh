@@ -20,8 +20,10 @@
 
 namespace sluice {
 
-/// `p` is an ICMP error whose `key` the plan was made for. `replaces_source`: the flow's NAT replaces sources in this
-/// direction. `shift`: how a helper has shifted the TCP numbers of the quoted packet's direction, or nullptr.
-void rewrite_error(Packet& p, const RewritePlan& plan, bool replaces_source, const SeqAdjust* shift) noexcept;
+/// `p` is an ICMP error whose `key` the plan was made for; `to` are the plan's whole addresses. `replaces_source`: the
+/// flow's NAT replaces sources in this direction. `shift`: how a helper has shifted the TCP numbers of the quoted
+/// packet's direction, or nullptr.
+void rewrite_error(Packet& p, const RewritePlan& plan, const Ends& to, bool replaces_source,
+                   const SeqAdjust* shift) noexcept;
 
 }  // namespace sluice

@@ -10,7 +10,9 @@
 
 namespace sluice {
 
-/// `p` was parsed as IPv4; its `key` stays what it was when the packet arrived.
+/// `p` is of IPv4; its `key` stays what it was when the packet arrived.
 void rewrite(Packet& p, const RewritePlan& plan) noexcept;
+/// `p` is of IPv6; `to` are the whole addresses of the plan.
+void rewrite(Packet& p, const RewritePlan& plan, const Ends& to) noexcept;
 
 }  // namespace sluice

@@ -1,6 +1,6 @@
 #include "dataplane/transmit/enforce.hh"
 
-#include "dataplane/policy/limits.hh"
+#include "dataplane/flow/ip_fields.hh"
 
 namespace sluice {
 
@@ -18,7 +18,7 @@ Verdict Enforcer::carry_out(Packet& p, const Decision& d, Now now) noexcept {
             break;
     }
     // As Linux, which has counted it down before its filter sees the packet.
-    if (d.reason == DropReason::filter_reject && !p.local_out && p.out_port != kKernelPort) decrement_ttl(*p.ip());
+    if (d.reason == DropReason::filter_reject && !p.local_out && p.out_port != kKernelPort) decrement_hops(p);
     if (d.answer != Answer::none) p_.egress.answer(p, d.answer, p_.ports.mtu(p.out_port), now);
     if (d.reason == DropReason::nat_pool_exhausted) log(p, LogEvent::pool_exhausted);
     return p_.disposal.drop(p, d.reason);

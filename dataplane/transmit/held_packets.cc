@@ -20,7 +20,7 @@ HeldPackets::~HeldPackets() {
     drain([](rte_mbuf* m) { rte_pktmbuf_free(m); });
 }
 
-bool HeldPackets::hold(rte_mbuf* m, Ip4 address, PortIndex port, Now now) noexcept {
+bool HeldPackets::hold(rte_mbuf* m, const IpAddress& address, PortIndex port, Now now) noexcept {
     const std::uint32_t at = find_or_add(address, port);
     if (at == kNone) return false;
     Neighbour& neighbour = neighbours_[at];
@@ -47,28 +47,28 @@ void HeldPackets::ask(Neighbour& neighbour, Now now) noexcept {
     Notice notice;
     notice.kind = NoticeKind::resolve;
     notice.detail = neighbour.port;
-    notice.deadline_ms = neighbour.address.raw;
+    notice.key.set_dst(neighbour.address);
     if (!to_control_.post(notice)) return;
     neighbour.asked = true;
     neighbour.asked_ms = now.ms;
     counters_.neighbour_requests.add();
 }
 
-std::uint32_t HeldPackets::bucket_of(Ip4 address, PortIndex port) const noexcept {
+std::uint32_t HeldPackets::bucket_of(const IpAddress& address, PortIndex port) const noexcept {
     // Addresses of one subnet differ in their low bits: a multiply spreads them, and nobody gains by collisions in a
     // table of so few.
-    const std::uint64_t mixed = (std::uint64_t{address.host()} << 8 | port) * 0x9e3779b97f4a7c15U;
+    const std::uint64_t mixed = ((address.upper64() ^ address.lower64()) << 8 | port) * 0x9e3779b97f4a7c15U;
     return static_cast<std::uint32_t>(mixed >> 32) & static_cast<std::uint32_t>(buckets_.size() - 1);
 }
 
-std::uint32_t HeldPackets::find(Ip4 address, PortIndex port) const noexcept {
+std::uint32_t HeldPackets::find(const IpAddress& address, PortIndex port) const noexcept {
     std::uint32_t at = buckets_[bucket_of(address, port)];
     while (at != kNone && (neighbours_[at].address != address || neighbours_[at].port != port))
         at = neighbours_[at].next;
     return at;
 }
 
-std::uint32_t HeldPackets::find_or_add(Ip4 address, PortIndex port) noexcept {
+std::uint32_t HeldPackets::find_or_add(const IpAddress& address, PortIndex port) noexcept {
     if (const std::uint32_t at = find(address, port); at != kNone) return at;
     const std::uint32_t at = free_neighbour_;
     if (at == kNone) return kNone;

@@ -39,11 +39,11 @@ public:
 
     /// Takes `m` until `address` on `port` is known; its note must be filled in. False: no room, `m` is still the
     /// caller's. Asks the kernel when that is due; a full mailbox is tried again with the next packet.
-    [[nodiscard]] bool hold(rte_mbuf* m, Ip4 address, PortIndex port, Now now) noexcept;
+    [[nodiscard]] bool hold(rte_mbuf* m, const IpAddress& address, PortIndex port, Now now) noexcept;
 
     /// Hands everything that waits for `address` on `port` to `each(rte_mbuf*)`, oldest first.
     template <class Each>
-    void take(Ip4 address, PortIndex port, Each&& each) noexcept {
+    void take(const IpAddress& address, PortIndex port, Each&& each) noexcept {
         const std::uint32_t at = find(address, port);
         if (at == kNone) return;
         give(detach_all(at), each);
@@ -77,7 +77,7 @@ private:
         std::uint32_t next = kNone;
     };
     struct Neighbour {
-        Ip4 address{};
+        IpAddress address{};
         PortIndex port = kNoPort;
         bool asked = false;
         TimeMs asked_ms = 0;
@@ -101,9 +101,9 @@ private:
             each(m);
         }
     }
-    [[nodiscard]] std::uint32_t bucket_of(Ip4 address, PortIndex port) const noexcept;
-    [[nodiscard]] std::uint32_t find(Ip4 address, PortIndex port) const noexcept;
-    [[nodiscard]] std::uint32_t find_or_add(Ip4 address, PortIndex port) noexcept;
+    [[nodiscard]] std::uint32_t bucket_of(const IpAddress& address, PortIndex port) const noexcept;
+    [[nodiscard]] std::uint32_t find(const IpAddress& address, PortIndex port) const noexcept;
+    [[nodiscard]] std::uint32_t find_or_add(const IpAddress& address, PortIndex port) noexcept;
     /// The chains these return are no longer the neighbour's.
     [[nodiscard]] std::uint32_t detach_all(std::uint32_t at) noexcept;
     [[nodiscard]] std::uint32_t detach_older(std::uint32_t at, Now now) noexcept;

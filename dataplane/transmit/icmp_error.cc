@@ -10,15 +10,16 @@ namespace sluice {
 namespace {
 
 /// 224/4 and up: multicast, reserved, broadcast.
-bool is_one_host(Ip4 a) noexcept {
-    const std::uint32_t top = a.host() >> 24;
+bool is_one_host(const IpAddress& a) noexcept {
+    if (!a.is_v4()) return !a.is_multicast() && !a.is_none();
+    const std::uint32_t top = a.v4().host() >> 24;
     return top != 0 && top != 127 && top < 224;
 }
 
 /// ICMP messages that are no question and no answer are not answered; what a raw rule keeps conntrack off is.
 bool may_name_a_flow(const Packet& p) noexcept {
     if (p.state != PacketState::untracked) return p.trackable;
-    return p.proto != static_cast<std::uint8_t>(IpProto::icmp) || icmp_inverse(p.icmp()->icmp_type).has_value();
+    return shape_of(l4_kind(p.proto, p.v6)) != TupleShape::query || icmp_inverse(p.icmp()->icmp_type, p.v6).has_value();
 }
 
 }  // namespace
@@ -27,16 +28,19 @@ bool may_be_answered(const Packet& p) noexcept {
     const auto* frame = reinterpret_cast<const rte_ether_hdr*>(p.l3 - sizeof(rte_ether_hdr));
     if (((frame->dst_addr.addr_bytes[0] | frame->src_addr.addr_bytes[0]) & 1) != 0) return false;
     if (p.icmp_error || !may_name_a_flow(p)) return false;
-    if ((Be16::from_raw(p.ip()->fragment_offset).host() & 0x1fffU) != 0) return false;
-    return is_one_host(Ip4::from_raw(p.ip()->src_addr)) && is_one_host(Ip4::from_raw(p.ip()->dst_addr));
+    if (!p.v6 && (Be16::from_raw(p.ip()->fragment_offset).host() & 0x1fffU) != 0) return false;
+    return is_one_host(p.source()) && is_one_host(p.destination());
 }
 
-rte_mbuf* build_icmp_error(rte_mempool* pool, const Packet& p, IcmpError error, Ip4 source, std::uint16_t id) noexcept {
-    constexpr unsigned kMaxPacket = 576, kHeaders = sizeof(rte_ipv4_hdr) + sizeof(rte_icmp_hdr);
+rte_mbuf* build_icmp_error(rte_mempool* pool, const Packet& p, IcmpError error, const IpAddress& source,
+                           std::uint16_t id) noexcept {
+    // As much as fits what every host must take (RFC 1812 4.3.2.3; RFC 4443 3.1: the minimum MTU of IPv6).
+    const unsigned most = p.v6 ? 1280U - unsigned{sizeof(rte_ipv6_hdr)} : 576U - unsigned{sizeof(rte_ipv4_hdr)};
     constexpr std::uint8_t kInternetControl = 0xc0;  // RFC 1812 4.3.2.5
-    const unsigned quoted = std::min<unsigned>(p.l3_bytes, kMaxPacket - kHeaders);
+    const unsigned quoted = std::min<unsigned>(p.l3_bytes, most - unsigned{sizeof(rte_icmp_hdr)});
     const auto l4_bytes = static_cast<std::uint16_t>(sizeof(rte_icmp_hdr) + quoted);
-    const AnswerHeader header{source, Ip4::from_raw(p.ip()->src_addr), IpProto::icmp, kInternetControl, id, false};
+    const IpProto proto = p.v6 ? IpProto::icmpv6 : IpProto::icmp;
+    const AnswerHeader header{source, p.source(), proto, p.v6 ? std::uint8_t{0} : kInternetControl, id, false};
     const AnswerFrame answer = start_answer(pool, p, header, l4_bytes);
     if (answer.mbuf == nullptr) return nullptr;
     auto* icmp = reinterpret_cast<rte_icmp_hdr*>(answer.l4);
@@ -44,13 +48,15 @@ rte_mbuf* build_icmp_error(rte_mempool* pool, const Packet& p, IcmpError error, 
     icmp->icmp_code = error.code;
     icmp->icmp_cksum = 0;
     icmp->icmp_ident = 0;
-    icmp->icmp_seq_nb = be16(error.mtu).raw;  // the low half of the unused word (RFC 1191)
+    icmp->icmp_seq_nb = be16(error.mtu).raw;  // the low half of the unused word (RFC 1191); ICMPv6's is all MTU
     std::uint8_t* quote = answer.l4 + sizeof *icmp;
     const auto at = static_cast<std::uint32_t>(p.l3 - rte_pktmbuf_mtod(p.mbuf, std::uint8_t*));
     // Copied only if it lies in several buffers.
     if (const void* bytes = rte_pktmbuf_read(p.mbuf, at, quoted, quote); bytes != quote)
         std::memcpy(quote, bytes, quoted);
-    icmp->icmp_cksum = checksum_of(icmp, l4_bytes);
+    const std::uint32_t pseudo =
+        p.v6 ? pseudo_header_sum(header.src, header.dst, static_cast<std::uint8_t>(proto), l4_bytes) : 0;
+    icmp->icmp_cksum = checksum_of(icmp, l4_bytes, pseudo);
     return answer.mbuf;
 }
 

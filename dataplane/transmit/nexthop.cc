@@ -1,24 +1,18 @@
 #include "dataplane/transmit/nexthop.hh"
 
+#include <algorithm>
 #include <cstring>
 
 #include <rte_ether.h>
 
 #include "dataplane/base/checksum.hh"
+#include "dataplane/flow/ip_fields.hh"
 #include "dataplane/ingress/parse.hh"
 #include "dataplane/policy/limits.hh"
 #include "dataplane/translate/rewrite.hh"
 #include "dataplane/transmit/fragment.hh"
 
 namespace sluice {
-
-namespace {
-
-bool dont_fragment(const Packet& p) noexcept {
-    return (Be16::from_raw(p.ip()->fragment_offset).host() & 0x4000U) != 0;
-}
-
-}  // namespace
 
 void Egress::send(Packet& p, const NextHop& hop, Now now) noexcept {
     if (p.local_out) {
@@ -36,7 +30,7 @@ void Egress::send(Packet& p, const NextHop& hop, Now now) noexcept {
             finish(p, hop.mac);
             return;
         case HopKind::connected:
-            hold(p, Ip4::from_raw(p.ip()->dst_addr), now);
+            hold(p, p.destination(), now);
             return;
         case HopKind::local:
         case HopKind::blackhole:
@@ -60,7 +54,7 @@ void Egress::to_box(Packet& p, Now now) noexcept {
 void Egress::finish(Packet& p, const MacAddress& to) noexcept {
     const PortInfo& port = at_.ports[p.out_port];
     if (!p.local_out) {
-        decrement_ttl(*p.ip());
+        decrement_hops(p);
         auto* ethernet = reinterpret_cast<rte_ether_hdr*>(p.l3 - sizeof(rte_ether_hdr));
         std::memcpy(&ethernet->dst_addr, to.bytes.data(), to.bytes.size());
         std::memcpy(&ethernet->src_addr, port.mac.bytes.data(), port.mac.bytes.size());
@@ -72,14 +66,16 @@ void Egress::finish(Packet& p, const MacAddress& to) noexcept {
         return;
     }
     // It grew here, or the MTU shrank while it waited. Fragments that fit leave as fragments.
-    if (dont_fragment(p) && (p.largest_piece == 0 || p.largest_piece > mtu)) {
+    const unsigned largest = p.largest_piece != 0 ? std::min(p.largest_piece, p.l3_bytes) : p.l3_bytes;
+    if (largest > mtu && (p.v6 || dont_fragment(p))) {
         static_cast<void>(at_.disposal.drop(p, DropReason::mtu_exceeded));
         return;
     }
-    each_piece(cut(p, mtu, at_.pool, at_.disposal), [&](rte_mbuf* m) noexcept { at_.tx.send(p.out_port, m); });
+    const Be32 id = p.v6 ? at_.fragment_ids.next() : Be32{};
+    each_piece(cut(p, mtu, at_.pool, at_.disposal, id), [&](rte_mbuf* m) noexcept { at_.tx.send(p.out_port, m); });
 }
 
-void Egress::hold(Packet& p, Ip4 address, Now now) noexcept {
+void Egress::hold(Packet& p, const IpAddress& address, Now now) noexcept {
     HandoffNote& note = note_of(p.mbuf);
     note = HandoffNote{};
     note.in_port = p.in_port;
@@ -131,7 +127,7 @@ bool Egress::wake(Packet& p, rte_mbuf* m) noexcept {
     return false;
 }
 
-void Egress::neighbour_changed(Ip4 address, PortIndex port, Now now) noexcept {
+void Egress::neighbour_changed(const IpAddress& address, PortIndex port, Now now) noexcept {
     at_.held.take(address, port, [&](rte_mbuf* m) {
         const NextHop* hop = awaited_hop(note_of(m));
         if (hop == nullptr) {
@@ -149,11 +145,21 @@ void Egress::expire(Now now) noexcept {
     at_.held.expire(now, [&](rte_mbuf* m) { give_up(m, now); });
 }
 
+/// The sender is told of what it sent.
+void Egress::undo_translation(Packet& p, const FlowKey& arrived) noexcept {
+    const RewritePlan plan = RewritePlan::between(p.key, arrived);
+    if (p.v6) {
+        rewrite(p, plan, {arrived.src(), arrived.dst()});
+    } else {
+        rewrite(p, plan);
+    }
+}
+
 void Egress::give_up(rte_mbuf* m, Now now) noexcept {
     Packet p;
     if (!wake(p, m)) return;
     const FlowKey arrived = note_of(m).reply;
-    if (!p.icmp_error && p.key.proto == arrived.proto) rewrite(p, RewritePlan::between(p.key, arrived));
+    if (!p.icmp_error && p.key.proto == arrived.proto && p.v6 == arrived.is_v6()) undo_translation(p, arrived);
     answer(p, Answer::host_unreachable, 0, now);
     static_cast<void>(at_.disposal.drop(p, DropReason::neighbour_failed));
 }

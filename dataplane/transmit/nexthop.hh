@@ -14,6 +14,7 @@
 #include "dataplane/flow/packet.hh"
 #include "dataplane/ingress/port_table.hh"
 #include "dataplane/policy/routes.hh"
+#include "dataplane/transmit/fragment_ids.hh"
 #include "dataplane/transmit/held_packets.hh"
 #include "dataplane/transmit/punt.hh"
 #include "dataplane/transmit/reject.hh"
@@ -32,6 +33,7 @@ public:
         Punts& punts;
         Disposal& disposal;
         rte_mempool* pool;  ///< for pieces
+        FragmentIds fragment_ids{};
     };
     explicit Egress(const Parts& parts) noexcept : at_(parts) {}
 
@@ -56,7 +58,7 @@ public:
     void answer(const Packet& p, Answer what, std::uint16_t mtu, Now now) noexcept;
 
     /// A neighbour answered, moved or failed (Order::neighbour_changed): what waits for it leaves or is dropped.
-    void neighbour_changed(Ip4 address, PortIndex port, Now now) noexcept;
+    void neighbour_changed(const IpAddress& address, PortIndex port, Now now) noexcept;
     /// Once per loop: gives up on neighbours that did not answer in time.
     void expire(Now now) noexcept;
     /// Drops what waits, when the worker stops.
@@ -65,7 +67,8 @@ public:
 private:
     void to_box(Packet& p, Now now) noexcept;
     void finish(Packet& p, const MacAddress& to) noexcept;
-    void hold(Packet& p, Ip4 address, Now now) noexcept;
+    void hold(Packet& p, const IpAddress& address, Now now) noexcept;
+    static void undo_translation(Packet& p, const FlowKey& arrived) noexcept;
     void give_up(rte_mbuf* m, Now now) noexcept;
     [[nodiscard]] const NextHop* awaited_hop(const HandoffNote& note) const noexcept;
     [[nodiscard]] bool wake(Packet& p, rte_mbuf* m) noexcept;

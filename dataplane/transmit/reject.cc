@@ -14,6 +14,31 @@ constexpr bool is_tcp(const Packet& p) noexcept {
     return p.proto == static_cast<std::uint8_t>(IpProto::tcp);
 }
 
+/// RFC 4443, and what Linux takes for the reasons that IPv6 has no code of its own for (nf_reject_ipv6.c, route.c).
+constexpr IcmpError error6_for(Answer answer, std::uint16_t mtu) noexcept {
+    switch (answer) {
+        case Answer::net_unreachable:
+            return {1, 0, 0};
+        case Answer::host_unreachable:
+            return {1, 3, 0};
+        case Answer::fragmentation_needed:
+            return {2, 0, mtu};
+        case Answer::admin_prohibited:
+            return {1, 1, 0};
+        case Answer::beyond_scope:
+            return {1, 2, 0};
+        case Answer::ttl_exceeded:
+            return {3, 0, 0};
+        case Answer::reassembly_timeout:
+            return {3, 1, 0};
+        case Answer::port_unreachable:
+        case Answer::tcp_reset:
+        case Answer::none:
+            break;
+    }
+    return {1, 4, 0};
+}
+
 constexpr IcmpError error_for(Answer answer, std::uint16_t mtu) noexcept {
     switch (answer) {
         case Answer::net_unreachable:
@@ -28,6 +53,7 @@ constexpr IcmpError error_for(Answer answer, std::uint16_t mtu) noexcept {
             return {11, 0, 0};
         case Answer::reassembly_timeout:
             return {11, 1, 0};
+        case Answer::beyond_scope:  // of IPv6 alone
         case Answer::port_unreachable:
         case Answer::tcp_reset:
         case Answer::none:
@@ -37,14 +63,14 @@ constexpr IcmpError error_for(Answer answer, std::uint16_t mtu) noexcept {
 }
 
 /// Who speaks: the address that was spoken to when it is the box's, else the box's address on the way back to the
-/// sender (RFC 1812 4.3.2.4), else any address it has. Zero: the box has none. Towards the box's own kernel it is the
-/// far end, because a kernel does not believe packets that come in with its own address.
-Ip4 speaker(const Packet& p, const Addresses& addresses) noexcept {
-    const Ip4 to = Ip4::from_raw(p.ip()->dst_addr);
+/// sender (RFC 1812 4.3.2.4), else any address of the family. None: the box has none. Towards the box's own kernel it
+/// is the far end, because a kernel does not believe packets that come in with its own address.
+IpAddress speaker(const Packet& p, const Addresses& addresses) noexcept {
+    const IpAddress to = p.destination();
     if (p.local_out || addresses.is_own(to)) return to;
-    if (const Ip4 near = addresses.towards(p.in_port, Ip4::from_raw(p.ip()->src_addr)); near.raw != 0) return near;
-    for (const auto& list : addresses.by_port)
-        if (!list.empty()) return list.front().address;
+    if (const IpAddress near = addresses.towards(p.in_port, p.source()); !near.is_none()) return near;
+    for (PortIndex port = 0; port < addresses.by_port.size(); ++port)
+        if (const IpAddress any = addresses.towards(port, p.source()); !any.is_none()) return any;
     return {};
 }
 
@@ -52,8 +78,7 @@ Ip4 speaker(const Packet& p, const Addresses& addresses) noexcept {
 
 rte_mbuf* build_reset(rte_mempool* pool, const Packet& p) noexcept {
     const rte_tcp_hdr* segment = p.tcp();
-    const AnswerHeader header{
-        Ip4::from_raw(p.ip()->dst_addr), Ip4::from_raw(p.ip()->src_addr), IpProto::tcp, 0, 0, true};
+    const AnswerHeader header{p.destination(), p.source(), IpProto::tcp, 0, 0, true};
     const AnswerFrame answer = start_answer(pool, p, header, sizeof(rte_tcp_hdr));
     if (answer.mbuf == nullptr) return nullptr;
     auto* tcp = reinterpret_cast<rte_tcp_hdr*>(answer.l4);
@@ -87,14 +112,15 @@ rte_mbuf* Answers::make(const Packet& p, Answer answer, std::uint16_t mtu, const
     if (answer == Answer::none || !may_be_answered(p)) return nullptr;
     const bool reset = answer == Answer::tcp_reset && is_tcp(p);
     if (reset && (p.tcp()->tcp_flags & kRst) != 0) return nullptr;
-    const Ip4 source = speaker(p, addresses);
-    if (!reset && source.raw == 0) return nullptr;
+    const IpAddress source = speaker(p, addresses);
+    if (!reset && source.is_none()) return nullptr;
     if (!bucket_.take(now)) {
         counters_.icmp_errors_limited.add();
         return nullptr;
     }
     rte_mbuf* m =
-        reset ? build_reset(pool_, p) : build_icmp_error(pool_, p, error_for(answer, mtu), source, next_id_++);
+        reset ? build_reset(pool_, p)
+              : build_icmp_error(pool_, p, p.v6 ? error6_for(answer, mtu) : error_for(answer, mtu), source, next_id_++);
     if (m == nullptr) return nullptr;
     (reset ? counters_.resets_sent : counters_.icmp_errors_sent).add();
     counters_.balance.generated.add();

@@ -24,8 +24,10 @@ Lcore::Lcore(const std::string& tag, std::uint8_t worker, unsigned workers, cons
       from_peers(peer_rings(tag + std::to_string(worker), worker, workers, sizes.peer_messages, socket)),
       random(shared.random_seed + worker),
       reassembly(sizes.fragments, shared.secret, disposal),
-      store({tag + std::to_string(worker) + "f", sizes.flows, socket, shared.secret}, counters, to_control),
-      expectations(tag + std::to_string(worker) + "e", sizes.expectations, socket, shared.secret, counters),
+      store({tag + std::to_string(worker) + "f", sizes.flows, socket, shared.secret, shared.ports.ipv6()}, counters,
+            to_control),
+      expectations(tag + std::to_string(worker) + "e", sizes.expectations, socket, shared.secret, counters,
+                   shared.ports.ipv6()),
       firsts(sizes.first_packets, counters),
       creator({worker, store, expectations, firsts, random, shared.routes, shared.ports, shared.homes, counters}),
       alg({worker, store, expectations, random, shared.ports, shared.homes, counters}, sizes.helper_states),
@@ -35,7 +37,8 @@ Lcore::Lcore(const std::string& tag, std::uint8_t worker, unsigned workers, cons
       tx(shared.ports, disposal),
       held(sizes.held, counters, to_control),
       answers(shared.packets, counters),
-      egress({shared.ports, shared.routes, tx, held, answers, punts, disposal, shared.packets}),
+      egress({shared.ports, shared.routes, tx, held, answers, punts, disposal, shared.packets,
+              FragmentIds(shared.secret, worker)}),
       worker_(worker),
       shared_(shared) {
     tx.on_other_device(&Lcore::hand_to_transmitter, this);

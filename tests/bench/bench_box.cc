@@ -195,7 +195,7 @@ std::vector<Tuple> BenchBox::open(const std::vector<Tuple>& tuples, Protocol pro
     };
     pass(kLan, tuples, test::kSyn, [&](const test::Frame& frame, std::uint32_t flow) {
         const test::Decoded d = test::decode(frame);
-        replies[flow] = {d.dst, d.src, d.dport, d.sport};
+        replies[flow] = {d.dst.v4(), d.src.v4(), d.dport, d.sport};
         check_frame(frame, {kWanAddress, tuples[flow].dst, d.sport, tuples[flow].dport});
     });
     pass(kWan, replies, test::kSyn | test::kAck, [&](const test::Frame& frame, std::uint32_t flow) {
@@ -224,7 +224,7 @@ std::uint64_t BenchBox::drops() const {
 
 void check_frame(const test::Frame& frame, const Tuple& expected) {
     const test::Decoded d = test::decode(frame);
-    const Tuple got{d.src, d.dst, d.sport, d.dport};
+    const Tuple got{d.src.v4(), d.dst.v4(), d.sport, d.dport};
     if (got == expected && d.valid_checksums() && d.ttl == 63) return;
     throw std::runtime_error("wrong packet: " + test::describe(frame) + ", expected " + test::to_text(expected.src) +
                              ":" + std::to_string(expected.sport) + " > " + test::to_text(expected.dst) + ":" +

@@ -2,25 +2,22 @@
 // the windows get to see more than first packets: a handshake in one act, then lines in order, cut, repeated or
 // overtaken.
 #include "tests/fuzz/play.hh"
-#include "tests/fuzz/vocabulary.hh"
 
 namespace sluice::fuzz {
 
 using namespace sluice::test;
 
 void Stage::open_connection(Tape& tape) {
-    const bool out = tape.one_in(2);
-    const Ip4 client = out ? tape.of(kInsiders) : tape.of(kOutsiders);
-    const Ip4 server = out ? tape.of(kOutsiders) : kBox;
+    const Way way = way_of(tape, people_of(tape));
     look();
-    ends_[0] = {out ? &lan_ : &wan_,
-                client,
-                server,
+    ends_[0] = {&side_of(way),
+                way.from,
+                way.to,
                 static_cast<std::uint16_t>(41000 + tape.below(4)),
                 tape.one_in(4) ? tape.of(kTcpPorts) : std::uint16_t{21},
                 tape.of(kBeginnings),
                 0};
-    Side& far = out ? wan_ : lan_;
+    Side& far = way.out ? wan_ : lan_;
     far.reached.clear();
     say(ends_[0], kSyn, {});
     look();

@@ -25,7 +25,9 @@ void check_rewrite(std::string_view payload, FtpSide side, const FtpCommand& com
     const auto line = payload.substr(command.line_begin, command.line_end - command.line_begin);
     const auto begin = command.text_begin - command.line_begin;
     const auto end = command.text_end - command.line_begin;
-    const Ip4 address = ip4(203, 0, 113, 255);
+    const bool v6 = command.has_address && !command.address.is_v4();
+    const IpAddress address =
+        v6 ? ip6(0x2001, 0xdb8, 0, 0, 0x1111, 0x2222, 0, 0x3333) : IpAddress(ip4(203, 0, 113, 255));
     const Be16 port = be16(54321);
     std::array<char, kMaxHostPort> text{};
     const auto size = format_host_port(command.kind, address, port, command.delimiter, text);

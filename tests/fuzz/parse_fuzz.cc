@@ -60,6 +60,7 @@ PortTable& ports() {
             (*t)[index].mac = kOwn;
             t->bind(index);
         }
+        t->enable_ipv6(true);
         return t;
     }();
     return *table;
@@ -73,6 +74,12 @@ void make_plausible(std::vector<std::uint8_t>& frame, bool answered) {
     const std::size_t l2 = frame[12] == 0x81 && frame[13] == 0 ? 18 : 14;
     if (frame.size() < l2 + 20) return;
     std::uint8_t* ip = frame.data() + l2;
+    if (frame[l2 - 2] == 0x86 && frame[l2 - 1] == 0xdd) {
+        constexpr std::size_t kHeader = 40, kQuotedSource6 = kHeader + 8 + 8;
+        if (answered && frame.size() >= l2 + kQuotedSource6 + 16 && ip[6] == 58)
+            std::memcpy(ip + kQuotedSource6, ip + 24, 16);
+        return;
+    }
     const std::size_t header = (ip[0] & 0xfU) * 4;
     if (header < 20 || frame.size() < l2 + header) return;
     ip[10] = ip[11] = 0;
@@ -88,20 +95,20 @@ void check_promises(const Packet& p) {
     const auto* end = begin + p.mbuf->data_len;
     require(p.mbuf->pkt_len == p.mbuf->data_len);
     require(p.l3 == begin + 14 && p.l3 + p.l3_bytes == end);
-    require(p.l4 >= p.l3 + 20 && p.l4 + p.l4_bytes <= end);
+    require(p.l4 >= p.l3 + (p.v6 ? 40 : 20) && p.l4 + p.l4_bytes <= end);
     require(p.payload_offset <= p.l4_bytes);
     unsigned sum = 0;
     for (const std::uint8_t byte : p.payload()) sum += byte;  // every byte can be read
     require(sum <= 255U * p.payload().size());
     if (p.icmp_error) {
-        require(p.proto == static_cast<std::uint8_t>(IpProto::icmp) && p.payload_offset == 8);
+        const IpProto icmp = p.v6 ? IpProto::icmpv6 : IpProto::icmp;
+        require(p.proto == static_cast<std::uint8_t>(icmp) && p.payload_offset == 8);
         // To the sender of what it quotes. ESP is found by what is quoted, all else by the reverse of it.
-        const Ip4 to = p.key.shape() == TupleShape::spi ? p.key.src : p.key.dst;
-        if (p.trackable) require(to == Ip4::from_raw(p.ip()->dst_addr) && p.payload().size() >= 20);
-    } else {
-        require((p.key.src.raw != 0) == p.trackable);
+        const IpAddress to = p.key.shape() == TupleShape::spi ? p.key.src() : p.key.dst();
+        if (p.trackable) require(to == p.destination() && p.payload().size() >= (p.v6 ? 40U : 20U));
     }
-    if (!p.trackable) require(p.key == FlowKey{});
+    require(p.trackable != p.key.is_none());
+    if (p.trackable) require(p.key.is_v6() == p.v6);
     static_cast<void>(check_limits(p, 1280));
 }
 
@@ -134,18 +141,21 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 
     // Translated, it is still a packet that the parser takes, with the tuple that was asked for.
     FlowKey to = p.key;
-    to.src = ip4(192, 0, 2, choice);
-    if (to.src == to.dst) return 0;
+    to.set_src(p.v6 ? ip6(0x2001, 0xdb8, choice, 0, 0, choice << 8, 0, 7) : IpAddress(ip4(192, 0, 2, choice)));
+    if (to.src() == to.dst()) return 0;
     // An error about ESP is found by what it quotes, which is the tuple of the other direction.
     if (p.icmp_error && p.key.shape() == TupleShape::spi) return 0;
     if (p.key.shape() == TupleShape::ports || p.key.shape() == TupleShape::query) to.sport = be16(choice << 8 | 1);
     const RewritePlan plan = RewritePlan::between(p.key, to);
+    const Ends ends{to.src(), to.dst()};
     if (p.icmp_error) {
         SeqAdjust shift;
         shift.base = static_cast<std::int32_t>(choice);
-        rewrite_error(p, plan, (choice & 8) == 0, (choice & 16) == 0 ? &shift : nullptr);
+        rewrite_error(p, plan, ends, (choice & 8) == 0, (choice & 16) == 0 ? &shift : nullptr);
         // It may now be one that nobody may send (from its own destination), which is for the caller's plan to avoid.
-        if (p.ip()->src_addr == p.ip()->dst_addr) return 0;
+        if (p.source() == p.destination()) return 0;
+    } else if (p.v6) {
+        rewrite(p, plan, ends);
     } else {
         rewrite(p, plan);
     }

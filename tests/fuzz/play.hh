@@ -13,6 +13,7 @@
 #include <string>
 
 #include "tests/fuzz/tape.hh"
+#include "tests/fuzz/vocabulary.hh"
 #include "tests/support/box.hh"
 
 namespace sluice::fuzz {
@@ -36,7 +37,7 @@ private:
     /// One end of a TCP connection that goes on over several acts: numbers and addresses as this end knows them.
     struct End {
         const Side* side = nullptr;
-        Ip4 own{}, peer{};
+        IpAddress own{}, peer{};
         std::uint16_t port = 0, peer_port = 0;
         std::uint32_t seq = 0;    ///< of what it says next
         std::uint32_t heard = 0;  ///< the number behind the last byte that reached it
@@ -60,6 +61,13 @@ private:
     void pass_time(Tape& tape);
 
     void put(const Side& side, const test::PacketBuilder& packet);
+    /// What comes by `lan` (`out`) or by `wan`, from one of `people` to another.
+    struct Way {
+        bool out;
+        IpAddress from, to;
+    };
+    static Way way_of(Tape& tape, const People& people);
+    Side& side_of(const Way& way) { return way.out ? lan_ : wan_; }
     void put_frame(const Side& side, test::Frame frame);
     void look();
     void check(const Side& side, const test::Frame& frame) const;

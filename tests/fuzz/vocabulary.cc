@@ -50,8 +50,34 @@ void add_options(Tape& tape, PacketBuilder& packet) {
     }
 }
 
-std::string speech(Tape& tape, Ip4 speaker) {
-    std::string address = to_text(tape.one_in(8) ? Ip4::from_host(tape.word()) : speaker);
+void add_headers(Tape& tape, PacketBuilder& packet) {
+    for (unsigned i = tape.one_in(4) ? 1 + tape.below(3) : 0; i > 0; --i) {
+        switch (tape.below(6)) {
+            case 0:
+                packet.hop_by_hop(tape.bytes(tape.below(16)));
+                break;
+            case 1:
+                packet.routing(tape.below(5), tape.below(2));
+                break;
+            case 2:
+                packet.fragment(0, false);
+                break;
+            case 3:
+                packet.extension(51, tape.bytes(22));
+                break;
+            default:
+                packet.destination_options(tape.bytes(tape.below(24)));
+                if (tape.one_in(8)) packet.extension_length(tape.byte());
+                break;
+        }
+    }
+}
+
+std::string speech(Tape& tape, const IpAddress& speaker) {
+    const bool v6 = !speaker.is_v4();
+    IpAddress said = speaker;
+    if (tape.one_in(8)) said.set_word(3, tape.word());
+    std::string address = to_text(said);
     const unsigned port = tape.one_in(4) ? tape.half() : 20000U + tape.byte();
     std::string commas = address;
     std::replace(commas.begin(), commas.end(), '.', ',');
@@ -62,7 +88,7 @@ std::string speech(Tape& tape, Ip4 speaker) {
             line = "PORT " + commas + "," + numbers + "\r\n";
             break;
         case 2:
-            line = "EPRT |1|" + address + "|" + std::to_string(port) + "|\r\n";
+            line = (v6 != tape.one_in(8) ? "EPRT |2|" : "EPRT |1|") + address + "|" + std::to_string(port) + "|\r\n";
             break;
         case 3:
             line = "227 Entering Passive Mode (" + commas + "," + numbers + ").\r\n";
@@ -89,7 +115,7 @@ std::string speech(Tape& tape, Ip4 speaker) {
 
 void mend_ip_checksum(Frame& frame) {
     constexpr std::size_t kEther = 14;
-    if (frame.size() < kEther + 20) return;
+    if (frame.size() < kEther + 20 || frame[12] != std::byte{0x08} || frame[13] != std::byte{0x00}) return;
     auto* ip = reinterpret_cast<std::uint8_t*>(frame.data()) + kEther;
     const std::size_t header = (ip[0] & 0xfU) * 4;
     if (header < 20 || frame.size() < kEther + header) return;

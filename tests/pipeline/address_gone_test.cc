@@ -71,7 +71,7 @@ TEST_CASE_METHOD(AddressBox, "it dies at a packet of the reply direction too") {
     CHECK(quiet("lan"));
     CHECK(punted("wan").empty());
     CHECK(deaths(DeathCause::address_gone) == 1);
-    for (const FlowCopy& f : flows()) CHECK(f.key[0].src == kServer);  // at most a new one, to an address of nobody
+    for (const FlowCopy& f : flows()) CHECK(f.key[0].src() == kServer);  // at most a new one, to an address of nobody
 }
 
 TEST_CASE_METHOD(AddressBox, "an established TCP connection dies as well") {
@@ -128,7 +128,7 @@ TEST_CASE_METHOD(AddressBox, "a flow with a new rule takes the place of the dyin
         CHECK(d.valid_checksums());
     }
     CHECK(deaths(DeathCause::address_gone) == 1);
-    CHECK(flow().key[1].dst == kPool);
+    CHECK(flow().key[1].dst() == kPool);
     CHECK(flow().snat_rule != kNoRule);
     CHECK(all_drops() == 0);
 }

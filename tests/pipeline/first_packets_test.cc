@@ -177,7 +177,7 @@ TEST_CASE_METHOD(NarrowBox, "a first packet that is lost on the way leaves nothi
     // Whatever is still a flow has its stub, and no stub is without one.
     std::size_t with_stub = 0;
     for (const FlowCopy& f : flows())
-        if (home_of(f.key[0].src) != home_of(f.key[0].dst)) ++with_stub;
+        if (home_of(f.key[0].src()) != home_of(f.key[0].dst())) ++with_stub;
     CHECK(stubs() == with_stub);
 }
 

@@ -260,7 +260,7 @@ struct FloodedBox : FullBox {
         unsigned n = 0;
         for (const FlowCopy& f : flows()) {
             const unsigned source = f.key[0].sport.host();
-            n += f.key[0].src == kClient && source >= 10000 && source < 20000 ? 1 : 0;
+            n += f.key[0].src() == kClient && source >= 10000 && source < 20000 ? 1 : 0;
         }
         return n;
     }

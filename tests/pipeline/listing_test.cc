@@ -35,7 +35,7 @@ struct ListingBox : LargeEal, Box {
     static unsigned source(unsigned n) { return 1024 + n % kPortsOfEach; }
     static PacketBuilder packet(unsigned n) { return udp(client(n), source(n), kServer, 53); }
     static unsigned number_of(const FlowKey& key) {
-        return (key.src.host() - ip4(192, 168, 1, 1).host()) * kPortsOfEach + key.sport.host() - 1024;
+        return (key.src().v4().host() - ip4(192, 168, 1, 1).host()) * kPortsOfEach + key.sport.host() - 1024;
     }
 
     /// Established UDP flows 0..count - 1, as the first and second packet of each would leave them.
@@ -51,14 +51,17 @@ struct ListingBox : LargeEal, Box {
             if (slot == kNoSlot) throw std::runtime_error("no slot");
             FlowHot& h = store.hot(slot);
             FlowCold& c = store.cold(slot);
-            c.key[0] = port_key(IpProto::udp, client(n), Be16::from_host(static_cast<std::uint16_t>(source(n))),
-                                kServer, Be16::from_host(53));
-            c.key[1] = invert(c.key[0]);
+            const FlowKey original =
+                port_key(IpProto::udp, client(n), Be16::from_host(static_cast<std::uint16_t>(source(n))), kServer,
+                         Be16::from_host(53));
+            const FlowKey reply = invert(original);
+            store.flow(slot).set_key(Direction::original, original);
+            store.flow(slot).set_key(Direction::reply, reply);
             c.nat_generation = policy().generation;
             c.created_ms = now();
             h.kind = L4Kind::udp;
-            h.half[0].plan = RewritePlan::between(c.key[0], invert(c.key[1]));
-            h.half[1].plan = RewritePlan::between(c.key[1], invert(c.key[0]));
+            h.half[0].plan = RewritePlan::between(original, invert(reply));
+            h.half[1].plan = RewritePlan::between(reply, invert(original));
             h.status = status::kSeenReply | status::kAssured;
             store.refresh(slot, {now(), 0}, 86400);
             if (!store.publish(slot)) throw std::runtime_error("no room for a key");

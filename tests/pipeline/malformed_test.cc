@@ -19,7 +19,7 @@ namespace {
 constexpr Ip4 kUnspecified{};
 
 struct MalformedBox : TwoPorts {
-    MalformedBox() : TwoPorts({}, kMasquerade) {}
+    MalformedBox() : TwoPorts({.ipv6 = false}, kMasquerade) {}
 };
 
 struct Refused {
@@ -63,9 +63,9 @@ std::vector<Refused> refused() {
         {"frame for another station", good_udp().to(mac(77)), R::eth_wrong_mac},
         {"tag that no port has", good_udp().vlan(7), R::vlan_unknown},
         {"EtherType of nobody", raw(0x88cc, anything), R::eth_unknown_type},
-        {"IPv6 UDP", ipv6(17, 1, {0, 1, 0, 2, 0, 8, 0, 0}), R::ipv6_unsupported},
-        {"ICMPv6 echo request", ipv6(58, 1, {128, 0, 0, 0, 0, 1, 0, 1}), R::ipv6_unsupported},
-        {"IPv6 cut short", raw(0x86dd, anything), R::ipv6_unsupported},
+        {"IPv6 UDP", ipv6(17, 1, {0, 1, 0, 2, 0, 8, 0, 0}), R::ip6_off},
+        {"ICMPv6 echo request", ipv6(58, 1, {128, 0, 0, 0, 0, 1, 0, 1}), R::ip6_off},
+        {"IPv6 cut short", raw(0x86dd, anything), R::ip6_off},
         // IPv4 header
         {"half an IPv4 header", good_udp().cut_to(14 + 12), R::ip_short},
         {"IPv4 EtherType, version 6", good_udp().version(6), R::ip_version},

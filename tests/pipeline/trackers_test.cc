@@ -148,7 +148,7 @@ TEST_CASE_METHOD(TwoPorts, "ESP: the two directions of a tunnel are paired, the 
     send("lan", esp(kClient, kServer, 0x1001, 3));
     CHECK(one("wan").src == kBoxOutside);
     for (const FlowCopy& f : flows()) {
-        if (f.key[0].src != kClient || f.key[0].dst != kServer) continue;
+        if (f.key[0].src() != kClient || f.key[0].dst() != kServer) continue;
         CHECK(f.packets[0] == 2);
         CHECK(f.packets[1] == 2);
         CHECK((f.status & status::kAssured) != 0);

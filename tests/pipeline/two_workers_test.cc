@@ -333,7 +333,7 @@ TEST_CASE_METHOD(TwoWorkers, "a reply to a flow past its deadline opens one at i
     CHECK(births(1) == 1);
     CHECK(stubs_at(1) == 0);
     CHECK(stubs_at(0) == 1);
-    CHECK(flow().key[0].src == server);
+    CHECK(flow().key[0].src() == server);
     send("lan", udp(client, 5000, server, 53).payload("answer"));
     CHECK(one("dmz").payload == "answer");
     CHECK((flow().status & status::kSeenReply) != 0);

@@ -1,7 +1,8 @@
 // Box: the machine around the data plane (ports, addresses, routes, neighbours) and its configuration.
 #include "tests/support/box.hh"
 
-#include <cstring>
+#include <arpa/inet.h>
+#include <array>
 #include <stdexcept>
 
 #include <catch2/catch.hpp>
@@ -17,22 +18,20 @@ namespace {
 
 constexpr unsigned kWire = 1024;
 
-Ip4 parse_ip(std::string_view text) {
-    unsigned a = 0, b = 0, c = 0, d = 0;
-    if (std::sscanf(std::string(text).c_str(), "%u.%u.%u.%u", &a, &b, &c, &d) != 4)
-        throw std::invalid_argument("address " + std::string(text));
-    return ip4(a, b, c, d);
+IpAddress parse_ip(const std::string& text) {
+    const bool v6 = text.find(':') != std::string::npos;
+    std::array<std::uint8_t, 16> bytes{};
+    if (inet_pton(v6 ? AF_INET6 : AF_INET, text.c_str(), bytes.data()) != 1)
+        throw std::invalid_argument("address " + text);
+    return v6 ? IpAddress::from_bytes(bytes.data()) : ip4(bytes[0], bytes[1], bytes[2], bytes[3]);
 }
 
-std::pair<Ip4, std::uint8_t> parse_prefix(std::string_view text) {
+/// The address as it was written, and the length of the prefix.
+std::pair<IpAddress, std::uint8_t> parse_prefix(const std::string& text) {
     const auto slash = text.find('/');
-    return {parse_ip(text.substr(0, slash)),
-            static_cast<std::uint8_t>(
-                slash == std::string_view::npos ? 32 : std::stoi(std::string(text.substr(slash + 1))))};
-}
-
-Ip4 network(Ip4 a, std::uint8_t length) {
-    return length == 0 ? Ip4{} : Ip4::from_host(a.host() & ~std::uint32_t{0} << (32 - length));
+    const IpAddress address = parse_ip(text.substr(0, slash));
+    return {address, static_cast<std::uint8_t>(slash == std::string::npos ? address.bits()
+                                                                          : std::stoul(text.substr(slash + 1)))};
 }
 
 rte_mempool* shared_pool() {
@@ -48,10 +47,11 @@ unsigned next_number() {
 }
 
 /// The MAC that a silent-free wire's hosts answer with: derived from the address.
-MacAddress host_mac(Ip4 a) {
-    const std::uint32_t h = a.host();
-    return {{2, 1, static_cast<std::uint8_t>(h >> 24), static_cast<std::uint8_t>(h >> 16),
-             static_cast<std::uint8_t>(h >> 8), static_cast<std::uint8_t>(h)}};
+MacAddress host_mac(const IpAddress& a) {
+    std::uint32_t h = a.word(3);
+    if (!a.is_v4()) h ^= a.word(0) ^ a.word(1) ^ a.word(2);
+    return {{2, static_cast<std::uint8_t>(a.is_v4() ? 1 : 6), static_cast<std::uint8_t>(h >> 24),
+             static_cast<std::uint8_t>(h >> 16), static_cast<std::uint8_t>(h >> 8), static_cast<std::uint8_t>(h)}};
 }
 
 }  // namespace
@@ -65,7 +65,8 @@ Box::Box(BoxOptions options)
       pool_(shared_pool()),
       grace_(options.workers),
       homes_(options.workers) {
-    routes_ = std::make_unique<RouteTable>((tag_ + "r").c_str(), grace_, 1024, 1024, -1);
+    routes_ = std::make_unique<RouteTable>((tag_ + "r").c_str(), grace_, 1024, 1024, -1, options.ipv6);
+    ports_.enable_ipv6(options.ipv6);
     rings_ = std::make_unique<HandoffRings>(tag_ + "h", options.workers, options.handoffs, -1);
 }
 
@@ -90,12 +91,12 @@ Box::~Box() {
     }
 }
 
-void Box::port(const std::string& name, PortRole role, const std::string& address, bool silent, std::uint16_t mtu) {
+void Box::port(const std::string& name, PortRole role, const std::string& first_address, bool silent,
+               std::uint16_t mtu) {
     Wire& w = wires_.emplace_back();
     w.name = name;
     w.index = static_cast<PortIndex>(wires_.size() - 1);
     w.silent = silent;
-    std::tie(w.address, w.prefix) = parse_prefix(address);
     for (unsigned q = 0; q < options_.workers; ++q) {
         const auto make = [&](const char* way) {
             rte_ring* r = rte_ring_create((tag_ + name + way + std::to_string(q)).c_str(), kWire, -1,
@@ -128,60 +129,111 @@ void Box::port(const std::string& name, PortRole role, const std::string& addres
     info.mtu = mtu;
     ports_.bind(w.index);
 
-    routes_->add_route(network(w.address, w.prefix), w.prefix,
-                       routes_->add_hop({.kind = HopKind::connected, .out_port = w.index}));
-    routes_->add_route(w.address, 32, routes_->add_hop({.kind = HopKind::local, .out_port = w.index}));
+    address(name, first_address);
+}
+
+void Box::address(const std::string& name, const std::string& text) {
+    Wire& w = wire(name);
+    const auto prefix = parse_prefix(text);
+    const IpAddress address = prefix.first;  // clang 14 takes no structured binding into a lambda
+    const auto length = prefix.second;
+    w.addresses.push_back({address, length, false});
+    if (address.is_v4() || !address.is_link_local()) {
+        const auto add = [&](std::uint8_t bits, HopKind kind) {
+            if (!routes_->add_route(prefix_edge(address, bits, false), bits,
+                                    routes_->add_hop({.kind = kind, .out_port = w.index})))
+                throw std::runtime_error("no room for the routes of " + text);
+        };
+        add(length, HopKind::connected);
+        add(static_cast<std::uint8_t>(address.bits()), HopKind::local);
+    }
     publish_addresses();
+    routes_settle(address);
 }
 
 void Box::publish_addresses() {
     auto all = std::make_unique<Addresses>();
-    for (const Wire& w : wires_)
-        if (w.address != Ip4{}) all->by_port[w.index].push_back({w.address, w.prefix, false});
+    for (const Wire& w : wires_) all->by_port[w.index] = w.addresses;
     routes_->publish_addresses(std::move(all));
 }
 
+/// A change of IPv6 routes may take effect a grace period later.
+void Box::routes_settle(const IpAddress& changed) {
+    if (changed.is_v4()) return;
+    if (lcores_.empty()) {
+        grace_.reclaim();
+    } else {
+        settle();
+    }
+}
+
 void Box::remove_address(const std::string& name, bool route_too) {
-    Wire& w = wire(name);
-    if (route_too) routes_->remove_route(w.address, 32);
-    w.address = {};
+    remove_address(name, wire(name).addresses.at(0).address, route_too);
+}
+
+void Box::remove_address(const std::string& name, const IpAddress& address, bool route_too) {
+    if (route_too) routes_->remove_route(address, static_cast<std::uint8_t>(address.bits()));
+    if (std::erase_if(wire(name).addresses, [&](const PortAddress& a) { return a.address == address; }) == 0)
+        throw std::invalid_argument("no such address on " + name);
     publish_addresses();
+    routes_settle(address);
 }
 
 void Box::route(const std::string& prefix, const std::string& via) {
+    const auto percent = via.find('%');
+    const IpAddress gateway = parse_ip(via.substr(0, percent));
+    PortIndex port = kNoPort;
+    if (percent != std::string::npos) {
+        port = wire(via.substr(percent + 1)).index;
+    } else if (const RouteView view = routes_->lookup(gateway, 0); view.hop != nullptr) {
+        port = view.hop->out_port;
+    }
+    if (port == kNoPort) throw std::invalid_argument("no port leads to " + via);
+    Wire& w = wires_[port];
+    const std::uint32_t hop = learn(w, gateway, w.silent ? std::nullopt : std::optional(host_mac(gateway)));
     const auto [address, length] = parse_prefix(prefix);
-    const Ip4 gateway = parse_ip(via);
-    const RouteView view = routes_->lookup(gateway, 0);
-    if (view.hop == nullptr) throw std::invalid_argument("no port leads to " + via);
-    Wire& w = wires_[view.hop->out_port];
-    learn(w, gateway, w.silent ? std::nullopt : std::optional(host_mac(gateway)));
-    routes_->add_route(network(address, length), length, hop_of_neighbour_.at(gateway.raw));
+    if (!routes_->add_route(prefix_edge(address, length, false), length, hop))
+        throw std::runtime_error("no room for the route to " + prefix);
+    routes_settle(address);
 }
 
-void Box::learn(Wire& w, Ip4 address, std::optional<MacAddress> known) {
+void Box::route(const std::string& prefix, HopKind kind) {
+    const auto [address, length] = parse_prefix(prefix);
+    if (!routes_->add_route(prefix_edge(address, length, false), length, routes_->add_hop({.kind = kind})))
+        throw std::runtime_error("no room for the route to " + prefix);
+    routes_settle(address);
+}
+
+std::uint32_t Box::learn(Wire& w, const IpAddress& address, std::optional<MacAddress> known) {
     NextHop hop{.kind = HopKind::neighbour, .out_port = w.index, .address = address};
     hop.resolved = known.has_value();
     if (known) hop.mac = *known;
-    const auto found = hop_of_neighbour_.find(address.raw);
-    if (found == hop_of_neighbour_.end()) {
-        const std::uint32_t id = routes_->add_hop(hop);
-        hop_of_neighbour_[address.raw] = id;
-        routes_->add_route(address, 32, id);
-    } else {
+    const auto [found, fresh] = hop_of_neighbour_.try_emplace({w.index, address}, kNoNextHop);
+    if (!fresh) {
         routes_->replace_hop(found->second, hop);
+    } else {
+        found->second = routes_->add_hop(hop);
+        // What is of the link has no route: it may be the neighbour's address on every port.
+        if (address.is_v4() || !address.is_link_local())
+            routes_->add_route(address, static_cast<std::uint8_t>(address.bits()), found->second);
     }
+    return found->second;
 }
 
-void Box::neighbour(const std::string& port, Ip4 address, std::optional<MacAddress> known) {
+void Box::tell_of_neighbour(const Wire& w, const IpAddress& address) {
+    routes_->when_seen([this, port = w.index, address] {
+        for (auto& l : lcores_)
+            if (!l->orders.post({.kind = OrderKind::neighbour_changed, .detail = port, .address = address}))
+                throw std::runtime_error("full");
+    });
+}
+
+void Box::neighbour(const std::string& port, const IpAddress& address, std::optional<MacAddress> known) {
     Wire& w = wire(port);
-    learn(w, address, known);
-    if (!known) {
-        NextHop failed{.kind = HopKind::neighbour, .out_port = w.index, .failed = true, .address = address};
-        routes_->replace_hop(hop_of_neighbour_.at(address.raw), failed);
-    }
-    for (auto& l : lcores_)
-        if (!l->orders.post({OrderKind::neighbour_changed, address.raw, 0, w.index, 0}))
-            throw std::runtime_error("full");
+    const std::uint32_t id = learn(w, address, known);
+    if (!known)
+        routes_->replace_hop(id, {.kind = HopKind::neighbour, .out_port = w.index, .failed = true, .address = address});
+    tell_of_neighbour(w, address);
     settle();
 }
 
@@ -236,10 +288,10 @@ void Box::start() {
         if (n.kind == NoticeKind::log) logged_.push_back(n);
         if (n.kind != NoticeKind::resolve) return;
         Wire& w = wires_[n.detail];
-        const Ip4 address = Ip4::from_raw(static_cast<std::uint32_t>(n.deadline_ms));
+        const IpAddress address = n.key.dst();
         if (w.silent) return;
         learn(w, address, host_mac(address));
-        for (auto& l : lcores_) (void)l->orders.post({OrderKind::neighbour_changed, address.raw, 0, w.index, 0});
+        tell_of_neighbour(w, address);
     });
 }
 

@@ -40,6 +40,7 @@ struct BoxOptions {
     std::uint32_t orders = 16384;
     std::uint32_t handoffs = 1024;
     std::uint32_t helper_states = 4096;  ///< connections with a helper at once
+    bool ipv6 = true;
     FirstPackets::Options first_packets{};
     HashSecret secret{0x0123456789abcdefU, 0xfedcba9876543210U};
 };
@@ -56,10 +57,16 @@ public:
     /// own, unless `silent` says that neighbours must be told by `neighbour`.
     void port(const std::string& name, PortRole role, const std::string& address, bool silent = false,
               std::uint16_t mtu = 1500);
+    /// One more address of the twin, of either family, with its subnet and, unless it is of the link, its routes.
+    void address(const std::string& port, const std::string& address);
+    /// `via`: an address of a port's subnet, or "fe80::1%port".
     void route(const std::string& prefix, const std::string& via);
-    void neighbour(const std::string& port, Ip4 address, std::optional<MacAddress> mac);
-    /// The address goes, and with it the local route, unless the news of that come later.
+    /// A route that leads nowhere.
+    void route(const std::string& prefix, HopKind kind);
+    void neighbour(const std::string& port, const IpAddress& address, std::optional<MacAddress> mac);
+    /// The port's first address goes, and with it the local route, unless the news of that come later.
     void remove_address(const std::string& port, bool route_too = true);
+    void remove_address(const std::string& port, const IpAddress& address, bool route_too = true);
 
     // --- the configuration: YAML with the design's shape; ports are added from the ones above
     /// Makes the lcores on the first call, publishes a new policy generation on every call. Throws with the errors'
@@ -116,7 +123,7 @@ public:
     }
     [[nodiscard]] Lcore& lcore(unsigned worker) { return *lcores_[worker]; }
     [[nodiscard]] MacAddress port_mac(const std::string& name) const;
-    [[nodiscard]] unsigned home_of(Ip4 address) const { return homes_.of(address); }
+    [[nodiscard]] unsigned home_of(const IpAddress& address) const { return homes_.of(address); }
     Ageing& ageing() { return *ageing_; }
     /// Off: the wheel does not run at `advance` (deadlines must hold without it).
     void ageing_runs(bool on) noexcept { ageing_runs_ = on; }
@@ -128,8 +135,7 @@ private:
         std::string name;
         PortIndex index = 0;
         std::uint16_t device = 0;
-        Ip4 address{};
-        std::uint8_t prefix = 24;
+        std::vector<PortAddress> addresses;  // in the order in which they came
         bool silent = false;
         std::vector<rte_ring*> to_box;    // by queue
         std::vector<rte_ring*> from_box;  // by queue
@@ -141,8 +147,11 @@ private:
     void start();
     void collect();
     void serve_control();
-    void learn(Wire& w, Ip4 address, std::optional<MacAddress> mac);
+    /// The next hop's id.
+    std::uint32_t learn(Wire& w, const IpAddress& address, std::optional<MacAddress> mac);
+    void tell_of_neighbour(const Wire& w, const IpAddress& address);
     void publish_addresses();
+    void routes_settle(const IpAddress& changed);
     bool step();
 
     BoxOptions options_;
@@ -158,7 +167,7 @@ private:
     std::vector<std::unique_ptr<Worker<Pipeline>>> workers_;
     std::unique_ptr<Ageing> ageing_;
     std::deque<Wire> wires_;
-    std::map<std::uint32_t, std::uint32_t> hop_of_neighbour_;  // address raw → next hop id
+    std::map<std::pair<PortIndex, IpAddress>, std::uint32_t> hop_of_neighbour_;  // → next hop id
     std::vector<Notice> logged_;
     NatGauges nat_gauges_;
     TimeoutIds timeout_ids_;

@@ -50,8 +50,8 @@ struct FlowRoom : EalFixture {
         const SlotIndex slot = store.allocate();
         if (slot == kNoSlot) return slot;
         FlowHot& h = store.hot(slot);
-        store.cold(slot).key[0] = original;
-        store.cold(slot).key[1] = reply;
+        store.flow(slot).set_key(Direction::original, original);
+        store.flow(slot).set_key(Direction::reply, reply);
         h.kind = original.kind();
         h.tcp_state = h.kind == L4Kind::tcp ? TcpState::syn_sent : TcpState::none;
         store.cold(slot).created_ms = now.ms;

@@ -12,6 +12,7 @@ namespace sluice::test {
 
 inline constexpr Ip4 kInside = ip4(192, 168, 1, 10);
 inline constexpr Ip4 kOutside = ip4(203, 0, 113, 10);
+inline constexpr IpAddress kInside6 = kClient6, kOutside6 = kServer6;
 
 inline const std::string kFtpFilter = R"(
 filter:
@@ -23,9 +24,16 @@ filter:
       - {proto: tcp, dport: 21, action: accept}
   output: {policy: accept, rules: []}
 )";
-inline const std::string kFtpSnat = "nat: [{out: wan, src: 192.168.1.0/24, snat: masquerade}]\n";
-inline const std::string kFtpDnat =
-    "nat: [{in: wan, dst: 203.0.113.1, proto: tcp, dport: 21, dnat: {to: 192.168.1.10, port: 21}}]\n";
+inline const std::string kFtpSnat = R"(
+nat:
+  - {out: wan, src: 192.168.1.0/24, snat: masquerade}
+  - {out: wan, src: "2001:db8:1::/64", snat: masquerade}
+)";
+inline const std::string kFtpDnat = R"(
+nat:
+  - {in: wan, dst: 203.0.113.1, proto: tcp, dport: 21, dnat: {to: 192.168.1.10, port: 21}}
+  - {in: wan, dst: "2001:db8:2::1", proto: tcp, dport: 21, dnat: {to: "2001:db8:1::10", port: 21}}
+)";
 
 enum class Nat { none, snat, dnat };
 
@@ -42,7 +50,7 @@ struct FtpBox : TwoPorts {
     }
 };
 
-inline std::string with_commas(Ip4 a, unsigned port) {
+inline std::string with_commas(const IpAddress& a, unsigned port) {
     std::string text = to_text(a);
     for (char& c : text)
         if (c == '.') c = ',';
@@ -54,19 +62,24 @@ inline std::string with_commas(Ip4 a, unsigned port) {
 struct Session {
     FtpBox& box;
     std::string client_port = "lan", server_port = "wan";
-    Ip4 client = kInside, client_seen = kInside, server = kOutside, server_seen = kOutside;
+    IpAddress client, client_seen, server, server_seen;
     unsigned sport = 40000, sport_seen = 40000;
     std::uint32_t client_seq = 1000, server_seq = 5000;
     int client_shift = 0, server_shift = 0;  ///< what rewriting has added to each side's stream so far
 
-    Session(FtpBox& b, Nat nat) : box(b) {
-        if (nat == Nat::snat) client_seen = kBoxOutside;
+    Session(FtpBox& b, Nat nat, bool v6 = false) : box(b) {
+        const auto of_family = [&](Ip4 a, const IpAddress& a6) { return v6 ? a6 : IpAddress(a); };
+        const IpAddress inside = of_family(kInside, kInside6), outside = of_family(kOutside, kOutside6);
+        const IpAddress box_outside = of_family(kBoxOutside, kBoxOutside6);
+        client = client_seen = inside;
+        server = server_seen = outside;
+        if (nat == Nat::snat) client_seen = box_outside;
         if (nat == Nat::dnat) {
             client_port = "wan";
             server_port = "lan";
-            client = client_seen = kOutside;
-            server = kInside;
-            server_seen = kBoxOutside;
+            client = client_seen = outside;
+            server = inside;
+            server_seen = box_outside;
         }
     }
     PacketBuilder from_client() const {
@@ -124,15 +137,14 @@ struct Session {
 private:
     struct DataEnd {
         std::string box_port;
-        Ip4 real, seen;  ///< its address, and the one by which the other end knows it
+        IpAddress real, seen;  ///< its address, and the one by which the other end knows it
         unsigned port;
     };
     /// `from` opens a connection to the port of `to` that it was `told`; a handshake and data pass.
     void check_data(const DataEnd& from, const DataEnd& to, unsigned told) {
         box.send(from.box_port, tcp(from.real, from.port, to.seen, told).flags(kSyn).seq(9000));
-        CHECK(box.one(to.box_port).text() == to_text(from.seen) + ":" + std::to_string(from.port) + " > " +
-                                                 to_text(to.real) + ":" + std::to_string(to.port) +
-                                                 " tcp S seq 9000 ttl 63");
+        CHECK(box.one(to.box_port).text() ==
+              to_text(from.seen, from.port) + " > " + to_text(to.real, to.port) + " tcp S seq 9000 ttl 63");
         box.send(to.box_port, tcp(to.real, to.port, from.seen, from.port).flags(kSyn | kAck).seq(100).ack(9001));
         const Decoded back = box.one(from.box_port);
         CHECK(back.src == to.seen);
@@ -149,7 +161,7 @@ inline FlowCopy data_flow(FtpBox& box) {
     for (const FlowCopy& f : box.flows())
         if ((f.status & status::kExpected) != 0) return f;
     FAIL("no data connection");
-    return {};
+    return FlowCopy{};
 }
 
 }  // namespace sluice::test

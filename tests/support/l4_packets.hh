@@ -55,8 +55,8 @@ inline L4Bytes sctp_chunk_of(unsigned type, unsigned flags = 0, std::uint32_t in
     return out;
 }
 
-/// An SCTP packet between two ports, in the IPv4 packet that `protocol` begins.
-inline PacketBuilder sctp(Ip4 src, unsigned sport, Ip4 dst, unsigned dport, std::uint32_t tag,
+/// An SCTP packet between two ports, in the IP packet that `protocol` begins.
+inline PacketBuilder sctp(const IpAddress& src, unsigned sport, const IpAddress& dst, unsigned dport, std::uint32_t tag,
                           const std::vector<L4Bytes>& chunks, bool right = true) {
     L4Bytes packet;
     append(packet, sport, 2);
@@ -70,8 +70,8 @@ inline PacketBuilder sctp(Ip4 src, unsigned sport, Ip4 dst, unsigned dport, std:
 }
 
 /// `coverage` as in the header; the checksum is right for that.
-inline PacketBuilder udplite(Ip4 src, unsigned sport, Ip4 dst, unsigned dport, unsigned coverage,
-                             std::string_view text) {
+inline PacketBuilder udplite(const IpAddress& src, unsigned sport, const IpAddress& dst, unsigned dport,
+                             unsigned coverage, std::string_view text) {
     L4Bytes packet;
     append(packet, sport, 2);
     append(packet, dport, 2);
@@ -79,8 +79,8 @@ inline PacketBuilder udplite(Ip4 src, unsigned sport, Ip4 dst, unsigned dport, u
     append(packet, 0, 2);
     packet.insert(packet.end(), text.begin(), text.end());
     L4Bytes summed;
-    append(summed, src.host(), 4);
-    append(summed, dst.host(), 4);
+    for (const IpAddress& a : {src, dst})
+        for (unsigned i = a.is_v4() ? 3 : 0; i < 4; ++i) append(summed, a.word(i), 4);
     append(summed, 136, 2);
     append(summed, packet.size(), 2);
     const std::size_t covered = coverage == 0 ? packet.size() : std::min<std::size_t>(coverage, packet.size());
@@ -96,16 +96,16 @@ inline PacketBuilder udplite(Ip4 src, unsigned sport, Ip4 dst, unsigned dport, u
     return protocol(136, src, dst).payload(packet);
 }
 /// What a receiver of a UDP-Lite packet computes over it.
-inline bool udplite_sound(Ip4 src, Ip4 dst, std::span<const std::uint8_t> packet) {
+inline bool udplite_sound(const IpAddress& src, const IpAddress& dst, std::span<const std::uint8_t> packet) {
     const unsigned coverage = static_cast<unsigned>(packet[4] << 8 | packet[5]);
     const std::string_view text(reinterpret_cast<const char*>(packet.data()) + 8, packet.size() - 8);
     const auto port = [&](unsigned at) { return static_cast<unsigned>(packet[at] << 8 | packet[at + 1]); };
     const auto made = udplite(src, port(0), dst, port(2), coverage, text).ip_packet();
-    return std::equal(made.begin() + 20, made.end(), packet.begin(), packet.end());
+    return std::equal(made.begin() + (src.is_v4() ? 20 : 40), made.end(), packet.begin(), packet.end());
 }
 
-inline PacketBuilder gre(Ip4 src, Ip4 dst, unsigned flags_and_version, unsigned proto, std::uint64_t rest,
-                         unsigned rest_bytes) {
+inline PacketBuilder gre(const IpAddress& src, const IpAddress& dst, unsigned flags_and_version, unsigned proto,
+                         std::uint64_t rest, unsigned rest_bytes) {
     L4Bytes packet;
     append(packet, flags_and_version, 2);
     append(packet, proto, 2);
@@ -113,7 +113,7 @@ inline PacketBuilder gre(Ip4 src, Ip4 dst, unsigned flags_and_version, unsigned 
     return protocol(47, src, dst).payload(packet);
 }
 
-inline PacketBuilder esp(Ip4 src, Ip4 dst, std::uint32_t spi, std::uint32_t sequence = 1) {
+inline PacketBuilder esp(const IpAddress& src, const IpAddress& dst, std::uint32_t spi, std::uint32_t sequence = 1) {
     L4Bytes packet;
     append(packet, spi, 4);
     append(packet, sequence, 4);

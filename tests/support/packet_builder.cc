@@ -1,6 +1,7 @@
 #include "tests/support/packet_builder.hh"
 
 #include <algorithm>
+#include <arpa/inet.h>
 #include <cstring>
 #include <stdexcept>
 #include <utility>
@@ -38,12 +39,30 @@ std::uint16_t checksum(std::span<const std::uint8_t> bytes, std::uint32_t sum = 
     return static_cast<std::uint16_t>(~sum);
 }
 
-std::uint32_t pseudo_sum(Ip4 src, Ip4 dst, unsigned proto, std::size_t length) {
-    return (src.host() >> 16) + (src.host() & 0xffff) + (dst.host() >> 16) + (dst.host() & 0xffff) + proto +
-           static_cast<std::uint32_t>(length);
+void put_address(Bytes& out, const IpAddress& a, bool v6) {
+    for (unsigned i = v6 ? 0 : 3; i < 4; ++i) put32(out, a.word(i));
 }
 
-bool is_icmp_error(unsigned type) {
+std::uint32_t pseudo_sum(const IpAddress& src, const IpAddress& dst, bool v6, unsigned proto, std::size_t length) {
+    std::uint32_t sum = proto + static_cast<std::uint32_t>(length);
+    for (unsigned i = v6 ? 0 : 3; i < 4; ++i)
+        for (const std::uint32_t word : {src.word(i), dst.word(i)}) sum += (word >> 16) + (word & 0xffff);
+    return sum;
+}
+
+constexpr unsigned kIcmp = 1, kIcmpv6 = 58;
+constexpr unsigned kRoutingHeader = 43, kFragmentHeader = 44, kAuthenticationHeader = 51;
+
+bool is_icmp(unsigned proto, bool v6) {
+    return proto == (v6 ? kIcmpv6 : kIcmp);
+}
+bool is_extension(unsigned number) {
+    return number == 0 || number == kRoutingHeader || number == kFragmentHeader || number == kAuthenticationHeader ||
+           number == 60;
+}
+
+bool is_icmp_error(unsigned type, bool v6) {
+    if (v6) return type != 0 && type < 128;
     return type == 3 || type == 4 || type == 5 || type == 11 || type == 12;
 }
 
@@ -123,15 +142,25 @@ void decode_icmp(Decoded& d, Reader& r) {
     d.icmp_type = r.u8();
     d.icmp_code = r.u8();
     r.u16();
-    d.icmp_id = r.u16();
-    d.icmp_seq = d.mtu = r.u16();
+    const std::uint32_t rest = r.u32();
+    d.icmp_id = static_cast<std::uint16_t>(rest >> 16);
+    d.icmp_seq = static_cast<std::uint16_t>(rest);
+    d.mtu = d.v6 ? rest : rest & 0xffffU;
 }
 
 }  // namespace
 
 PacketBuilder& PacketBuilder::fragment(unsigned offset_bytes, bool more) {
     fragment_ = static_cast<std::uint16_t>(offset_bytes / 8 | (more ? 0x2000U : 0U));
+    return v6_ ? extension(kFragmentHeader) : *this;
+}
+PacketBuilder& PacketBuilder::extension(unsigned number, std::span<const std::uint8_t> body) {
+    if (!v6_) throw std::logic_error("an extension header in IPv4");
+    extensions_.push_back({static_cast<std::uint8_t>(number), Bytes(body.begin(), body.end()), std::nullopt});
     return *this;
+}
+PacketBuilder& PacketBuilder::routing(unsigned type, unsigned left) {
+    return extension(kRoutingHeader, Bytes{static_cast<std::uint8_t>(type), static_cast<std::uint8_t>(left)});
 }
 PacketBuilder& PacketBuilder::ip_option(std::span<const std::uint8_t> option) {
     put(ip_options_, option);
@@ -195,6 +224,8 @@ Bytes PacketBuilder::transport() const {
             checksum_at = 6;
             break;
         case IpProto::icmp:
+        case IpProto::icmpv6:
+            if (!is_icmp(proto_, v6_)) break;
             put8(out, icmp_type_);
             put8(out, icmp_code_);
             put16(out, 0);
@@ -207,8 +238,7 @@ Bytes PacketBuilder::transport() const {
     put(out, payload_);
     if ((fragment_ & 0x1fff) != 0) return payload_;  // a later piece: no transport header in it
     if (!checksum_at) return out;
-    const bool has_pseudo = proto_ != static_cast<std::uint8_t>(IpProto::icmp);
-    std::uint16_t sum = checksum(out, has_pseudo ? pseudo_sum(src_, dst_, proto_, out.size()) : 0);
+    std::uint16_t sum = checksum(out, proto_ == kIcmp ? 0 : pseudo_sum(src_, dst_, v6_, proto_, out.size()));
     if (proto_ == static_cast<std::uint8_t>(IpProto::udp)) {
         if (sum == 0) sum = 0xffff;
         if (no_udp_checksum_) sum = 0;
@@ -219,22 +249,58 @@ Bytes PacketBuilder::transport() const {
 }
 
 Bytes PacketBuilder::ip_packet() const {
-    if (raw_) return payload_;
+    return raw_ ? payload_ : v6_ ? ip6_packet() : ip4_packet();
+}
+
+Bytes PacketBuilder::ip6_packet() const {
+    if (!ip_options_.empty() || ihl_) throw std::logic_error("IPv4 options in IPv6");
+    Bytes behind;
+    for (std::size_t i = 0; i < extensions_.size(); ++i) {
+        const Extension& e = extensions_[i];
+        Bytes header;
+        put8(header, i + 1 < extensions_.size() ? extensions_[i + 1].number : proto_);
+        if (e.number == kFragmentHeader) {
+            put8(header, 0);
+            put16(header, (unsigned{fragment_} << 3 & 0xfff8U) | (fragment_ >> 13 & 1U));
+            put32(header, ip_id_);
+        } else {
+            put8(header, 0);
+            put(header, e.body);
+            while (header.size() % 8 != 0) put8(header, 0);
+            const std::size_t length =
+                e.number == kAuthenticationHeader ? header.size() / 4 - 2 : header.size() / 8 - 1;
+            header[1] = e.length_field.value_or(static_cast<std::uint8_t>(length));
+        }
+        put(behind, header);
+    }
+    put(behind, transport());
+    Bytes out;
+    put32(out, std::uint32_t{version_.value_or(6)} << 28 | std::uint32_t{tos_} << 20 | (flow_label_ & 0xfffffU));
+    put16(out, total_length_ ? *total_length_ - 40U : static_cast<unsigned>(behind.size()));
+    put8(out, extensions_.empty() ? proto_ : extensions_.front().number);
+    put8(out, ttl_);
+    put_address(out, src_, true);
+    put_address(out, dst_, true);
+    put(out, behind);
+    return out;
+}
+
+Bytes PacketBuilder::ip4_packet() const {
     Bytes options = ip_options_;
     while (options.size() % 4 != 0) put8(options, 0);
     const Bytes l4 = transport();
     const std::size_t header = 20 + options.size();
     Bytes out;
-    put8(out, (unsigned{version_} << 4 | ihl_.value_or(static_cast<std::uint8_t>(header / 4))) & 0xff);
+    put8(out, (unsigned{version_.value_or(4)} << 4 | ihl_.value_or(static_cast<std::uint8_t>(header / 4))) & 0xff);
     put8(out, tos_);
     put16(out, total_length_.value_or(static_cast<std::uint16_t>(header + l4.size())));
-    put16(out, ip_id_);
+    put16(out, ip_id_ & 0xffff);
     put16(out, fragment_ | (dont_fragment_ ? 0x4000U : 0U));
     put8(out, ttl_);
     put8(out, proto_);
     put16(out, 0);
-    put32(out, src_.host());
-    put32(out, dst_.host());
+    put_address(out, src_, false);
+    put_address(out, dst_, false);
     put(out, options);
     // With a lying IHL the sum is taken over what a reader would take for the header.
     const std::size_t claimed = std::clamp<std::size_t>(std::size_t{out[0] & 0xfU} * 4, 20, header);
@@ -251,7 +317,7 @@ Frame PacketBuilder::bytes() const {
         put16(out, 0x8100);
         put16(out, *vlan_);
     }
-    put16(out, ether_type_);
+    put16(out, ether_type_.value_or(v6_ ? 0x86dd : 0x0800));
     put(out, ip_packet());
     if (out.size() < pad_to_) out.resize(pad_to_);
     if (cut_to_ && *cut_to_ < out.size()) out.resize(*cut_to_);
@@ -264,40 +330,42 @@ rte_mbuf* PacketBuilder::mbuf(rte_mempool* pool, std::uint16_t device) const {
     return make_mbuf(pool, bytes(), device);
 }
 
-PacketBuilder tcp(Ip4 src, unsigned sport, Ip4 dst, unsigned dport) {
+PacketBuilder tcp(const IpAddress& src, unsigned sport, const IpAddress& dst, unsigned dport) {
     PacketBuilder b = protocol(6, src, dst);
     b.sport_ = static_cast<std::uint16_t>(sport);
     b.dport_ = static_cast<std::uint16_t>(dport);
     return b;
 }
-PacketBuilder udp(Ip4 src, unsigned sport, Ip4 dst, unsigned dport) {
+PacketBuilder udp(const IpAddress& src, unsigned sport, const IpAddress& dst, unsigned dport) {
     PacketBuilder b = protocol(17, src, dst);
     b.sport_ = static_cast<std::uint16_t>(sport);
     b.dport_ = static_cast<std::uint16_t>(dport);
     return b;
 }
-PacketBuilder icmp(Ip4 src, Ip4 dst, unsigned type, unsigned code, std::uint32_t rest) {
-    PacketBuilder b = protocol(1, src, dst);
+PacketBuilder icmp(const IpAddress& src, const IpAddress& dst, unsigned type, unsigned code, std::uint32_t rest) {
+    PacketBuilder b = protocol(src.is_v4() ? kIcmp : kIcmpv6, src, dst);
     b.icmp_type_ = static_cast<std::uint8_t>(type);
     b.icmp_code_ = static_cast<std::uint8_t>(code);
     b.icmp_rest_ = rest;
     return b;
 }
-PacketBuilder echo_request(Ip4 src, Ip4 dst, unsigned id, unsigned seq) {
-    return icmp(src, dst, 8, 0, id << 16 | seq);
+PacketBuilder echo_request(const IpAddress& src, const IpAddress& dst, unsigned id, unsigned seq) {
+    return icmp(src, dst, src.is_v4() ? 8 : 128, 0, id << 16 | seq);
 }
-PacketBuilder echo_reply(Ip4 src, Ip4 dst, unsigned id, unsigned seq) {
-    return icmp(src, dst, 0, 0, id << 16 | seq);
+PacketBuilder echo_reply(const IpAddress& src, const IpAddress& dst, unsigned id, unsigned seq) {
+    return icmp(src, dst, src.is_v4() ? 0 : 129, 0, id << 16 | seq);
 }
-PacketBuilder icmp_error(Ip4 src, Ip4 dst, unsigned type, unsigned code, const PacketBuilder& offending,
-                         std::size_t quote_bytes, std::uint32_t rest) {
+PacketBuilder icmp_error(const IpAddress& src, const IpAddress& dst, unsigned type, unsigned code,
+                         const PacketBuilder& offending, std::size_t quote_bytes, std::uint32_t rest) {
     Bytes quote = offending.ip_packet();
-    const std::size_t header = std::size_t{quote.at(0) & 0xfU} * 4;
+    const std::size_t header = src.is_v4() ? std::size_t{quote.at(0) & 0xfU} * 4 : 40;
     quote.resize(std::min(quote.size(), header + quote_bytes));
     return icmp(src, dst, type, code, rest).payload(quote);
 }
-PacketBuilder protocol(unsigned number, Ip4 src, Ip4 dst) {
+PacketBuilder protocol(unsigned number, const IpAddress& src, const IpAddress& dst) {
     PacketBuilder b;
+    if (src.is_v4() != dst.is_v4()) throw std::logic_error("a packet from one family to the other");
+    b.v6_ = !src.is_v4();
     b.src_ = src;
     b.dst_ = dst;
     b.proto_ = static_cast<std::uint8_t>(number);
@@ -333,9 +401,10 @@ PacketBuilder raw(unsigned ether_type, std::span<const std::uint8_t> bytes) {
     return b.ether_type(ether_type);
 }
 
-Decoded decode_ip(std::span<const std::uint8_t> packet, bool quotation) {
-    Decoded d;
-    d.ether_type = 0x0800;
+namespace {
+
+/// Reads the header; says how long it is, 0 after an error.
+std::size_t decode_ip4_header(Decoded& d, std::span<const std::uint8_t> packet) {
     Reader r(packet);
     const unsigned first = r.u8();
     d.tos = r.u8();
@@ -354,11 +423,62 @@ Decoded decode_ip(std::span<const std::uint8_t> packet, bool quotation) {
     if (first >> 4 != 4) d.error = "ip version";
     if (header < 20) d.error = "ip header length";
     if (d.total_length < header) d.error = "ip total length";
-    if (!quotation && d.total_length > packet.size()) d.error = "ip total length beyond the frame";
     d.ip_options = r.take(header < 20 ? 0 : header - 20);
     if (r.ran_short()) d.error = "short";
-    if (!d.error.empty()) return d;
+    if (!d.error.empty()) return 0;
     d.ip_checksum_ok = checksum(packet.first(header)) == 0;
+    return header;
+}
+
+/// The same, with all extension headers; a quotation may end in them.
+std::size_t decode_ip6_header(Decoded& d, std::span<const std::uint8_t> packet, bool quotation) {
+    Reader r(packet);
+    const std::uint32_t first = r.u32();
+    d.tos = static_cast<std::uint8_t>(first >> 20);
+    d.flow_label = first & 0xfffffU;
+    d.total_length = static_cast<std::uint16_t>(40U + r.u16());
+    d.proto = r.u8();
+    d.ttl = r.u8();
+    for (IpAddress* address : {&d.src, &d.dst})
+        for (unsigned i = 0; i < 4; ++i) address->set_word(i, r.u32());
+    std::size_t header = 40;
+    if (r.ran_short()) d.error = "short";
+    while (d.error.empty() && is_extension(d.proto) && d.fragment_offset_bytes == 0) {
+        const unsigned number = d.proto;
+        d.proto = r.u8();
+        const unsigned field = r.u8();
+        std::size_t length = number == kAuthenticationHeader ? (field + 2U) * 4U : (field + 1U) * 8U;
+        if (number == kFragmentHeader) {
+            const unsigned fragment = r.u16();
+            d.more_fragments = (fragment & 1) != 0;
+            d.fragment_offset_bytes = static_cast<std::uint16_t>(fragment & 0xfff8U);
+            d.ip_id = r.u32();
+            length = 8;
+        } else {
+            r.take(length - 2);
+        }
+        if (r.ran_short()) {
+            if (!quotation) d.error = "extension header";
+            break;
+        }
+        d.extensions.push_back(static_cast<std::uint8_t>(number));
+        header += length;
+    }
+    if (d.total_length < header) d.error = "ip total length";
+    d.ip_checksum_ok = true;  // there is none
+    return header;
+}
+
+}  // namespace
+
+Decoded decode_ip(std::span<const std::uint8_t> packet, bool quotation) {
+    Decoded d;
+    d.v6 = !packet.empty() && packet[0] >> 4 == 6;
+    d.ether_type = d.v6 ? 0x86dd : 0x0800;
+    const std::size_t header = d.v6 ? decode_ip6_header(d, packet, quotation) : decode_ip4_header(d, packet);
+    if (!quotation && d.total_length > packet.size()) d.error = "ip total length beyond the frame";
+    if (!d.error.empty()) return d;
+    d.l4_offset = static_cast<std::uint16_t>(header);
     d.padding = packet.size() > d.total_length ? packet.size() - d.total_length : 0;
     const auto l4 = packet.subspan(header, std::min<std::size_t>(packet.size(), d.total_length) - header);
 
@@ -369,7 +489,8 @@ Decoded decode_ip(std::span<const std::uint8_t> packet, bool quotation) {
         d.l4_checksum_ok = true;
         return d;
     }
-    const std::uint32_t pseudo = pseudo_sum(d.src, d.dst, d.proto, l4.size());
+    const std::uint32_t pseudo = pseudo_sum(d.src, d.dst, d.v6, d.proto, l4.size());
+    const bool icmp = is_icmp(d.proto, d.v6);
     switch (static_cast<IpProto>(d.proto)) {
         case IpProto::tcp:
             decode_tcp(d, t);
@@ -381,12 +502,14 @@ Decoded decode_ip(std::span<const std::uint8_t> packet, bool quotation) {
             const std::size_t length = t.u16();
             d.udp_checksum = t.u16();
             if (!cut && !d.more_fragments && length != l4.size()) d.error = "udp length";
-            d.l4_checksum_ok = d.udp_checksum == 0 || checksum(l4, pseudo) == 0;
+            const bool none = d.udp_checksum == 0 && !d.v6;  // RFC 8200 8.1
+            d.l4_checksum_ok = none || (d.udp_checksum != 0 && checksum(l4, pseudo) == 0);
             break;
         }
         case IpProto::icmp:
-            decode_icmp(d, t);
-            d.l4_checksum_ok = checksum(l4) == 0;
+        case IpProto::icmpv6:
+            if (icmp) decode_icmp(d, t);
+            d.l4_checksum_ok = !icmp || checksum(l4, d.v6 ? pseudo : 0) == 0;
             break;
         default:
             d.l4_checksum_ok = true;
@@ -395,7 +518,7 @@ Decoded decode_ip(std::span<const std::uint8_t> packet, bool quotation) {
     if (cut || d.more_fragments) d.l4_checksum_ok = true;  // the sum covers bytes that are not here
     if (t.ran_short() && !cut) d.error = "transport header short";
     d.payload = t.rest_as_text();
-    if (d.proto == 1 && is_icmp_error(d.icmp_type)) d.quoted.assign(d.payload.begin(), d.payload.end());
+    if (icmp && is_icmp_error(d.icmp_type, d.v6)) d.quoted.assign(d.payload.begin(), d.payload.end());
     return d;
 }
 
@@ -420,8 +543,9 @@ Decoded decode(std::span<const std::byte> frame) {
     Decoded d;
     if (r.ran_short()) {
         d.error = "frame short";
-    } else if (type == 0x0800) {
+    } else if (type == 0x0800 || type == 0x86dd) {
         d = decode_ip(bytes.subspan(l2));
+        if (d.v6 != (type == 0x86dd)) d.error = "ip version";
     } else {
         d.payload = r.rest_as_text();
         d.ip_checksum_ok = d.l4_checksum_ok = true;
@@ -437,22 +561,29 @@ bool valid_checksums(std::span<const std::byte> frame) {
     return decode(frame).valid_checksums();
 }
 
-std::string to_text(Ip4 a) {
-    const std::uint32_t h = a.host();
-    return std::to_string(h >> 24) + '.' + std::to_string(h >> 16 & 0xff) + '.' + std::to_string(h >> 8 & 0xff) + '.' +
-           std::to_string(h & 0xff);
+std::string to_text(const IpAddress& a) {
+    Bytes bytes;
+    put_address(bytes, a, !a.is_v4());
+    char text[INET6_ADDRSTRLEN];
+    return inet_ntop(a.is_v4() ? AF_INET : AF_INET6, bytes.data(), text, sizeof text);
+}
+
+std::string to_text(const IpAddress& a, unsigned port) {
+    return (a.is_v4() ? to_text(a) : '[' + to_text(a) + ']') + ':' + std::to_string(port);
 }
 
 std::string Decoded::text() const {
     std::string out;
     if (vlan) out += "vlan " + std::to_string(*vlan) + ' ';
     if (ether_type == 0x0806) return out + "arp";
-    if (ether_type != 0x0800) return out + "ether type " + std::to_string(ether_type);
+    if (ether_type != 0x0800 && ether_type != 0x86dd) return out + "ether type " + std::to_string(ether_type);
     const bool ports = fragment_offset_bytes == 0 && (proto == 6 || proto == 17);
-    out += to_text(src) + (ports ? ':' + std::to_string(sport) : "") + " > " + to_text(dst) +
-           (ports ? ':' + std::to_string(dport) : "");
+    out += (ports ? to_text(src, sport) : to_text(src)) + " > " + (ports ? to_text(dst, dport) : to_text(dst));
+    for (const unsigned number : extensions)
+        if (number != kFragmentHeader) out += " ext " + std::to_string(number);
     if (fragment_offset_bytes != 0 || more_fragments)
         out += " fragment " + std::to_string(fragment_offset_bytes) + (more_fragments ? "+" : "");
+    const std::string type_and_code = std::to_string(icmp_type) + '/' + std::to_string(icmp_code);
     if (fragment_offset_bytes != 0) {
         out += " proto " + std::to_string(proto);
     } else if (proto == 6) {
@@ -465,13 +596,15 @@ std::string Decoded::text() const {
         if ((flags & kAck) != 0) out += " ack " + std::to_string(ack);
     } else if (proto == 17) {
         out += " udp";
-    } else if (proto == 1 && is_icmp_error(icmp_type)) {
-        out += " icmp " + std::to_string(icmp_type) + '/' + std::to_string(icmp_code);
-        if (icmp_type == 3 && icmp_code == 4) out += " mtu " + std::to_string(mtu);
-        out += " {" + decode_ip(quoted, true).text() + '}';
-    } else if (proto == 1) {
-        out += " icmp " + std::to_string(icmp_type) + '/' + std::to_string(icmp_code) + " id " +
-               std::to_string(icmp_id) + " seq " + std::to_string(icmp_seq);
+    } else if (is_icmp(proto, v6)) {
+        out += (v6 ? " icmpv6 " : " icmp ") + type_and_code;
+        const bool too_big = v6 ? icmp_type == 2 : icmp_type == 3 && icmp_code == 4;
+        if (!is_icmp_error(icmp_type, v6)) {
+            out += " id " + std::to_string(icmp_id) + " seq " + std::to_string(icmp_seq);
+        } else {
+            if (too_big) out += " mtu " + std::to_string(mtu);
+            out += " {" + decode_ip(quoted, true).text() + '}';
+        }
     } else {
         out += " proto " + std::to_string(proto);
     }

@@ -4,6 +4,10 @@
 //   auto frame = tcp(kClient, 40000, kServer, 80).flags(kSyn).seq(7).bytes();
 //   CHECK(describe(frame) == "192.0.2.7:40000 > 203.0.113.9:80 tcp S seq 7 ttl 64");
 //
+// The addresses say of which family a packet is; the same words build and describe IPv6:
+//
+//   "[2001:db8::7]:40000 > [2001:db8:1::9]:80 tcp S seq 7 ttl 64"
+//
 // The decoder computes checksums by full summation and in its own code, so that it can judge the data plane's deltas.
 #pragma once
 
@@ -17,6 +21,7 @@
 
 #include <rte_mbuf.h>
 
+#include "dataplane/base/ip_address.hh"
 #include "dataplane/base/types.hh"
 
 namespace sluice::test {
@@ -37,25 +42,41 @@ public:
     PacketBuilder& from(MacAddress m) { return set(src_mac_, m); }
     PacketBuilder& to(MacAddress m) { return set(dst_mac_, m); }
     PacketBuilder& vlan(unsigned id) { return set(vlan_, static_cast<std::uint16_t>(id)); }
-    PacketBuilder& ether_type(unsigned type) { return set(ether_type_, static_cast<std::uint16_t>(type)); }
+    PacketBuilder& ether_type(unsigned type) {
+        return set(ether_type_, std::optional(static_cast<std::uint16_t>(type)));
+    }
     /// Zero bytes behind the packet until the frame has `bytes`, as Ethernet pads to 60.
     PacketBuilder& pad_to(std::size_t bytes) { return set(pad_to_, bytes); }
     /// Cuts the finished frame after `bytes`.
     PacketBuilder& cut_to(std::size_t bytes) { return set(cut_to_, bytes); }
 
-    // --- IPv4. Default: TTL 64, id 0x1234, DF clear.
+    // --- IP. Default: TTL (hop limit) 64, id 0x1234 (of IPv6: fragments alone have one), DF clear.
     PacketBuilder& ttl(unsigned v) { return set(ttl_, static_cast<std::uint8_t>(v)); }
     PacketBuilder& tos(unsigned v) { return set(tos_, static_cast<std::uint8_t>(v)); }
-    PacketBuilder& ip_id(unsigned v) { return set(ip_id_, static_cast<std::uint16_t>(v)); }
+    PacketBuilder& ip_id(std::uint32_t v) { return set(ip_id_, v); }
     PacketBuilder& dont_fragment(bool on = true) { return set(dont_fragment_, on); }
-    /// A piece: `offset_bytes` is a multiple of 8.
+    /// A piece: `offset_bytes` is a multiple of 8. IPv6: adds a fragment header behind the extension headers so far,
+    /// (0, false) too.
     PacketBuilder& fragment(unsigned offset_bytes, bool more);
     /// Appended as it is; the header is filled up with end-of-list bytes to a multiple of four.
     PacketBuilder& ip_option(std::span<const std::uint8_t> option);
-    PacketBuilder& version(unsigned v) { return set(version_, static_cast<std::uint8_t>(v)); }
+    PacketBuilder& version(unsigned v) { return set(version_, std::optional(static_cast<std::uint8_t>(v))); }
     PacketBuilder& ihl(unsigned words) { return set(ihl_, static_cast<std::uint8_t>(words)); }
     PacketBuilder& total_length(unsigned bytes) { return set(total_length_, static_cast<std::uint16_t>(bytes)); }
     PacketBuilder& break_ip_checksum() { return set(break_ip_checksum_, true); }
+
+    // --- IPv6
+    /// An IPv6 header also round what looks like IPv4 addresses (::ffff:a.b.c.d).
+    PacketBuilder& as_ip6() { return set(v6_, true); }
+    PacketBuilder& flow_label(std::uint32_t v) { return set(flow_label_, v); }
+    /// Extension header `number` behind those so far; `body` follows its first two bytes, zeros (Pad1) fill it up.
+    PacketBuilder& extension(unsigned number, std::span<const std::uint8_t> body = {});
+    PacketBuilder& hop_by_hop(std::span<const std::uint8_t> options = {}) { return extension(0, options); }
+    PacketBuilder& destination_options(std::span<const std::uint8_t> options = {}) { return extension(60, options); }
+    /// Routing header of `type` without addresses; all segments but `left` are behind it.
+    PacketBuilder& routing(unsigned type, unsigned left = 0);
+    /// What the last extension header's length field says instead of the truth.
+    PacketBuilder& extension_length(unsigned value) { return set(extensions_.back().length_field, value & 0xffU); }
 
     // --- TCP. Default: ACK, seq 1000, ack 0, window 65535.
     PacketBuilder& flags(unsigned f) { return set(flags_, static_cast<std::uint8_t>(f)); }
@@ -87,10 +108,10 @@ public:
     [[nodiscard]] rte_mbuf* mbuf(rte_mempool* pool, std::uint16_t device = 0) const;
 
 private:
-    friend PacketBuilder tcp(Ip4, unsigned, Ip4, unsigned);
-    friend PacketBuilder udp(Ip4, unsigned, Ip4, unsigned);
-    friend PacketBuilder icmp(Ip4, Ip4, unsigned, unsigned, std::uint32_t);
-    friend PacketBuilder protocol(unsigned, Ip4, Ip4);
+    friend PacketBuilder tcp(const IpAddress&, unsigned, const IpAddress&, unsigned);
+    friend PacketBuilder udp(const IpAddress&, unsigned, const IpAddress&, unsigned);
+    friend PacketBuilder icmp(const IpAddress&, const IpAddress&, unsigned, unsigned, std::uint32_t);
+    friend PacketBuilder protocol(unsigned, const IpAddress&, const IpAddress&);
     friend PacketBuilder raw(unsigned, std::span<const std::uint8_t>);
 
     template <class T, class V>
@@ -99,17 +120,28 @@ private:
         return *this;
     }
     [[nodiscard]] std::vector<std::uint8_t> transport() const;
+    [[nodiscard]] std::vector<std::uint8_t> ip4_packet() const;
+    [[nodiscard]] std::vector<std::uint8_t> ip6_packet() const;
 
     MacAddress src_mac_ = mac(1), dst_mac_ = mac(2);
     std::optional<std::uint16_t> vlan_;
-    std::uint16_t ether_type_ = 0x0800;
+    std::optional<std::uint16_t> ether_type_;  ///< none: that of the family
     std::size_t pad_to_ = 0;
     std::optional<std::size_t> cut_to_;
     bool raw_ = false;  ///< payload_ is everything behind the Ethernet header
 
-    Ip4 src_{}, dst_{};
-    std::uint8_t proto_ = 0, ttl_ = 64, tos_ = 0, version_ = 4;
-    std::uint16_t ip_id_ = 0x1234, fragment_ = 0;
+    struct Extension {
+        std::uint8_t number = 0;
+        std::vector<std::uint8_t> body;            ///< behind the first two bytes
+        std::optional<std::uint8_t> length_field;  ///< none: the truth
+    };
+    bool v6_ = false;
+    IpAddress src_{Ip4{}}, dst_{Ip4{}};
+    std::uint8_t proto_ = 0, ttl_ = 64, tos_ = 0;
+    std::optional<std::uint8_t> version_;
+    std::uint32_t ip_id_ = 0x1234, flow_label_ = 0;
+    std::uint16_t fragment_ = 0;  ///< as in the IPv4 header
+    std::vector<Extension> extensions_;
     bool dont_fragment_ = false, break_ip_checksum_ = false;
     std::vector<std::uint8_t> ip_options_;
     std::optional<std::uint8_t> ihl_;
@@ -130,17 +162,19 @@ private:
     std::vector<std::uint8_t> payload_;
 };
 
-PacketBuilder tcp(Ip4 src, unsigned sport, Ip4 dst, unsigned dport);
-PacketBuilder udp(Ip4 src, unsigned sport, Ip4 dst, unsigned dport);
-/// `rest` is the second word of the header in host order (id and sequence; for 3/4 the MTU in its low half).
-PacketBuilder icmp(Ip4 src, Ip4 dst, unsigned type, unsigned code, std::uint32_t rest = 0);
-PacketBuilder echo_request(Ip4 src, Ip4 dst, unsigned id, unsigned seq = 1);
-PacketBuilder echo_reply(Ip4 src, Ip4 dst, unsigned id, unsigned seq = 1);
-/// An ICMP error that quotes the header and the first `quote_bytes` behind it of `offending` (an IPv4 packet).
-PacketBuilder icmp_error(Ip4 src, Ip4 dst, unsigned type, unsigned code, const PacketBuilder& offending,
-                         std::size_t quote_bytes = 8, std::uint32_t rest = 0);
-/// IPv4 with any protocol number; the payload follows the header directly.
-PacketBuilder protocol(unsigned number, Ip4 src, Ip4 dst);
+/// Both addresses are of one family.
+PacketBuilder tcp(const IpAddress& src, unsigned sport, const IpAddress& dst, unsigned dport);
+PacketBuilder udp(const IpAddress& src, unsigned sport, const IpAddress& dst, unsigned dport);
+/// ICMP, or ICMPv6 between IPv6 addresses. `rest` is the second word of the header in host order (id and sequence; for
+/// 3/4 the MTU in its low half, for ICMPv6's 2/0 the MTU).
+PacketBuilder icmp(const IpAddress& src, const IpAddress& dst, unsigned type, unsigned code, std::uint32_t rest = 0);
+PacketBuilder echo_request(const IpAddress& src, const IpAddress& dst, unsigned id, unsigned seq = 1);
+PacketBuilder echo_reply(const IpAddress& src, const IpAddress& dst, unsigned id, unsigned seq = 1);
+/// An ICMP or ICMPv6 error that quotes the IP header and the first `quote_bytes` behind it of `offending`.
+PacketBuilder icmp_error(const IpAddress& src, const IpAddress& dst, unsigned type, unsigned code,
+                         const PacketBuilder& offending, std::size_t quote_bytes = 8, std::uint32_t rest = 0);
+/// IP with any protocol number; the payload follows the header directly.
+PacketBuilder protocol(unsigned number, const IpAddress& src, const IpAddress& dst);
 PacketBuilder arp_request(MacAddress sender_mac, Ip4 sender, Ip4 target);
 PacketBuilder arp_reply(MacAddress sender_mac, Ip4 sender, MacAddress target_mac, Ip4 target);
 /// Any EtherType, any bytes behind the Ethernet header.
@@ -153,9 +187,14 @@ struct Decoded {
     std::optional<std::uint16_t> vlan;
     std::uint16_t ether_type = 0;
 
-    Ip4 src{}, dst{};
-    std::uint8_t proto = 0, ttl = 0, tos = 0;
-    std::uint16_t ip_id = 0, total_length = 0, fragment_offset_bytes = 0;
+    bool v6 = false;
+    IpAddress src{}, dst{};
+    std::uint8_t proto = 0, ttl = 0, tos = 0;  ///< of IPv6: of the transport header, hop limit, traffic class
+    std::uint32_t ip_id = 0, flow_label = 0;
+    std::uint16_t total_length = 0;  ///< of IPv6: with the header of 40 bytes
+    std::uint16_t fragment_offset_bytes = 0;
+    std::vector<std::uint8_t> extensions;  ///< IPv6: numbers of the headers between the IP and the transport header
+    std::uint16_t l4_offset = 0;           ///< from the IP header on
     bool dont_fragment = false, more_fragments = false;
     std::vector<std::uint8_t> ip_options;
 
@@ -167,8 +206,9 @@ struct Decoded {
     std::vector<std::pair<std::uint32_t, std::uint32_t>> sack;
     std::uint16_t udp_checksum = 0;  ///< as in the packet; 0: the sender made none
     std::uint8_t icmp_type = 0, icmp_code = 0;
-    std::uint16_t icmp_id = 0, icmp_seq = 0, mtu = 0;
-    std::vector<std::uint8_t> quoted;  ///< ICMP error: the IPv4 packet that it quotes
+    std::uint16_t icmp_id = 0, icmp_seq = 0;
+    std::uint32_t mtu = 0;
+    std::vector<std::uint8_t> quoted;  ///< ICMP error: the packet that it quotes
 
     std::string payload;      ///< behind the transport header (or the IP header of other protocols)
     std::size_t padding = 0;  ///< bytes behind the packet
@@ -179,14 +219,17 @@ struct Decoded {
 };
 
 Decoded decode(std::span<const std::byte> frame);
-/// An IPv4 packet without a frame round it; a quotation may be cut short anywhere behind its IPv4 header.
+/// A packet without a frame round it; a quotation may be cut short anywhere behind its IP header.
 Decoded decode_ip(std::span<const std::uint8_t> packet, bool quotation = false);
-/// True when the IPv4 header's checksum and the transport's are right (fragments: the header's alone).
+/// True when the IPv4 header's checksum and the transport's are right (fragments: the header's alone). UDP over IPv6
+/// must have one.
 bool valid_checksums(std::span<const std::byte> frame);
 /// One line: addresses, protocol, what matters of it, TTL; bad checksums are called out.
 std::string describe(std::span<const std::byte> frame);
 
-std::string to_text(Ip4 address);
+std::string to_text(const IpAddress& address);
+/// "192.0.2.1:80", "[2001:db8::1]:80"
+std::string to_text(const IpAddress& address, unsigned port);
 
 /// Copy of an mbuf's bytes, all segments.
 Frame frame_of(const rte_mbuf* m);

@@ -14,6 +14,14 @@ inline constexpr Ip4 kServer = ip4(203, 0, 113, 10);
 inline constexpr Ip4 kBoxInside = ip4(192, 168, 1, 1);
 inline constexpr Ip4 kBoxOutside = ip4(203, 0, 113, 1);
 
+inline constexpr IpAddress kClient6 = ip6(0x2001, 0xdb8, 1, 0, 0, 0, 0, 0x10);
+inline constexpr IpAddress kOtherClient6 = ip6(0x2001, 0xdb8, 1, 0, 0, 0, 0, 0x11);
+inline constexpr IpAddress kServer6 = ip6(0x2001, 0xdb8, 2, 0, 0, 0, 0, 0x10);
+inline constexpr IpAddress kBoxInside6 = ip6(0x2001, 0xdb8, 1, 0, 0, 0, 0, 1);
+inline constexpr IpAddress kBoxOutside6 = ip6(0x2001, 0xdb8, 2, 0, 0, 0, 0, 1);
+inline constexpr IpAddress kLinkOfBoxInside = ip6(0xfe80, 0, 0, 0, 0, 0, 0, 1);
+inline constexpr IpAddress kLinkOfBoxOutside = ip6(0xfe80, 0, 0, 0, 0, 0, 0, 2);
+
 inline const std::string kAcceptAll = R"(
 filter:
   input: {policy: accept, rules: []}
@@ -21,12 +29,23 @@ filter:
   output: {policy: accept, rules: []}
 )";
 inline const std::string kMasquerade = kAcceptAll + "nat: [{out: wan, src: 192.168.1.0/24, snat: masquerade}]\n";
+inline const std::string kMasquerade6 = kAcceptAll + R"(
+nat:
+  - {out: wan, src: 192.168.1.0/24, snat: masquerade}
+  - {out: wan, src: "2001:db8:1::/64", snat: masquerade}
+)";
 
 struct TwoPorts : Box {
     /// Without `yaml` the test configures the box itself.
     explicit TwoPorts(BoxOptions options = {}, const std::string& yaml = {}) : Box(options) {
         port("lan", PortRole::inside, "192.168.1.1/24");
         port("wan", PortRole::outside, "203.0.113.1/24");
+        if (options.ipv6) {
+            address("lan", "fe80::1/64");
+            address("lan", "2001:db8:1::1/64");
+            address("wan", "fe80::2/64");
+            address("wan", "2001:db8:2::1/64");
+        }
         if (!yaml.empty()) configure(yaml);
     }
     /// Packets that a rule has decided or marked, or that its chain's policy has.

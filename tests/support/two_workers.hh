@@ -16,6 +16,10 @@ struct TwoWorkers : Box {
         port("lan", PortRole::inside, "192.168.1.1/24");
         port("dmz", PortRole::inside, "192.168.2.1/24");
         port("wan", PortRole::outside, "203.0.113.1/24");
+        if (!options.ipv6) return;
+        address("lan", "2001:db8:1::1/64");
+        address("dmz", "2001:db8:3::1/64");
+        address("wan", "2001:db8:2::1/64");
     }
 
     /// The `nth` host of a /24 whose home is worker `home`.
@@ -25,6 +29,20 @@ struct TwoWorkers : Box {
             if (home_of(a) == home && nth-- == 0) return a;
         }
         throw std::logic_error("no such host");
+    }
+    /// The same of a /64.
+    [[nodiscard]] IpAddress host(const IpAddress& net, unsigned home, unsigned nth = 0) const {
+        for (unsigned last = 0x100; last < 0x200; ++last) {
+            IpAddress a = net;
+            a.set_word(3, last);
+            if (home_of(a) == home && nth-- == 0) return a;
+        }
+        throw std::logic_error("no such host");
+    }
+    [[nodiscard]] IpAddress lan6(unsigned home, unsigned nth = 0) const { return host(kBoxInside6, home, nth); }
+    [[nodiscard]] IpAddress wan6(unsigned home, unsigned nth = 0) const { return host(kBoxOutside6, home, nth); }
+    [[nodiscard]] IpAddress dmz6(unsigned home, unsigned nth = 0) const {
+        return host(ip6(0x2001, 0xdb8, 3, 0, 0, 0, 0, 1), home, nth);
     }
     [[nodiscard]] Ip4 lan(unsigned home, unsigned nth = 0) const { return host(ip4(192, 168, 1, 0), home, nth); }
     [[nodiscard]] Ip4 dmz(unsigned home, unsigned nth = 0) const { return host(ip4(192, 168, 2, 0), home, nth); }

@@ -7,7 +7,7 @@ _sluicectl() {
     done
     case $prev in
         --socket|-w) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
-        -p|--proto|--protonum) mapfile -t COMPREPLY < <(compgen -W 'tcp udp icmp sctp gre esp' -- "$cur"); return ;;
+        -p|--proto|--protonum) mapfile -t COMPREPLY < <(compgen -W 'tcp udp icmp icmpv6 sctp gre esp' -- "$cur"); return ;;
         -f|--family) mapfile -t COMPREPLY < <(compgen -W 'ipv4 ipv6' -- "$cur"); return ;;
         -u|--status) mapfile -t COMPREPLY < <(compgen -W 'ASSURED SEEN_REPLY UNREPLIED EXPECTED' -- "$cur"); return ;;
         -o|--output) mapfile -t COMPREPLY < <(compgen -W 'extended id extended,id save timestamp labels json' -- "$cur"); return ;;

@@ -33,7 +33,7 @@ Commands:
   -D, --delete           delete the flows that match; exit code 1 when none did
   -C, --count [table]    print the number of flows or expectations
   -S, --stats            print counters, a line for each worker
-  -F, --flush            delete all flows
+  -F, --flush            delete all flows; with -f, those of the family
   -V, --version          print the version of conntrack(8) that this follows
 
 Tables: conntrack (the default), expect.
@@ -42,9 +42,9 @@ Which flows:
   -s, --src, --orig-src ADDRESS[/PREFIX]   source of the original direction (also --mask-src MASK)
   -d, --dst, --orig-dst ADDRESS[/PREFIX]   destination of the original direction (also --mask-dst MASK)
   -r, --reply-src, -q, --reply-dst ADDRESS[/PREFIX]
-  -p, --protonum, --proto PROTO            tcp, udp, icmp, … or a number
+  -p, --protonum, --proto PROTO            tcp, udp, icmp, icmpv6, … or a number
   --sport, --dport, --orig-port-src, --orig-port-dst, --reply-port-src, --reply-port-dst PORT
-  --icmp-type, --icmp-code, --icmp-id NUMBER
+  --icmp-type, --icmp-code, --icmp-id NUMBER             also with icmpv6 in place of icmp
   --state STATE                            SYN_SENT, ESTABLISHED, TIME_WAIT, …
   -u, --status STATUS[,…]                  ASSURED, SEEN_REPLY, UNREPLIED, EXPECTED
   -n, --src-nat, -g, --dst-nat, -j, --any-nat [ADDRESS[:PORT]]
@@ -217,9 +217,7 @@ ExitCode print_stats(const Context& context, const ConntrackOptions& options) {
 
 ExitCode flush_flows(const Context& context, const ConntrackOptions& options) {
     if (options.table != "conntrack") throw Complaint(kUsage, "expectations end by themselves; -F is for flows");
-    for (const auto& [name, family] : options.filter)
-        if (name == "family" && family == "ipv6") return kOk;  // there are none
-    const std::string body = context.client().body_of({.method = http::verb::delete_, .target = "/v1/flows"});
+    const std::string body = context.client().body_of({.method = http::verb::delete_, .target = target_of(options)});
     if (context.json) print(body);
     if (!context.json) say(api::conntrack_message("connection tracking table has been emptied."));
     return kOk;

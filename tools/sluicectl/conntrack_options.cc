@@ -10,6 +10,7 @@
 #include <spdlog/fmt/fmt.h>
 
 #include "control/api/protocols.hh"
+#include "dataplane/base/types.hh"
 #include "tools/sluicectl/conntrack_scanner.hh"
 
 namespace sluice::ctl {
@@ -206,8 +207,10 @@ private:
             !(original ? has("sport") && has("dport") : has("reply_sport") && has("reply_dport")))
             complain("you have to specify `--sport' and `--dport'");
         if (!api::is_icmp(proto)) return;
-        if (!has("icmp_type")) complain("You need to supply the `--icmp-type' option for this command");
-        if (!has("icmp_code")) complain("You need to supply the `--icmp-code' option for this command");
+        const std::string icmp = proto == static_cast<std::uint8_t>(IpProto::icmpv6) ? "icmpv6" : "icmp";
+        for (const std::string part : {"type", "code"})
+            if (!has("icmp_" + part))
+                complain(fmt::format("You need to supply the `--{}-{}' option for this command", icmp, part));
     }
 
     void apply_mask(const char* parameter, const char* option, const std::optional<std::string>& mask) {

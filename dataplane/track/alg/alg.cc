@@ -17,7 +17,8 @@ void Alg::attach(const Packet& p, const Policy& policy, Now) noexcept {
     FlowCold& cold = p_.store.cold(p.slot);
     const auto& ports = policy.ftp.ports;
     const auto wanted = [&](Be16 port) { return std::find(ports.begin(), ports.end(), port.host()) != ports.end(); };
-    if (!wanted(cold.key[0].dport) && !wanted(cold.key[1].sport)) return;
+    const FlowView flow = p_.store.flow(p.slot);
+    if (!wanted(flow.key(Direction::original).dport) && !wanted(flow.key(Direction::reply).sport)) return;
     if (p_.store.hot(p.slot).has(status::kExpected | status::kHelper)) return;
     if (free_.empty()) {
         p_.counters.alg_no_state.add();
@@ -50,38 +51,43 @@ Announcement Alg::announce(const Packet& p, const Policy& policy, FtpState& stat
         return {};
     }
     p_.counters.alg_commands.add();
-    const FlowCold& cold = p_.store.cold(p.slot);
-    const FlowKey& sender = cold.key[index_of(p.direction)];
-    const FlowKey& peer = cold.key[index_of(opposite(p.direction))];
-    const bool elsewhere = command.has_address && command.address != sender.src && command.address != peer.dst;
+    const FlowView flow = p_.store.flow(p.slot);
+    const FlowKey sender = flow.key(p.direction);
+    const FlowKey peer = flow.key(opposite(p.direction));
+    const bool elsewhere = command.has_address && command.address != sender.src() && command.address != peer.dst();
+    if (elsewhere && command.address.is_v4() == sender.is_v6()) {
+        p_.counters.alg_malformed.add();
+        return {};
+    }
     if (elsewhere && !policy.ftp.loose) {
         p_.counters.alg_refused_address.add();
         return {};
     }
 
     Expectation e;
-    e.tuple = port_key(IpProto::tcp, peer.src, Be16{}, elsewhere ? command.address : peer.dst, command.port, peer.zone);
-    e.real_destination = elsewhere ? command.address : sender.src;
+    e.tuple =
+        port_key(IpProto::tcp, peer.src(), Be16{}, elsewhere ? command.address : peer.dst(), command.port, peer.zone);
+    e.real_destination = elsewhere ? command.address : sender.src();
     e.real_port = command.port;
-    if (sender.dst != peer.src) e.source_as = sender.dst;  // the peer is shown to the sender by this address
+    if (sender.dst() != peer.src()) e.source_as = sender.dst();  // the peer is shown to the sender by this address
     e.master = p.slot;
     e.master_generation = state.generation;
     e.master_worker = p_.worker;
-    e.master_tuple = cold.key[0];
-    e.mark = cold.mark;
+    e.master_tuple = flow.key(Direction::original);
+    e.mark = flow.cold.mark;
     e.deadline_ms = now.ms + std::uint64_t{policy.ftp.expect_timeout_s} * 1000;
     if (!promise(p, policy, state, e, !elsewhere, now)) return {Announcement::Fate::refuse, {}, {}};
 
-    const bool other_address = command.has_address && command.address != e.tuple.dst;
+    const bool other_address = command.has_address && command.address != e.tuple.dst();
     if (!other_address && e.tuple.dport == command.port) return {};
-    return {Announcement::Fate::rewrite, e.tuple.dst, e.tuple.dport};
+    return {Announcement::Fate::rewrite, e.tuple.dst(), e.tuple.dport};
 }
 
 /// Puts the expectation where it belongs; its port is another one if the announced one is taken.
 bool Alg::promise(const Packet& p, const Policy& policy, FtpState& state, Expectation& e, bool may_move,
                   Now now) noexcept {
     // The connection arrives where this packet leaves.
-    if (const auto home = home_of(p_.homes, p_.ports, p.out_port, e.tuple.src, e.tuple.dst); home != p_.worker) {
+    if (const auto home = home_of(p_.homes, p_.ports, p.out_port, e.tuple.src(), e.tuple.dst()); home != p_.worker) {
         PeerMessage message;
         message.kind = PeerKind::expect;
         message.from_worker = p_.worker;
@@ -95,7 +101,7 @@ bool Alg::promise(const Packet& p, const Policy& policy, FtpState& state, Expect
     }
     // Active servers connect from the port below the one of the control connection (RFC 959 section 3.2); clients from
     // any.
-    const FlowKey& control = p_.store.cold(p.slot).key[0];
+    const FlowKey control = p_.store.key(p.slot, Direction::original);
     const Be16 likely_source = p.direction == Direction::original ? be16(control.dport.host() - 1U) : Be16{};
     for (unsigned tries = 0; may_move && is_taken(e, likely_source, now); ++tries) {
         if (tries == kPortTries) {

@@ -44,7 +44,7 @@ struct Announcement {
         refuse,   ///< the expectation could not be made: drop the packet (expect_clash)
     };
     Fate fate = Fate::pass;
-    Ip4 address{};
+    IpAddress address{};
     Be16 port{};
 };
 

@@ -2,7 +2,9 @@
 #include "dataplane/track/alg/ftp_parse.hh"
 
 #include <algorithm>
+#include <arpa/inet.h>
 #include <array>
+#include <netinet/in.h>
 #include <span>
 
 namespace sluice {
@@ -55,6 +57,13 @@ public:
             value = std::min(kTooBig, value * 10 + static_cast<unsigned>(line_[at_] - '0'));
         return true;
     }
+    /// What stands before `delimiter`; nothing without one.
+    constexpr std::string_view take_until(char delimiter) noexcept {
+        const auto begin = at_, end = line_.find(delimiter, at_);
+        if (end == std::string_view::npos) return {};
+        at_ = end;
+        return line_.substr(begin, end - begin);
+    }
     /// As many numbers as `values` has room for, with `separator` between them.
     constexpr bool take_numbers(std::span<unsigned> values, char separator) noexcept {
         for (std::size_t i = 0; i < values.size(); ++i)
@@ -74,28 +83,31 @@ constexpr FtpProblem check_port(unsigned port) noexcept {
 }
 
 /// Fills address, port and range, or the problem. `text_begin`/`text_end` count from the start of the line here.
-void set_endpoint(FtpCommand& command, const std::array<unsigned, 4>& octets, unsigned port, std::size_t begin,
+void set_endpoint(FtpCommand& command, const IpAddress& address, unsigned port, std::size_t begin,
                   std::size_t end) noexcept {
-    if (std::any_of(octets.begin(), octets.end(), [](unsigned o) { return o > 255; })) {
-        command.problem = FtpProblem::octet_range;
-        return;
-    }
     command.problem = check_port(port);
     if (command.problem != FtpProblem::none) return;
     command.has_address = true;
-    command.address = ip4(octets[0], octets[1], octets[2], octets[3]);
+    command.address = address;
     command.port = be16(port);
     command.text_begin = begin;
     command.text_end = end;
 }
 
+/// Nothing if one of them is no octet.
+std::optional<Ip4> from_octets(std::span<const unsigned, 4> o) noexcept {
+    if (std::any_of(o.begin(), o.end(), [](unsigned octet) { return octet > 255; })) return std::nullopt;
+    return ip4(o[0], o[1], o[2], o[3]);
+}
+
 void set_comma_form(FtpCommand& command, const std::array<unsigned, 6>& n, std::size_t begin,
                     std::size_t end) noexcept {
-    if (n[4] > 255 || n[5] > 255) {
+    const auto address = from_octets(std::span(n).first<4>());
+    if (!address || n[4] > 255 || n[5] > 255) {
         command.problem = FtpProblem::octet_range;
         return;
     }
-    set_endpoint(command, {n[0], n[1], n[2], n[3]}, n[4] * 256 + n[5], begin, end);
+    set_endpoint(command, *address, n[4] * 256 + n[5], begin, end);
 }
 
 void parse_port(FtpCommand& command, Cursor cursor) noexcept {
@@ -109,6 +121,27 @@ void parse_port(FtpCommand& command, Cursor cursor) noexcept {
     if (cursor.end()) set_comma_form(command, numbers, begin, end);
 }
 
+std::optional<IpAddress> take_ip4(Cursor& cursor, FtpCommand& command) noexcept {
+    std::array<unsigned, 4> octets{};
+    if (!cursor.take_numbers(octets, '.')) return std::nullopt;
+    const auto address = from_octets(octets);
+    if (!address) command.problem = FtpProblem::octet_range;
+    return address;
+}
+
+/// RFC 4291 2.2, in the words of the C library; an IPv4 address in that form is none.
+std::optional<IpAddress> take_ip6(Cursor& cursor, char delimiter) noexcept {
+    std::array<char, INET6_ADDRSTRLEN> text{};
+    const std::string_view said = cursor.take_until(delimiter);
+    if (said.empty() || said.size() >= text.size()) return std::nullopt;
+    std::ranges::copy(said, text.begin());
+    in6_addr bytes{};
+    if (inet_pton(AF_INET6, text.data(), &bytes) != 1) return std::nullopt;
+    const IpAddress address = IpAddress::from_bytes(&bytes);
+    if (address.is_v4()) return std::nullopt;
+    return address;
+}
+
 void parse_eprt(FtpCommand& command, Cursor cursor) noexcept {
     cursor.skip_spaces();
     command.problem = FtpProblem::syntax;
@@ -116,23 +149,18 @@ void parse_eprt(FtpCommand& command, Cursor cursor) noexcept {
     unsigned protocol = 0;
     if (delimiter == '\0' || !cursor.take_number(protocol) || !cursor.take(delimiter)) return;
     command.delimiter = delimiter;
-    if (protocol == 2) {
-        command.kind = FtpKind::eprt_ipv6;
-        command.problem = FtpProblem::none;
-        return;
-    }
-    if (protocol != 1) {
+    if (protocol != 1 && protocol != 2) {
         command.problem = FtpProblem::unknown_protocol;
         return;
     }
-    std::array<unsigned, 4> octets{};
     unsigned port = 0;
     const auto begin = cursor.at();
-    if (!cursor.take_numbers(octets, '.') || !cursor.take(delimiter) || !cursor.take_number(port)) return;
+    const auto address = protocol == 1 ? take_ip4(cursor, command) : take_ip6(cursor, delimiter);
+    if (!address || !cursor.take(delimiter) || !cursor.take_number(port)) return;
     const auto end = cursor.at();
     if (!cursor.take(delimiter)) return;
     cursor.skip_spaces();
-    if (cursor.end()) set_endpoint(command, octets, port, begin, end);
+    if (cursor.end()) set_endpoint(command, *address, port, begin, end);
 }
 
 void parse_epsv(FtpCommand& command, std::string_view line) noexcept {

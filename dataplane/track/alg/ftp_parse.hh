@@ -19,6 +19,7 @@
 #include <optional>
 #include <string_view>
 
+#include "dataplane/base/ip_address.hh"
 #include "dataplane/base/types.hh"
 
 namespace sluice {
@@ -30,7 +31,6 @@ enum class FtpKind : std::uint8_t {
     unknown,           ///< only with `incomplete`: too short to tell
     port,              ///< client: PORT h1,h2,h3,h4,p1,p2
     eprt,              ///< client: EPRT |1|address|port|
-    eprt_ipv6,         ///< client: EPRT |2|…|…|; recognised, never rewritten
     epsv,              ///< client: EPSV, EPSV 1, EPSV 2
     epsv_all,          ///< client: EPSV ALL; afterwards only EPSV may be used (RFC 2428 section 4)
     pasv_reply,        ///< server: 227 … h1,h2,h3,h4,p1,p2
@@ -59,7 +59,7 @@ struct FtpCommand {
     bool incomplete = false;   ///< no LF yet: hold [line_begin, line_end) until the rest comes; nothing below is set
     bool has_address = false;  ///< PORT, EPRT and 227; a reply 229 means the address of the server's control connection
     char delimiter = 0;        ///< of EPRT and 229
-    Ip4 address{};
+    IpAddress address{};
     Be16 port{};
     std::size_t line_begin = 0;
     std::size_t line_end = 0;    ///< behind the LF, or the end of the payload

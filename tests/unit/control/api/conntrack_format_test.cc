@@ -4,6 +4,8 @@
 
 #include <catch2/catch.hpp>
 
+#include "control/api/protocols.hh"
+
 using namespace sluice::api;
 
 namespace {
@@ -184,6 +186,45 @@ TEST_CASE("lines of -o save and of /proc/net/nf_conntrack") {
     auto esp = flow(50, 96, tuple("192.0.2.1", "192.0.2.2"), tuple("192.0.2.2", "192.0.2.1"));
     esp.unreplied = true;
     CHECK(conntrack_save_line(esp) == "-A -t 96 -u UNSET -s 192.0.2.1 -d 192.0.2.2 -r 192.0.2.2 -q 192.0.2.1 -p 50");
+}
+
+TEST_CASE("lines of IPv6, as conntrack(8) and /proc/net/nf_conntrack have them") {
+    auto tcp = flow(6, 431998, tuple("2001:db8::1", "2001:db8::2", 48280, 8080),
+                    tuple("2001:db8::2", "2001:db8::1", 8080, 48280));
+    tcp.state = "ESTABLISHED";
+    tcp.assured = true;
+    CHECK(conntrack_line(tcp, kPlain) ==
+          "tcp      6 431998 ESTABLISHED src=2001:db8::1 dst=2001:db8::2 sport=48280 dport=8080 src=2001:db8::2 "
+          "dst=2001:db8::1 sport=8080 dport=48280 [ASSURED] mark=0 use=1");
+    CHECK(conntrack_line(tcp, kProcStyle) ==
+          "ipv6     10 tcp      6 431998 ESTABLISHED src=2001:0db8:0000:0000:0000:0000:0000:0001 "
+          "dst=2001:0db8:0000:0000:0000:0000:0000:0002 sport=48280 dport=8080 packets=0 bytes=0 "
+          "src=2001:0db8:0000:0000:0000:0000:0000:0002 dst=2001:0db8:0000:0000:0000:0000:0000:0001 sport=8080 "
+          "dport=48280 packets=0 bytes=0 [ASSURED] mark=0 zone=0 use=2");
+    CHECK(conntrack_save_line(tcp) ==
+          "-A -t 431998 -u SEEN_REPLY,ASSURED -s 2001:db8::1 -d 2001:db8::2 -r 2001:db8::2 -q 2001:db8::1 -p tcp "
+          "--sport 48280 --dport 8080 --reply-port-src 8080 --reply-port-dst 48280 --state ESTABLISHED");
+
+    const auto echo =
+        flow(58, 28, icmp("2001:db8::1", "2001:db8::2", 128, 3577), icmp("2001:db8::2", "2001:db8::1", 129, 3577));
+    CHECK(conntrack_save_line(echo) ==
+          "-A -t 28 -u SEEN_REPLY -s 2001:db8::1 -d 2001:db8::2 -r 2001:db8::2 -q 2001:db8::1 -p icmpv6 "
+          "--icmpv6-type 128 --icmpv6-code 0 --icmpv6-id 3577");
+
+    auto other = flow(200, 599, tuple("2001:db8::1", "2001:db8::2"), tuple("2001:db8::2", "2001:db8::1"));
+    other.unreplied = true;
+    CHECK(conntrack_line(other, kExtended) ==
+          "ipv6     10 unknown  200 599 src=2001:db8::1 dst=2001:db8::2 [UNREPLIED] src=2001:db8::2 dst=2001:db8::1 "
+          "mark=0 use=1");
+}
+
+TEST_CASE("the names of ICMPv6") {
+    CHECK(protocol_name(58) == "icmpv6");
+    CHECK(parse_protocol("icmpv6") == 58);
+    CHECK(parse_protocol("ICMPv6") == 58);
+    CHECK(parse_protocol("ipv6-icmp") == 58);
+    CHECK(is_icmp(58));
+    CHECK_FALSE(has_ports(58));
 }
 
 TEST_CASE("an expectation, and the last lines") {

@@ -34,8 +34,8 @@ struct Room {
         n.kind = NoticeKind::log;
         n.detail = static_cast<std::uint32_t>(event) | 0U << 16 | 1U << 24;
         n.deadline_ms = 60;
-        n.key.src = kClient;
-        n.key.dst = kServer;
+        n.key.set_src(kClient);
+        n.key.set_dst(kServer);
         n.key.sport = Be16::from_host(40000);
         n.key.dport = Be16::from_host(80);
         n.key.proto = static_cast<std::uint8_t>(proto);
@@ -77,6 +77,25 @@ TEST_CASE_METHOD(Room, "a packet of a log rule reads as netfilter's LOG target w
     to_box.key = icmp_key(kClient, kServer, 3, 4, {});
     CHECK(log_line(to_box, LogPrefixes{}, config) ==
           "IN=lan OUT= SRC=192.0.2.1 DST=198.51.100.7 LEN=60 PROTO=ICMP TYPE=3 CODE=4");
+}
+
+TEST_CASE_METHOD(Room, "a packet of IPv6 reads so, too: whole addresses, and ICMPv6 by its own name") {
+    const IpAddress client = ip6(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1), server = ip6(0xfd00, 0, 0, 0, 0, 0, 0, 0xab);
+    const std::string both =
+        "IN=lan OUT=wan SRC=2001:0db8:0000:0000:0000:0000:0000:0001 DST=fd00:0000:0000:0000:0000:0000:0000:00ab "
+        "LEN=60 ";
+    Notice n = notice(LogEvent::rule);
+    n.key = port_key(IpProto::tcp, client, be16(40000), server, be16(80));
+    CHECK(log_line(n, LogPrefixes{}, config) == both + "PROTO=TCP SPT=40000 DPT=80");
+    n.key = icmp_key(client, server, 128, 0, be16(77));
+    CHECK(log_line(n, LogPrefixes{}, config) == both + "PROTO=ICMPv6 TYPE=128 CODE=0 ID=77");
+    n.key = icmp_key(client, server, 2, 0, {});
+    CHECK(log_line(n, LogPrefixes{}, config) == both + "PROTO=ICMPv6 TYPE=2 CODE=0");
+    // The other family's ICMP is any protocol.
+    n.key = generic_key(1, client, server);
+    CHECK(log_line(n, LogPrefixes{}, config) == both + "PROTO=1");
+    n.key = generic_key(58, kClient, kServer);
+    CHECK(log_line(n, LogPrefixes{}, config) == "IN=lan OUT=wan SRC=192.0.2.1 DST=198.51.100.7 LEN=60 PROTO=58");
 }
 
 TEST_CASE_METHOD(Room, "a used up pool says for which packet") {

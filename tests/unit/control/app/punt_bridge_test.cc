@@ -32,7 +32,7 @@ struct FakeTwin final : TwinPort {
     MaybeFailure set_carrier(bool) override { return {}; }
     MaybeFailure set_mtu(std::uint32_t) override { return {}; }
     MaybeFailure set_mac(const MacAddress&) override { return {}; }
-    std::vector<Failure> set_addresses(std::span<const Ip4Prefix>) override { return {}; }
+    std::vector<Failure> set_addresses(std::span<const IpPrefix>) override { return {}; }
     [[nodiscard]] const TwinCounters& counters() const override { return own_counters; }
 };
 
@@ -148,6 +148,27 @@ TEST_CASE_METHOD(Lab, "a frame of the kernel goes to the home of its destination
     }
     CHECK(std::count(used.begin(), used.end(), true) > 1);
     CHECK(bridge->stats().from_kernel == 8);
+}
+
+TEST_CASE_METHOD(Lab, "and so does one of IPv6") {
+    const HomeMap homes(3);
+    std::array<bool, 3> used{};
+    for (unsigned last = 1; last < 9; ++last) {
+        const IpAddress to = ip6(0x2001, 0xdb8, 0, 0, 0, 0, 0, last);
+        auto f = frame(0x86dd, {});
+        to.to_bytes(f.data() + 38);
+        bridge->from_twin(1, f);
+        rte_mbuf* m = nullptr;
+        REQUIRE(down[homes.of(to)].take(&m, 1) == 1);
+        used[homes.of(to)] = true;
+        rte_pktmbuf_free(m);
+    }
+    CHECK(std::count(used.begin(), used.end(), true) > 1);
+    // A header that is cut has no destination.
+    auto cut = frame(0x86dd, {});
+    cut.resize(53);
+    bridge->from_twin(0, cut);
+    CHECK(down[0].count() == 1);
 }
 
 TEST_CASE_METHOD(Lab, "ARP and frames too short for an address go to the first worker") {

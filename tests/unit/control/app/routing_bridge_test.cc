@@ -18,49 +18,51 @@ constexpr MacAddress kMac{{2, 0, 0, 0, 0, 1}};
 
 struct FakeKernel final : KernelRequests {
     std::string calls;
-    MaybeFailure note(const char* what, IfIndex i, Ip4 a) {
-        calls += std::string(what) + std::to_string(i) + ":" + std::to_string(a.host() & 255) + " ";
+    MaybeFailure note(const char* what, IfIndex i, const IpAddress& a) {
+        calls += std::string(what) + std::to_string(i) + ":" + std::to_string(a.low.host() & 255) + " ";
         return {};
     }
     MaybeFailure change_link(IfIndex, const LinkChange&) override { return {}; }
-    MaybeFailure add_address(IfIndex, const Ip4Prefix&) override { return {}; }
-    MaybeFailure del_address(IfIndex, const Ip4Prefix&) override { return {}; }
+    MaybeFailure add_address(IfIndex, const IpPrefix&) override { return {}; }
+    MaybeFailure del_address(IfIndex, const IpPrefix&) override { return {}; }
     OrFailure<std::vector<AddressInfo>> addresses(IfIndex) override { return std::vector<AddressInfo>{}; }
     MaybeFailure add_route(const RouteSpec&) override { return {}; }
-    MaybeFailure del_route(const Ip4Prefix&, std::uint32_t) override { return {}; }
+    MaybeFailure del_route(const IpPrefix&, std::uint32_t) override { return {}; }
     std::vector<Failure> set_routes(std::span<const RouteSpec>) override { return {}; }
-    MaybeFailure resolve_neighbour(IfIndex i, Ip4 a) override { return note("resolve", i, a); }
-    MaybeFailure keep_neighbour(IfIndex i, Ip4 a) override { return note("keep", i, a); }
-    MaybeFailure release_neighbour(IfIndex i, Ip4 a) override { return note("release", i, a); }
+    MaybeFailure resolve_neighbour(IfIndex i, const IpAddress& a) override { return note("resolve", i, a); }
+    MaybeFailure keep_neighbour(IfIndex i, const IpAddress& a) override { return note("keep", i, a); }
+    MaybeFailure release_neighbour(IfIndex i, const IpAddress& a) override { return note("release", i, a); }
 };
 
 struct Lab : test::EalFixture {
     GracePeriods grace{1};
-    RouteTable table{"bridge-test", grace, 64, 32, 0};
+    RouteTable table{"bridge-test", grace, 64, 32, 0, true};
     FakeKernel kernel;
     std::string changed, complaints;
     bool resynced = false;
-    RoutingBridge bridge{
-        table,
-        kernel,
-        {[this](Ip4 a, PortIndex p) { changed += std::to_string(p) + ":" + std::to_string(a.host() & 255) + " "; },
-         {},
-         [this] { resynced = true; },
-         [this](const Failure& f) { complaints += f.text; },
-         {}}};
+    RoutingBridge bridge{table,
+                         kernel,
+                         {[this](const IpAddress& a, PortIndex p) {
+                              changed += std::to_string(p) + ":" + std::to_string(a.low.host() & 255) + " ";
+                          },
+                          {},
+                          [this] { resynced = true; },
+                          [this](const Failure& f) { complaints += f.text; },
+                          {}},
+                         true};
     Lab() {
         bridge.bind(kLan, 0);
         bridge.bind(kWan, 1);
     }
 
-    static RouteInfo route(Ip4Prefix to, std::vector<RouteNextHop> hops, std::uint32_t metric = 0) {
+    static RouteInfo route(IpPrefix to, std::vector<RouteNextHop> hops, std::uint32_t metric = 0) {
         RouteInfo r;
         r.key.to = to;
         r.key.metric = metric;
         r.next_hops = std::move(hops);
         return r;
     }
-    static RouteInfo special(Ip4Prefix to, RouteType type, std::uint32_t table_id = kMainTable) {
+    static RouteInfo special(IpPrefix to, RouteType type, std::uint32_t table_id = kMainTable) {
         RouteInfo r;
         r.key.to = to;
         r.key.table = table_id;
@@ -72,10 +74,12 @@ struct Lab : test::EalFixture {
         bridge.on_route(route({ip4(192, 0, 2, 0), 24}, {{kLan, {}, 1, true}}), true);
         bridge.on_route(route({ip4(203, 0, 113, 0), 24}, {{kWan, {}, 1, true}}), true);
     }
-    void neighbour(Ip4 address, IfIndex ifindex, NeighbourState state, MacAddress mac = kMac) {
+    void neighbour(const IpAddress& address, IfIndex ifindex, NeighbourState state, MacAddress mac = kMac) {
         bridge.on_neighbour({ifindex, address, mac, state, false}, false);
     }
-    const NextHop* to(Ip4 address, std::uint32_t hash = 0) const { return table.lookup(address, hash).hop; }
+    const NextHop* to(const IpAddress& address, std::uint32_t hash = 0) const {
+        return table.lookup(address, hash).hop;
+    }
 };
 
 constexpr Ip4 kHost = ip4(192, 0, 2, 9);
@@ -143,7 +147,7 @@ TEST_CASE_METHOD(Lab, "a gateway is kept resolved while a route uses it, and its
 
 TEST_CASE_METHOD(Lab, "ECMP shares flows by weight and follows a dead member") {
     connected();
-    const Ip4Prefix all{ip4(198, 51, 100, 0), 24};
+    const IpPrefix all{ip4(198, 51, 100, 0), 24};
     const Ip4 second = ip4(203, 0, 113, 253);
     bridge.on_route(route(all, {{kWan, kGateway, 3, true}, {kWan, second, 1, true}}), true);
     unsigned first_share = 0;
@@ -157,7 +161,7 @@ TEST_CASE_METHOD(Lab, "ECMP shares flows by weight and follows a dead member") {
 
 TEST_CASE_METHOD(Lab, "the lower metric counts; when it goes or dies the next one takes over") {
     connected();
-    const Ip4Prefix to_away{ip4(198, 51, 100, 0), 24};
+    const IpPrefix to_away{ip4(198, 51, 100, 0), 24};
     bridge.on_route(route(to_away, {{kWan, kGateway, 1, true}}, 100), true);
     bridge.on_route(route(to_away, {{kLan, kHost, 1, true}}, 50), true);
     CHECK(to(kAway)->address == kHost);
@@ -183,7 +187,7 @@ TEST_CASE_METHOD(Lab, "own and broadcast addresses are local; loopback is nobody
 }
 
 TEST_CASE_METHOD(Lab, "blackhole, unreachable and prohibit; a route through another interface forwards nothing") {
-    const Ip4Prefix p{ip4(198, 51, 100, 0), 24};
+    const IpPrefix p{ip4(198, 51, 100, 0), 24};
     bridge.on_route(special(p, RouteType::blackhole), true);
     CHECK(to(kAway)->kind == HopKind::blackhole);
     bridge.on_route(special(p, RouteType::prohibit), true);
@@ -278,4 +282,114 @@ TEST_CASE_METHOD(Lab, "what the table has no room for is reported; what there is
         CHECK(to(ip4(10, 0, 0, 1)) == nullptr);
         CHECK(to(kHost)->kind == HopKind::connected);
     }
+}
+
+TEST_CASE_METHOD(Lab, "IPv6: a connected subnet with a host, a gateway of the link, own and anycast addresses") {
+    const auto six = [](unsigned last) { return ip6(0x2001, 0xdb8, 0, 0, 0, 0, 0, last); };
+    const IpAddress away = ip6(0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 1), gateway = ip6(0xfe80, 0, 0, 0, 0, 0, 0, 1);
+    bridge.on_route(route({six(0), 64}, {{kLan, {}, 1, true}}, 256), true);
+    CHECK(to(six(9))->kind == HopKind::connected);
+    CHECK(to(six(9))->out_port == 0);
+    neighbour(six(9), kLan, NeighbourState::reachable);
+    grace.reclaim();
+    CHECK(changed == "0:9 ");
+    REQUIRE(to(six(9))->kind == HopKind::neighbour);
+    CHECK(to(six(9))->mac == kMac);
+    neighbour(six(10), kWan, NeighbourState::reachable);  // seen where its subnet is not
+    grace.reclaim();
+    CHECK(to(six(10))->kind == HopKind::connected);
+    bridge.on_neighbour({kLan, six(9), {}, NeighbourState::none, false}, true);
+    grace.reclaim();
+    CHECK(to(six(9))->kind == HopKind::connected);
+
+    // The same address of the link is another neighbour on another link.
+    kernel.calls.clear();
+    bridge.on_route(route({IpAddress{}, 0}, {{kWan, gateway, 1, true}}, kDefaultMetric6), true);
+    CHECK(kernel.calls == "keep11:1 ");
+    neighbour(gateway, kLan, NeighbourState::reachable, {{2, 0, 0, 0, 0, 7}});
+    neighbour(gateway, kWan, NeighbourState::reachable);
+    grace.reclaim();
+    REQUIRE(to(away)->kind == HopKind::neighbour);
+    CHECK(to(away)->out_port == 1);
+    CHECK(to(away)->mac == kMac);
+    CHECK(to(gateway)->kind == HopKind::neighbour);  // by the default route: nobody else routes fe80::/64
+
+    auto anycast = special({six(0), 128}, RouteType::anycast, kLocalTable);
+    anycast.next_hops = {{kLan, {}, 1, true}};
+    bridge.on_route(anycast, true);
+    bridge.on_route(special({six(1), 128}, RouteType::local, kLocalTable), true);
+    bridge.on_route(special({ip6(0, 0, 0, 0, 0, 0, 0, 1), 128}, RouteType::local, kLocalTable), true);
+    grace.reclaim();
+    CHECK(to(six(0))->kind == HopKind::local);
+    CHECK(to(six(1))->kind == HopKind::local);
+    CHECK(to(ip6(0, 0, 0, 0, 0, 0, 0, 1))->kind == HopKind::neighbour);  // loopback is no route of its own
+    CHECK(complaints.empty());
+}
+
+TEST_CASE_METHOD(Lab, "a default route of one family says nothing of the other's neighbours") {
+    connected();
+    neighbour(kHost, kLan, NeighbourState::reachable);
+    const auto before = bridge.routes();
+    bridge.on_route(route({IpAddress{}, 0}, {{kWan, ip6(0xfe80, 0, 0, 0, 0, 0, 0, 1), 1, true}}, kDefaultMetric6),
+                    true);
+    CHECK(bridge.routes() == before + 1);
+    CHECK(to(kAway) == nullptr);
+    CHECK(to(kHost)->kind == HopKind::neighbour);
+}
+
+TEST_CASE_METHOD(Lab, "IPv6 addresses: those of the link are for the link, those not to be used come last") {
+    const auto address = [&](const IpAddress& a, std::uint8_t scope, bool secondary) {
+        AddressInfo info;
+        info.ifindex = kWan;
+        info.prefix = {a, 64};
+        info.scope = scope;
+        info.secondary = secondary;
+        bridge.on_address(info, true);
+    };
+    const auto six = [](unsigned last) { return ip6(0x2001, 0xdb8, 0, 0, 0, 0, 0, last); };
+    const IpAddress link = ip6(0xfe80, 0, 0, 0, 0, 0, 0, 9);
+    address(link, 253, false);
+    address(six(5), 0, true);
+    address(six(1), 0, false);
+    CHECK(table.addresses().towards(1, ip6(0x2001, 0xdb8, 1, 0, 0, 0, 0, 1)) == six(1));
+    CHECK(table.addresses().towards(1, ip6(0xfe80, 0, 0, 0, 0, 0, 0, 1)) == link);
+    CHECK(table.addresses().is_own(six(5)));
+}
+
+TEST_CASE_METHOD(Lab, "IPv6: workers hear of a neighbour when they see its route, not before") {
+    grace.online(0);
+    bridge.on_route(route({ip6(0x2001, 0xdb8, 1, 0, 0, 0, 0, 0), 64}, {{kLan, {}, 1, true}}), true);
+    grace.quiescent(0);
+    grace.reclaim();
+    const auto host = [](unsigned n) { return ip6(0x2001, 0xdb8, 1, 0, 0, 0, 0, n); };
+    for (const unsigned n : {5U, 6U, 7U}) neighbour(host(n), kLan, NeighbourState::reachable);
+    // The first one's change of the routes is under way; who is told of the others now would go on waiting for ever.
+    CHECK(changed == "0:5 ");
+    CHECK(to(host(5))->kind == HopKind::neighbour);
+    CHECK(to(host(6))->kind == HopKind::connected);
+    grace.reclaim();
+    CHECK(changed == "0:5 ");
+    grace.quiescent(0);
+    grace.reclaim();
+    CHECK(changed == "0:5 0:6 0:7 ");
+    CHECK(to(host(6))->kind == HopKind::neighbour);
+    CHECK(to(host(7))->kind == HopKind::neighbour);
+    grace.offline(0);
+}
+
+TEST_CASE_METHOD(Lab, "without IPv6 the kernel's IPv6 is nobody's business") {
+    RouteTable four{"bridge-four", grace, 64, 32, 0};
+    RoutingBridge deaf{four, kernel, {{}, {}, {}, [this](const Failure& f) { complaints += f.text; }, {}}, false};
+    deaf.bind(kLan, 0);
+    const IpAddress six = ip6(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0);
+    deaf.on_route(route({six, 64}, {{kLan, {}, 1, true}}, 256), true);
+    deaf.on_neighbour({kLan, six, kMac, NeighbourState::reachable, false}, false);
+    AddressInfo own;
+    own.ifindex = kLan;
+    own.prefix = {six, 64};
+    deaf.on_address(own, true);
+    CHECK(deaf.routes() == 0);
+    CHECK(deaf.neighbours() == 0);
+    CHECK_FALSE(four.addresses().is_own(six));
+    CHECK(complaints.empty());
 }

@@ -83,11 +83,11 @@ TEST_CASE("routes to one network become one route with several next hops, by the
     const auto specs = route_specs(config, [](std::string_view port) -> IfIndex { return port == "wan" ? 7 : 0; });
     REQUIRE(specs.size() == 2);
     REQUIRE(specs[0].next_hops.size() == 2);
-    CHECK(specs[0].to == Ip4Prefix{{}, 0});
+    CHECK(specs[0].to == IpPrefix{Ip4{}, 0});
     CHECK(specs[0].next_hops[0].gateway == ip4(203, 0, 113, 254));
     CHECK(specs[0].next_hops[0].ifindex == 0);  // by whatever reaches the gateway
     CHECK(specs[0].next_hops[1].ifindex == 7);
-    CHECK(specs[1].to == Ip4Prefix{ip4(198, 51, 100, 0), 24});
+    CHECK(specs[1].to == IpPrefix{ip4(198, 51, 100, 0), 24});
 }
 
 TEST_CASE("routes straight out of a port come before those with a gateway, which may lie behind them") {
@@ -98,9 +98,9 @@ TEST_CASE("routes straight out of a port come before those with a gateway, which
     config.routes[2].network = ip4(192, 0, 2, 0);
     const auto specs = route_specs(config, [](std::string_view) -> IfIndex { return 7; });
     REQUIRE(specs.size() == 3);
-    CHECK(specs[0].to == Ip4Prefix{ip4(192, 0, 2, 0), 24});
-    CHECK(specs[1].to == Ip4Prefix{{}, 0});
-    CHECK(specs[2].to == Ip4Prefix{ip4(198, 51, 100, 0), 24});
+    CHECK(specs[0].to == IpPrefix{ip4(192, 0, 2, 0), 24});
+    CHECK(specs[1].to == IpPrefix{Ip4{}, 0});
+    CHECK(specs[2].to == IpPrefix{ip4(198, 51, 100, 0), 24});
 }
 
 TEST_CASE("levels by their names") {

@@ -28,10 +28,17 @@ inline config::Config three_ports() {
 
 inline config::AddressItem net(unsigned a, unsigned b, unsigned c, unsigned d, unsigned length) {
     const Ip4 first = ip4(a, b, c, d);
-    return Ip4Range{first, Ip4::from_host(first.host() | (length == 0 ? 0xffffffffU : (1U << (32 - length)) - 1U))};
+    return AddressRange{first, Ip4::from_host(first.host() | (length == 0 ? 0xffffffffU : (1U << (32 - length)) - 1U))};
 }
-inline config::AddressItem range(Ip4 first, Ip4 last) {
-    return Ip4Range{first, last};
+/// 2001:db8::…, its last 16 bits.
+constexpr IpAddress six(unsigned last) {
+    return ip6(0x2001, 0xdb8, 0, 0, 0, 0, 0, last);
+}
+inline config::AddressItem net6(unsigned last, unsigned length) {
+    return AddressRange::prefix(six(last), length);
+}
+inline config::AddressItem range(const IpAddress& first, const IpAddress& last) {
+    return AddressRange{first, last};
 }
 inline config::AddressItem group(std::string name) {
     return name;

@@ -44,6 +44,9 @@ TEST_CASE("without conntrack.max the memory decides, within the tables") {
     CHECK(compile::flow_limit(config, {1, 5000, 1}) == 5000);
     config.memory.megabytes = 1024;
     CHECK(compile::flow_limit(config, {4, compile::share_of(999'424, 4), 1}) == 999'424);
+    config.ipv6 = config::Ipv6Mode::on;
+    CHECK(limit(1024) == 608'256);
+    CHECK(limit(64) == 11264);
     config.conntrack.max = 700;
     CHECK(compile::flow_limit(config, vast) == 700);
 }
@@ -85,10 +88,10 @@ TEST_CASE("timeouts, each to its own place") {
     config::Config config = three_ports();
     config::Timeouts& t = config.conntrack.timeouts;
     using config::seconds;
-    t = {seconds{1},  seconds{2},  seconds{3},  seconds{4},  seconds{5},  seconds{6},  seconds{7},
-         seconds{8},  seconds{9},  seconds{10}, seconds{11}, seconds{12}, seconds{13}, seconds{14},
-         seconds{15}, seconds{16}, seconds{17}, seconds{18}, seconds{19}, seconds{20}, seconds{21},
-         seconds{22}, seconds{23}, seconds{24}, seconds{25}, seconds{26}, seconds{27}, seconds{28}};
+    t = {seconds{1},  seconds{2},  seconds{3},  seconds{4},  seconds{5},  seconds{6},  seconds{7},  seconds{8},
+         seconds{9},  seconds{10}, seconds{11}, seconds{12}, seconds{13}, seconds{14}, seconds{15}, seconds{16},
+         seconds{17}, seconds{18}, seconds{19}, seconds{20}, seconds{21}, seconds{22}, seconds{23}, seconds{24},
+         seconds{25}, seconds{26}, seconds{27}, seconds{28}, seconds{29}};
     const auto compiled = compile_policy(config, kOneWorker, 1);
     const Timeouts& made = compiled.policy->timeouts;
     CHECK(made.of(TcpState::syn_sent) == 1);
@@ -105,13 +108,14 @@ TEST_CASE("timeouts, each to its own place") {
     CHECK(made.udp == 12);
     CHECK(made.udp_stream == 13);
     CHECK(made.icmp == 14);
-    CHECK(made.generic == 15);
-    CHECK(made.sctp == std::array<std::uint32_t, 9>{0, 16, 17, 18, 19, 20, 21, 22, 23});
-    CHECK(made.gre == 24);
-    CHECK(made.gre_stream == 25);
-    CHECK(made.udplite == 26);
-    CHECK(made.udplite_stream == 27);
-    CHECK(made.esp == 28);
+    CHECK(made.icmpv6 == 15);
+    CHECK(made.generic == 16);
+    CHECK(made.sctp == std::array<std::uint32_t, 9>{0, 17, 18, 19, 20, 21, 22, 23, 24});
+    CHECK(made.gre == 25);
+    CHECK(made.gre_stream == 26);
+    CHECK(made.udplite == 27);
+    CHECK(made.udplite_stream == 28);
+    CHECK(made.esp == 29);
 }
 
 TEST_CASE("a full table: the profile says who gives way") {

@@ -17,11 +17,18 @@ namespace {
 
 // --- the naive reading
 
-const std::vector<config::AddressItem>& members(const config::Config& c, const std::string& name, Ip4) {
+const std::vector<config::AddressItem>& members(const config::Config& c, const std::string& name, const IpAddress&) {
     return std::ranges::find(c.groups.addresses, name, &config::AddressGroup::name)->items;
 }
 const std::vector<config::PortItem>& members(const config::Config& c, const std::string& name, std::uint16_t) {
     return std::ranges::find(c.groups.ports, name, &config::PortGroup::name)->items;
+}
+
+bool same_kind(const IpAddress& a, const IpAddress& b) {
+    return a.is_v4() == b.is_v4();
+}
+bool same_kind(std::uint16_t, std::uint16_t) {
+    return true;
 }
 
 template <class Item, class Value>
@@ -29,11 +36,36 @@ bool holds(const config::Config& c, const std::vector<Item>& items, Value value)
     for (const Item& item : items) {
         if (const auto* name = std::get_if<std::string>(&item)) {
             if (holds(c, members(c, *name, value), value)) return true;
-        } else if (const auto& r = std::get<0>(item); r.first <= value && value <= r.last) {
+        } else if (const auto& r = std::get<0>(item);
+                   same_kind(r.first, value) && r.first <= value && value <= r.last) {
             return true;
         }
     }
     return false;
+}
+
+/// Of which families the items have addresses: bit 0 IPv4, bit 1 IPv6.
+unsigned families(const config::Config& c, const std::vector<config::AddressItem>& items) {
+    unsigned found = 0;
+    for (const auto& item : items) {
+        const auto* name = std::get_if<std::string>(&item);
+        found |= name != nullptr ? families(c, members(c, *name, IpAddress{})) : std::get<0>(item).is_v4() ? 1U : 2U;
+    }
+    return found;
+}
+
+/// What the rule says of its packets' family; 0: it contradicts itself.
+template <class Rule>
+unsigned allowed(const config::Config& c, const Rule& rule) {
+    unsigned all = rule.family == config::Family::any ? 3 : rule.family == config::Family::ip4 ? 1 : 2;
+    for (const auto* match : {&rule.src, &rule.dst})
+        if (const unsigned of = families(c, match->items); of != 0) all &= of;
+    if constexpr (requires { rule.icmp_type; }) {
+        if (rule.icmp_type) all &= rule.proto == 58 ? 2U : 1U;
+    } else if (!rule.is_snat()) {
+        all &= families(c, std::get<config::Dnat>(rule.action).to);
+    }
+    return all;
 }
 
 template <class Match, class Value>
@@ -75,9 +107,10 @@ std::uint32_t changed(const config::MarkSet& set, std::uint32_t mark, std::uint3
 
 template <class Rule>
 bool meets_conditions(const config::Config& c, const Rule& rule, const MatchInput& in) {
-    return (!rule.proto || *rule.proto == in.proto) && meets(c, rule.src, in.src) && meets(c, rule.dst, in.dst) &&
-           meets(c, rule.sport, in.sport) && meets(c, rule.dport, in.dport) && meets(rule.mark, in.marks.packet) &&
-           meets(rule.ct_mark, in.marks.flow) && (in.has_flow || rule.ct_mark.any());
+    return (allowed(c, rule) & (in.src.is_v4() ? 1U : 2U)) != 0 && (!rule.proto || *rule.proto == in.proto) &&
+           meets(c, rule.src, in.src) && meets(c, rule.dst, in.dst) && meets(c, rule.sport, in.sport) &&
+           meets(c, rule.dport, in.dport) && meets(rule.mark, in.marks.packet) && meets(rule.ct_mark, in.marks.flow) &&
+           (in.has_flow || rule.ct_mark.any());
 }
 
 struct Expected {
@@ -92,7 +125,7 @@ Expected expected(const config::Config& c, const config::Chain& chain, MatchInpu
     for (std::uint32_t i = 0; i < chain.rules.size(); ++i) {
         const config::FilterRule& rule = chain.rules[i];
         if (!meets_conditions(c, rule, in) || !meets(c, rule.in, in.in_port) || !meets(c, rule.out, in.out_port) ||
-            !meets(rule.state, in.state) || (rule.icmp_type && (in.proto != 1 || *rule.icmp_type != in.icmp_type)) ||
+            !meets(rule.state, in.state) || (rule.icmp_type && *rule.icmp_type != in.icmp_type) ||
             (rule.set_mark.copy && !in.has_flow))
             continue;
         in.marks.packet = changed(rule.set_mark, in.marks.packet, in.marks.flow);
@@ -112,15 +145,22 @@ public:
     unsigned below(unsigned n) { return static_cast<unsigned>(engine_() % n); }
     bool one_in(unsigned n) { return below(n) == 0; }
 
-    Ip4 address() { return one_in(16) ? Ip4::from_host(one_in(2) ? 0 : 0xffffffffU) : ip4(192, 0, 2, below(40)); }
+    IpAddress address(bool v6) {
+        if (v6) return one_in(16) ? prefix_edge(IpAddress{}, 0, one_in(2)) : six(below(40));
+        return one_in(16) ? Ip4::from_host(one_in(2) ? 0 : 0xffffffffU) : ip4(192, 0, 2, below(40));
+    }
     std::uint16_t port() { return static_cast<std::uint16_t>(one_in(16) ? 65535 : below(40)); }
 
 private:
     std::mt19937 engine_;
 };
 
-Ip4Range random_range(Dice& dice, Ip4) {
+AddressRange random_range(Dice& dice, const IpAddress&) {
     const unsigned first = dice.below(40);
+    if (dice.one_in(3)) {
+        if (dice.one_in(24)) return AddressRange::prefix(IpAddress{}, 0);
+        return {six(first), six(first + dice.below(6))};
+    }
     if (dice.one_in(24)) return {};  // every address
     return {ip4(192, 0, 2, first), ip4(192, 0, 2, first + dice.below(6))};
 }
@@ -189,10 +229,11 @@ template <class Rule>
 void random_conditions(Dice& dice, Rule& rule) {
     random_mark(dice, rule.mark);
     random_mark(dice, rule.ct_mark);
-    random_match<Ip4>(dice, rule.src);
-    random_match<Ip4>(dice, rule.dst);
-    constexpr std::array<std::uint8_t, 4> kProtos{1, 6, 17, 47};
-    if (dice.one_in(2)) rule.proto = kProtos[dice.below(4)];
+    random_match<IpAddress>(dice, rule.src);
+    random_match<IpAddress>(dice, rule.dst);
+    if (dice.one_in(4)) rule.family = dice.one_in(2) ? config::Family::ip4 : config::Family::ip6;
+    constexpr std::array<std::uint8_t, 5> kProtos{1, 6, 17, 47, 58};
+    if (dice.one_in(2)) rule.proto = kProtos[dice.below(5)];
     if (!rule.proto || (*rule.proto != 6 && *rule.proto != 17)) return;
     random_match<std::uint16_t>(dice, rule.sport);
     random_match<std::uint16_t>(dice, rule.dport);
@@ -208,7 +249,7 @@ config::FilterRule random_rule(Dice& dice, const config::Config& c, const config
                              &rule.state.untracked};
         for (bool* state : states) *state = dice.one_in(2);
     }
-    if (rule.proto == 1 && dice.one_in(2)) rule.icmp_type = dice.one_in(2) ? 8 : 0;
+    if ((rule.proto == 1 || rule.proto == 58) && dice.one_in(2)) rule.icmp_type = dice.one_in(2) ? 8 : 0;
     rule.action = static_cast<config::FilterAction>(dice.below(3));
     random_set(dice, rule.set_mark);
     random_set(dice, rule.set_ct_mark);
@@ -220,11 +261,14 @@ config::FilterRule random_rule(Dice& dice, const config::Config& c, const config
 config::Config random_config(Dice& dice) {
     config::Config c = three_ports();
     for (unsigned i = 0; i < kGroups; ++i) {  // a group names only groups before it: no circles
-        c.groups.addresses.push_back({group_name(i), random_items<Ip4, config::AddressItem>(dice, i, 0)});
+        c.groups.addresses.push_back({group_name(i), random_items<IpAddress, config::AddressItem>(dice, i, 0)});
         c.groups.ports.push_back({group_name(i), random_items<std::uint16_t, config::PortItem>(dice, i, 0)});
     }
     for (config::Chain* chain : {&c.filter.input, &c.filter.forward, &c.filter.output}) {
-        for (unsigned n = dice.below(10); n > 0; --n) chain->rules.push_back(random_rule(dice, c, *chain));
+        for (unsigned n = dice.below(10); n > 0; --n) {
+            const config::FilterRule rule = random_rule(dice, c, *chain);
+            if (allowed(c, rule) != 0) chain->rules.push_back(rule);  // the loader refuses the others
+        }
         chain->policy = dice.one_in(2) ? config::ChainPolicy::drop : config::ChainPolicy::accept;
     }
     for (unsigned n = dice.below(8); n > 0; --n) {
@@ -235,23 +279,26 @@ config::Config random_config(Dice& dice) {
             rule.action = config::Snat{true, {}, {}};
         } else {
             rule.in = random_names(dice, c);
-            rule.action = config::Dnat{{net(192, 0, 2, 200, 32)}, {}, config::Schedule::round_robin};
+            rule.action = config::Dnat{
+                {dice.one_in(3) ? net6(200, 128) : net(192, 0, 2, 200, 32)}, {}, config::Schedule::round_robin};
         }
+        if (allowed(c, rule) == 0) c.nat.pop_back();
     }
     return c;
 }
 
 MatchInput random_packet(Dice& dice, Chain chain) {
     MatchInput in;
-    in.src = dice.address();
-    in.dst = dice.address();
-    constexpr std::array<std::uint8_t, 5> kProtos{1, 6, 17, 47, 132};
-    in.proto = kProtos[dice.below(5)];
+    const bool v6 = dice.one_in(3);
+    in.src = dice.address(v6);
+    in.dst = dice.address(v6);
+    constexpr std::array<std::uint8_t, 6> kProtos{1, 6, 17, 47, 58, 132};
+    in.proto = kProtos[dice.below(6)];
     if (in.proto == 6 || in.proto == 17) {
         in.sport = dice.port();
         in.dport = dice.port();
     }
-    if (in.proto == 1) in.icmp_type = static_cast<std::uint8_t>(dice.one_in(3) ? 8 : dice.below(4));
+    if (in.proto == (v6 ? 58 : 1)) in.icmp_type = static_cast<std::uint8_t>(dice.one_in(3) ? 8 : dice.below(4));
     in.in_port = chain == Chain::output ? kKernelPort : static_cast<PortIndex>(dice.below(3));
     in.out_port = chain == Chain::input ? kKernelPort : static_cast<PortIndex>(dice.below(3));
     in.state = static_cast<PacketState>(1U << dice.below(5));

@@ -28,6 +28,9 @@ TEST_CASE("a filter rule reads as its author wrote it") {
               r.reject_with = config::RejectWith::admin_prohibited;
           })) == "proto icmp icmp_type echo-request reject with admin-prohibited");
     CHECK(compile::text_of(filter_rule([](auto& r) {
+              r.family = config::Family::ip6, r.dst.items = {net6(0, 32)}, r.proto = 58, r.icmp_type = 128;
+          })) == "family ipv6 dst 2001:db8::/32 proto icmpv6 icmp_type echo-request accept");
+    CHECK(compile::text_of(filter_rule([](auto& r) {
               r.proto = 6, r.action = config::FilterAction::reject, r.reject_with = config::RejectWith::tcp_reset;
           })) == "proto tcp reject with tcp-reset");
     CHECK(compile::text_of(filter_rule([](auto& r) {
@@ -42,6 +45,16 @@ TEST_CASE("a NAT rule reads as its author wrote it") {
     CHECK(compile::text_of(nat_rule([](auto& r) {
               r.out.names = {"wan"}, r.src.items = {net(192, 0, 2, 0, 24)}, r.action = config::Snat{true, {}, {}};
           })) == "out wan src 192.0.2.0/24 snat masquerade");
+    CHECK(compile::text_of(nat_rule([](auto& r) {
+              r.out.names = {"wan"}, r.src.items = {net6(0, 48)};
+              r.action = config::Snat{false, {}, {}, config::TranslatedPrefix{ip6(0xfd00, 0, 0, 0, 0, 0, 0, 0), 48}};
+          })) == "out wan src 2001:db8::/48 snat prefix fd00::/48");
+    CHECK(
+        compile::text_of(nat_rule([](auto& r) {
+            r.in.names = {"wan"}, r.dst.items = {net6(0, 48)};
+            r.action = config::Dnat{
+                {}, {}, config::Schedule::round_robin, config::TranslatedPrefix{ip6(0xfd00, 0, 0, 0, 0, 0, 0, 0), 48}};
+        })) == "in wan dst 2001:db8::/48 dnat prefix fd00::/48");
     CHECK(compile::text_of(nat_rule([](auto& r) {
               r.out.names = {"wan"};
               r.action = config::Snat{

@@ -123,3 +123,52 @@ TEST_CASE("a pool without any address is refused by the place of its rule") {
     config.nat.pop_back();
     CHECK_NOTHROW(compile_policy(config, kOneWorker, 1));
 }
+
+TEST_CASE("pools of IPv6, whose size may go beyond what can be counted") {
+    const NatRule rule = only_rule(nat_rule([](auto& r) {
+        r.out.names = {"wan"}, r.action = config::Snat{false, {net6(16, 124), net6(0, 64)}, {}};
+    }));
+    CHECK(rule.snat == SnatKind::addresses);
+    CHECK(rule.match.family == Family::ip6);
+    CHECK(rule.pool.size == std::uint64_t{1} << 62);
+    CHECK(rule.pool.at(15) == six(31));
+    CHECK(rule.pool.at(16) == six(0));
+    CHECK(rule.pool.at(16 + 0x1234) == six(0x1234));
+}
+
+TEST_CASE("a prefix in place of another") {
+    const IpAddress inside = ip6(0xfd00, 1, 2, 0, 0, 0, 0, 0);
+    const NatRule out = only_rule(nat_rule([&](auto& r) {
+        r.out.names = {"wan"}, r.src.items = {AddressRange::prefix(inside, 48)};
+        r.action = config::Snat{false, {}, {}, config::TranslatedPrefix{six(0), 48}};
+    }));
+    CHECK(out.snat == SnatKind::prefix);
+    CHECK_FALSE(out.dnat);
+    CHECK(out.prefix_length == 48);
+    CHECK(out.match.family == Family::ip6);
+    REQUIRE(out.pool.ranges.size() == 1);
+    CHECK(out.pool.ranges[0] == AddressRange::prefix(six(0), 48));
+    const NatRule in = only_rule(nat_rule([&](auto& r) {
+        r.in.names = {"wan"}, r.dst.items = {net6(0, 48)};
+        r.action = config::Dnat{{}, {}, config::Schedule::round_robin, config::TranslatedPrefix{inside, 48}};
+    }));
+    CHECK(in.dnat);
+    CHECK(in.snat == SnatKind::none);
+    CHECK(in.prefix_length == 48);
+    CHECK(in.pool.ranges[0].first == inside);
+    CHECK(in.match.family == Family::ip6);
+}
+
+TEST_CASE("masquerade is for both families, unless the rule says of which it is") {
+    const auto family = [](auto change) {
+        return only_rule(nat_rule([&](auto& r) {
+                   r.out.names = {"wan"}, r.action = config::Snat{true, {}, {}};
+                   change(r);
+               }))
+            .match.family;
+    };
+    CHECK(family([](auto&) {}) == Family::any);
+    CHECK(family([](auto& r) { r.family = config::Family::ip4; }) == Family::ip4);
+    CHECK(family([](auto& r) { r.src = {true, {net6(0, 64)}}; }) == Family::ip6);
+    CHECK(family([](auto& r) { r.src.items = {net6(0, 64), net(192, 0, 2, 0, 24)}; }) == Family::any);
+}

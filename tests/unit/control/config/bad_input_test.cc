@@ -105,8 +105,10 @@ TEST_CASE("wrong types") {
             {"no duration", "conntrack: {timeouts: {udp: soon}}\n",
              "4:29: conntrack.timeouts.udp: expected a duration such as 30s, 5m, 2h or 5d, found 'soon'\n"},
             {"no endpoint", "metrics: {listen: 9140}\n", "4:19: metrics.listen: '9140' is not address:port\n"},
-            {"an IPv6 endpoint", "metrics: {listen: \"[::1]:9140\"}\n",
-             "4:19: metrics.listen: IPv6 is not supported yet\n"},
+            {"an IPv6 endpoint without brackets", "metrics: {listen: \"::1:9140\"}\n",
+             "4:19: metrics.listen: '::1:9140' is not address:port: an IPv6 address stands in brackets, "
+             "[::1]:9140\n"},
+            {"a third way", "ipv6: maybe\n", "4:7: ipv6: unknown word 'maybe' (one of auto, on, off)\n"},
             {"a relative path", "control: {socket: sluice.sock}\n",
              "4:19: control.socket: 'sluice.sock' is not the absolute path of a file\n"},
             {"an empty list that would match nothing", "filter: {input: {rules: [{in: [], action: drop}]}}\n",
@@ -187,8 +189,18 @@ TEST_CASE("ports that are wrong in themselves") {
              "2:53: ports[0].addresses[0]: '192.0.2.255/24' is the broadcast address of its network\n"},
             {"multicast", "  - {name: a, device: d0, role: inside, addresses: [224.0.0.1/24]}\n",
              "2:53: ports[0].addresses[0]: '224.0.0.1/24' is not a unicast address\n"},
-            {"IPv6", "  - {name: a, device: d0, role: inside, addresses: [\"2001:db8::1/64\"]}\n",
-             "2:53: ports[0].addresses[0]: IPv6 is not supported yet\n"},
+            {"an IPv6 network", "  - {name: a, device: d0, role: inside, addresses: [2001:db8::/64]}\n",
+             "2:53: ports[0].addresses[0]: '2001:db8::/64' is that of any router of the network (RFC 4291), not of a "
+             "host\n"},
+            {"an address of the link", "  - {name: a, device: d0, role: inside, addresses: [fe80::1/64]}\n",
+             "2:53: ports[0].addresses[0]: 'fe80::1/64' is an address of the link, which each port has by itself\n"},
+            {"an MTU without IPv6", "  - {name: a, device: d0, role: inside, mtu: 1279, addresses: [2001:db8::1/64]}\n",
+             "2:46: ports[0].mtu: 1279 is less than the 1280 that IPv6 needs\n"},
+            {"IPv6 in spite of all",
+             "  - {name: a, device: d0, role: inside, addresses: [2001:db8::1/64]}\nipv6: off\n"
+             "routes: [{to: default, via: \"2001:db8::2\"}]\n",
+             "2:53: ports[0].addresses[0]: an IPv6 address, and ipv6 is off\n"
+             "4:15: routes[0].to: an IPv6 route, and ipv6 is off\n"},
         });
 }
 

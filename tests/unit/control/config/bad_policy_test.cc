@@ -24,7 +24,14 @@ TEST_CASE("routes that lead nowhere") {
              "4:29: routes[0].via: '0.0.0.0' is not a unicast address\n"},
             {"twice", "routes:\n  - {to: default, via: 192.0.2.1}\n  - {to: 0.0.0.0/0, via: 192.0.2.1}\n",
              "6:5: routes[1]: the same route as routes[0]\n"},
-            {"IPv6", "routes: [{to: \"::/0\", out: wan}]\n", "4:15: routes[0].to: IPv6 is not supported yet\n"},
+            {"a prefix of 129", "routes: [{to: \"2001:db8::/129\", out: wan}]\n",
+             "4:15: routes[0].to: the prefix length of '2001:db8::/129' is not 0..128\n"},
+            {"via another family", "routes: [{to: 192.0.2.0/24, via: \"2001:db8::1\", out: wan}]\n",
+             "4:34: routes[0].via: '2001:db8::1' is an address of IPv6, and the route is one of IPv4\n"},
+            {"via an address of some link", "routes: [{to: default, via: \"fe80::1\"}]\n",
+             "4:29: routes[0].via: 'fe80::1' is an address of the link: add the key 'out'\n"},
+            {"via an IPv6 address that is none", "routes: [{to: \"::/0\", via: \"ff02::1\", out: wan}]\n",
+             "4:28: routes[0].via: 'ff02::1' is not a unicast address\n"},
         });
 }
 
@@ -59,6 +66,17 @@ TEST_CASE("next hops that are no neighbour of the box") {
                   {"an unknown port is complaint enough", "routes: [{to: default, out: moon, via: 203.0.113.9}]\n",
                    "5:29: routes[0].out: unknown port 'moon'\n"},
               });
+    check_bad(ports + "  - {name: six, device: d2, role: inside, addresses: [2001:db8::1/64]}\n",
+              {
+                  {"beside the box, of IPv6", "routes: [{to: default, out: six, via: \"2001:db8:1::1\"}]\n",
+                   "6:39: routes[0].via: 2001:db8:1::1 is in no network of 'six' (2001:db8::/64)\n"},
+                  {"the box itself, of IPv6", "routes: [{to: default, via: \"2001:db8::1\"}]\n",
+                   "6:29: routes[0].via: 2001:db8::1 is an address of the box itself (ports[3])\n"},
+                  {"behind another port, of IPv6",
+                   "routes: [{to: \"::/0\", out: wan, via: \"2001:db8::9\"}]\n"
+                   "groups: {addresses: {a: 300}}\n",
+                   "7:25: groups.addresses.a: '300' is not an IP address\n"},
+              });
     std::string many = "ports:\n";
     for (int i = 10; i < 20; ++i) {
         const std::string n = std::to_string(i);
@@ -74,6 +92,9 @@ TEST_CASE("next hops that the kernel takes, or of which the file cannot know") {
     const std::string lan =
         "ports:\n  - {name: lan, device: d0, role: inside, addresses: [192.0.2.1/25, 10.0.0.1/8]}\n";
     const std::string wan = "  - {name: wan, device: d1, role: outside, addresses: [198.51.100.0/31, 10.1.0.1/16]}\n";
+    const std::string v6 =
+        "  - {name: wan, device: d1, role: outside, addresses: [2001:db8::1/64]}\n"
+        "  - {name: dmz, device: d2, role: inside, addresses: [fd00::1/64]}\n";
     const std::string dhcp = "  - {name: wan, device: d1, role: outside}\n";
     const auto text = GENERATE_COPY(values<std::string>({
         lan + wan + "routes: [{to: default, via: 198.51.100.1}]\n",
@@ -82,6 +103,11 @@ TEST_CASE("next hops that the kernel takes, or of which the file cannot know") {
         lan + wan + "routes: [{to: default, via: 203.0.113.255, out: wan}, {to: 203.0.113.0/24, out: wan}]\n",
         lan + dhcp + "routes: [{to: default, via: 203.0.113.9}]\n",
         lan + dhcp + "routes: [{to: default, via: 203.0.113.9, out: wan}]\n",
+        lan + wan + "routes: [{to: default, via: \"2001:db8::1\"}]\n",  // the file names no IPv6 network
+        lan + wan + "routes: [{to: \"::/0\", via: \"fe80::1\", out: wan}]\n",
+        lan + v6 + "routes: [{to: \"::/0\", via: \"fe80::1\", out: wan}]\n",
+        lan + v6 + "routes: [{to: default, via: \"2001:db8::9\"}]\n",
+        lan + v6 + "routes: [{to: default, via: \"2001:db8::ffff:ffff:ffff:ffff\"}]\n",  // no broadcast
     }));
     INFO(text);
     CHECK(to_string(load_config_text(text, "test.yaml").errors).empty());
@@ -94,15 +120,15 @@ TEST_CASE("groups that name nothing, or themselves") {
                    "4:22: groups.addresses.2nd: '2nd' is not a name: a letter, then up to 30 letters, digits, '_', '-' "
                    "or '.'\n"},
                   {"a bad address", "groups: {addresses: {a: [192.0.2.300]}}\n",
-                   "4:26: groups.addresses.a[0]: '192.0.2.300' is not an IPv4 address\n"},
+                   "4:26: groups.addresses.a[0]: '192.0.2.300' is not an IP address\n"},
                   {"a range backwards", "groups: {addresses: {a: [192.0.2.9-192.0.2.1]}}\n",
                    "4:26: groups.addresses.a[0]: the range '192.0.2.9-192.0.2.1' runs backwards\n"},
                   {"host bits", "groups: {addresses: {a: 192.0.2.1/24}}\n",
                    "4:25: groups.addresses.a: '192.0.2.1/24' has host bits set: did you mean 192.0.2.0/24?\n"},
                   {"an address and a port", "groups: {addresses: {a: \"192.0.2.1:80\"}}\n",
-                   "4:25: groups.addresses.a: '192.0.2.1:80' is not an IPv4 address\n"},
-                  {"IPv6", "groups: {addresses: {a: [\"2001:db8::/32\"]}}\n",
-                   "4:26: groups.addresses.a[0]: IPv6 is not supported yet\n"},
+                   "4:25: groups.addresses.a: '192.0.2.1:80' is not an IPv6 address\n"},
+                  {"host bits of IPv6", "groups: {addresses: {a: [\"2001:db8::1/32\"]}}\n",
+                   "4:26: groups.addresses.a[0]: '2001:db8::1/32' has host bits set: did you mean 2001:db8::/32?\n"},
                   {"empty", "groups: {addresses: {a: []}}\n",
                    "4:25: groups.addresses.a: an empty list matches nothing: leave the key out to match all\n"},
                   {"an unknown member", "groups: {addresses: {all: [servers]}}\n",
@@ -142,21 +168,25 @@ TEST_CASE("filter rules with wrong parts") {
             {"an unknown port group", "      - {proto: tcp, dport: web, action: drop}\n",
              "7:29: filter.forward.rules[0].dport: unknown port group 'web'\n"},
             {"no address", "      - {dst: 192.0.2, action: drop}\n",
-             "7:15: filter.forward.rules[0].dst: '192.0.2' is not an IPv4 address\n"},
-            {"IPv6", "      - {dst: \"2001:db8::1\", action: drop}\n",
-             "7:15: filter.forward.rules[0].dst: IPv6 is not supported yet\n"},
+             "7:15: filter.forward.rules[0].dst: '192.0.2' is not an IP address\n"},
+            {"IPv4 mapped into IPv6", "      - {dst: \"::ffff:192.0.2.1\", action: drop}\n",
+             "7:15: filter.forward.rules[0].dst: '::ffff:192.0.2.1' is an IPv4 address: write it as 192.0.2.1\n"},
+            {"an unknown family", "      - {family: ip6, action: drop}\n",
+             "7:18: filter.forward.rules[0].family: unknown word 'ip6': did you mean 'ipv6'? (one of ipv4, ipv6)\n"},
             {"an unquoted not", "      - {dst: !servers, action: drop}\n",
              "7:15: a YAML tag ('!servers') has no meaning here: put text that begins with '!' in quotes\n"},
             {"not, of nothing", "      - {dst: {}, action: drop}\n",
              "7:15: filter.forward.rules[0].dst: the key 'not' is missing\n"},
             {"an unknown protocol", "      - {proto: tpc, action: drop}\n",
-             "7:17: filter.forward.rules[0].proto: unknown protocol 'tpc': one of tcp, udp, icmp, igmp, gre, esp, ah, "
-             "sctp, udplite, any, "
+             "7:17: filter.forward.rules[0].proto: unknown protocol 'tpc': one of tcp, udp, icmp, icmpv6, igmp, gre, "
+             "esp, "
+             "ah, sctp, udplite, any, "
              "or a number 0..255\n"},
             {"protocol 256", "      - {proto: 256, action: drop}\n",
              "7:17: filter.forward.rules[0].proto: 256 is out of range 0..255\n"},
-            {"ICMPv6", "      - {proto: icmpv6, action: drop}\n",
-             "7:17: filter.forward.rules[0].proto: IPv6 is not supported yet\n"},
+            {"a type of ICMP's for ICMPv6", "      - {proto: icmpv6, icmp_type: redirect, action: drop}\n",
+             "7:36: filter.forward.rules[0].icmp_type: unknown ICMPv6 type 'redirect': a name as in nft (echo-request, "
+             "...) or a number 0..255\n"},
             {"an unknown state", "      - {state: [new, established, relatd], action: drop}\n",
              "7:36: filter.forward.rules[0].state[2]: unknown word 'relatd': did you mean 'related'? (one of new, "
              "established, related, invalid, untracked)\n"},
@@ -165,8 +195,8 @@ TEST_CASE("filter rules with wrong parts") {
             {"an unknown reason for INVALID", "      - {invalid: [tcp_ack, tcp_sequense], action: drop}\n",
              "7:29: filter.forward.rules[0].invalid[1]: unknown word 'tcp_sequense': did you mean 'tcp_sequence'? (one "
              "of tcp_flags, tcp_state, tcp_no_connection, tcp_sequence, tcp_ack, tcp_reset, icmp_no_request, "
-             "icmp_type, icmp_unrelated, sctp_checksum, sctp_chunks, sctp_no_association, sctp_state, sctp_tag, "
-             "gre_protocol, esp_spi, udplite_coverage, udplite_checksum)\n"},
+             "icmp_type, icmp_family, icmp_unrelated, sctp_checksum, sctp_chunks, sctp_no_association, sctp_state, "
+             "sctp_tag, gre_protocol, no_next_header, esp_spi, udplite_coverage, udplite_checksum)\n"},
             {"a reason for INVALID twice", "      - {invalid: [tcp_ack, tcp_ack], action: drop}\n",
              "7:29: filter.forward.rules[0].invalid[1]: the reason 'tcp_ack' is there twice\n"},
             {"a reason for INVALID, of another state", "      - {state: new, invalid: tcp_ack, action: drop}\n",
@@ -213,7 +243,7 @@ TEST_CASE("filter rules that contradict themselves") {
                              "7:17: filter.forward.rules[0].sport: sport needs proto: tcp, udp, sctp or udplite, and "
                              "the rule has none of them\n"},
                             {"an ICMP type of TCP", "      - {proto: tcp, icmp_type: echo-request, action: drop}\n",
-                             "7:33: filter.forward.rules[0].icmp_type: icmp_type needs proto: icmp\n"},
+                             "7:33: filter.forward.rules[0].icmp_type: icmp_type needs proto: icmp or icmpv6\n"},
                             {"a log without an action", "      - {log: x, set: {mark: 1}}\n",
                              "7:15: filter.forward.rules[0].log: log needs an action\n"},
                             {"an answer without an action", "      - {set: {mark: 1}, reject_with: port-unreachable}\n",
@@ -274,8 +304,8 @@ TEST_CASE("raw rules that ask for what is not known yet") {
         kTwoPorts + "raw:\n  prerouting:\n",
         {
             {"a state", "    - {state: new, action: drop}\n",
-             "6:8: raw.prerouting[0].state: unknown key 'state' (known here: in, out, src, dst, proto, sport, dport, "
-             "icmp_type, mark, set, action, log, comment)\n"},
+             "6:8: raw.prerouting[0].state: unknown key 'state' (known here: in, out, family, src, dst, proto, sport, "
+             "dport, icmp_type, mark, set, action, log, comment)\n"},
             {"the flow's mark", "    - {set: {ct_mark: 1}}\n",
              "6:13: raw.prerouting[0].set: the key 'mark' is missing\n"
              "6:14: raw.prerouting[0].set.ct_mark: unknown key 'ct_mark' (known here: mark)\n"},
@@ -306,7 +336,8 @@ TEST_CASE("NAT rules with wrong parts") {
              "5:40: nat[0].dnat: a rule has either snat or dnat: write two rules\n"},
             {"a misspelt masquerade", "  - {out: wan, snat: masqerade}\n",
              "5:22: nat[0].snat: expected masquerade or {to: ...}, found 'masqerade'\n"},
-            {"no target", "  - {in: wan, dnat: {port: 80}}\n", "5:21: nat[0].dnat: the key 'to' is missing\n"},
+            {"no target", "  - {in: wan, dnat: {port: 80}}\n",
+             "5:21: nat[0].dnat: the key 'to' or 'prefix' is missing\n"},
             {"an unknown group of targets", "  - {in: wan, dnat: {to: [192.0.2.1, servers]}}\n",
              "5:38: nat[0].dnat.to[1]: unknown address group 'servers'\n"},
             {"targets that no host has", "  - {in: wan, dnat: {to: 224.0.0.0/8}}\n",
@@ -360,6 +391,70 @@ TEST_CASE("NAT rules that contradict themselves") {
                    "5:33: nat[0].dnat: the ports 8080-8090 shift those of dport, which must be one range of the same "
                    "width\n"},
               });
+}
+
+TEST_CASE("rules of two families at once") {
+    check_bad(kForward, {
+                            {"from one to the other", "      - {src: 192.0.2.1, dst: \"2001:db8::1\", action: drop}\n",
+                             "7:31: filter.forward.rules[0].dst: dst is of IPv6, and src of IPv4: no packet is of "
+                             "both\n"},
+                            {"negated, still", "      - {src: \"!192.0.2.1\", dst: \"2001:db8::1\", action: drop}\n",
+                             "7:34: filter.forward.rules[0].dst: dst is of IPv6, and src of IPv4: no packet is of "
+                             "both\n"},
+                            {"another family", "      - {family: ipv6, dst: 192.0.2.1, action: drop}\n",
+                             "7:29: filter.forward.rules[0].dst: dst is of IPv4, and family of IPv6: no packet is of "
+                             "both\n"},
+                            {"ICMP of IPv6", "      - {proto: icmp, src: \"2001:db8::/32\", action: drop}\n",
+                             "7:28: filter.forward.rules[0].src: src is of IPv6, and proto of IPv4: no packet is of "
+                             "both\n"},
+                            {"ICMPv6 of IPv4", "      - {proto: icmpv6, family: ipv4, action: drop}\n",
+                             "7:33: filter.forward.rules[0].family: family is of IPv4, and proto of IPv6: no packet is "
+                             "of both\n"},
+                            {"by a group within a group",
+                             "      - {family: ipv4, src: all, action: drop}\n"
+                             "groups: {addresses: {all: [inner], inner: \"2001:db8::1\"}}\n",
+                             "7:29: filter.forward.rules[0].src: src is of IPv6, and family of IPv4: no packet is of "
+                             "both\n"},
+                        });
+    check_bad(kTwoPorts, {{"before tracking", "raw: {output: [{family: ipv4, dst: \"2001:db8::1\", action: drop}]}\n",
+                           "4:36: raw.output[0].dst: dst is of IPv6, and family of IPv4: no packet is of both\n"}});
+    check_bad(kNat, {
+                        {"a pool of both", "  - {out: wan, snat: {to: [192.0.2.1, \"2001:db8::1\"]}}\n",
+                         "5:27: nat[0].snat.to: addresses of IPv4 and of IPv6: write a rule for each\n"},
+                        {"targets of both, by groups",
+                         "  - {in: wan, dnat: {to: [a, b]}}\n"
+                         "groups: {addresses: {a: 192.0.2.1, b: \"2001:db8::1\"}}\n",
+                         "5:26: nat[0].dnat.to: addresses of IPv4 and of IPv6: write a rule for each\n"},
+                        {"a target of another", "  - {in: wan, dst: 192.0.2.1, dnat: {to: \"2001:db8::1\"}}\n",
+                         "5:37: nat[0].dnat: dnat is of IPv6, and dst of IPv4: no packet is of both\n"},
+                        {"a source of another", "  - {out: wan, src: \"fd00::/8\", snat: {to: 192.0.2.1}}\n",
+                         "5:39: nat[0].snat: snat is of IPv4, and src of IPv6: no packet is of both\n"},
+                    });
+}
+
+TEST_CASE("prefixes that cannot be translated") {
+    check_bad(
+        kNat,
+        {
+            {"of IPv4", "  - {out: wan, src: 192.0.2.0/24, snat: {prefix: 198.51.100.0/24}}\n",
+             "5:50: nat[0].snat.prefix: '198.51.100.0/24' is IPv4: prefixes are translated of IPv6 (RFC "
+             "6296)\n"},
+            {"too long", "  - {out: wan, src: \"fd00::/113\", snat: {prefix: \"2001:db8::/113\"}}\n",
+             "5:50: nat[0].snat.prefix: the prefix length of '2001:db8::/113' is not 1..112\n"},
+            {"of the link", "  - {out: wan, src: \"fd00::/64\", snat: {prefix: \"fe80::/64\"}}\n",
+             "5:49: nat[0].snat.prefix: 'fe80::/64' is not a prefix of unicast addresses\n"},
+            {"of anything", "  - {out: wan, snat: {prefix: \"2001:db8::/48\"}}\n",
+             "5:22: nat[0].snat: the prefix takes the place of src, which must be one prefix of /48\n"},
+            {"of another length", "  - {in: wan, dst: \"2001:db8::/48\", dnat: {prefix: \"fd00::/56\"}}\n",
+             "5:43: nat[0].dnat: the prefix takes the place of dst, which must be one prefix of /56\n"},
+            {"of all but one", "  - {out: wan, src: {not: \"fd00::/48\"}, snat: {prefix: \"2001:db8::/48\"}}\n",
+             "5:47: nat[0].snat: the prefix takes the place of src, which must be one prefix of /48\n"},
+            {"and addresses",
+             "  - {out: wan, src: \"fd00::/48\", snat: {to: \"2001:db8::1\", prefix: \"2001:db8::/48\"}}\n",
+             "5:68: nat[0].snat.prefix: either to or prefix, not both\n"},
+            {"and ports", "  - {out: wan, src: \"fd00::/48\", snat: {prefix: \"2001:db8::/48\", ports: 1024-2047}}\n",
+             "5:73: nat[0].snat.ports: ports has no meaning with a prefix: ports are kept\n"},
+        });
 }
 
 }  // namespace

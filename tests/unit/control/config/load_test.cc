@@ -44,7 +44,7 @@ metrics: {listen: "127.0.0.1:9140"}
 control: {socket: /run/sluice/control.sock}
 )";
 
-Ip4Range one(Ip4 address) {
+AddressRange one(const IpAddress& address) {
     return {address, address};
 }
 
@@ -99,7 +99,7 @@ TEST_CASE("the configuration of the design loads") {
         REQUIRE(config.nat[0].is_snat());
         CHECK(std::get<Snat>(config.nat[0].action).masquerade);
         CHECK(config.nat[0].src.items ==
-              std::vector<AddressItem>{Ip4Range{ip4(192, 168, 1, 0), ip4(192, 168, 1, 255)}});
+              std::vector<AddressItem>{AddressRange{ip4(192, 168, 1, 0), ip4(192, 168, 1, 255)}});
         REQUIRE_FALSE(config.nat[1].is_snat());
         const Dnat& dnat = std::get<Dnat>(config.nat[1].action);
         CHECK(dnat.to == std::vector<AddressItem>{"servers"});
@@ -107,6 +107,81 @@ TEST_CASE("the configuration of the design loads") {
         CHECK(dnat.schedule == Schedule::round_robin);
         CHECK(config.nat[1].existing == ExistingFlows::keep);
     }
+}
+
+TEST_CASE("IPv6, wherever an address can stand") {
+    constexpr const char* kText = R"(ports:
+  - {name: lan, device: d0, role: inside, addresses: [192.0.2.1/24, 2001:db8:1::1/64]}
+  - {name: wan, device: d1, role: outside, addresses: [2001:db8::2/64]}
+routes:
+  - {to: default, via: "2001:db8::1"}
+  - {to: default, via: "fe80::1", out: wan}
+  - {to: 2001:db8:2::/48, out: lan}
+  - {to: default, out: wan}
+groups:
+  addresses: {both: [192.0.2.9, 2001:db8:1::9, 2001:db8:1::10-2001:db8:1::1f]}
+conntrack: {timeouts: {icmpv6: 20s}}
+raw: {prerouting: [{family: ipv6, proto: icmpv6, icmp_type: nd-redirect, action: drop}]}
+filter:
+  forward:
+    rules:
+      - {family: ipv6, src: "!both", action: drop}
+      - {proto: icmpv6, icmp_type: packet-too-big, action: accept}
+      - {dst: ["2001:db8:1::9", "::/0"], proto: tcp, dport: 80, action: accept}
+nat:
+  - {in: wan, dst: "2001:db8::2", proto: tcp, dport: 80, dnat: {to: "2001:db8:1::9", port: 8080}}
+  - {out: wan, src: fd00:1::/48, snat: {prefix: 2001:db8:3::/48}}
+  - {in: wan, dst: 2001:db8:3::/48, dnat: {prefix: fd00:1::/48}}
+  - {out: wan, family: ipv6, snat: masquerade}
+  - {out: wan, snat: {to: [2001:db8:4::/64]}}
+)";
+    const ConfigResult result = load_config_text(kText, "test.yaml");
+    INFO(to_string(result.errors));
+    REQUIRE(result.ok());
+    const Config& config = *result.config;
+    const IpAddress server = ip6(0x2001, 0xdb8, 1, 0, 0, 0, 0, 9);
+
+    CHECK(config.ports[0].addresses[1] == InterfaceAddress{ip6(0x2001, 0xdb8, 1, 0, 0, 0, 0, 1), 64});
+    REQUIRE(config.routes.size() == 4);
+    CHECK(config.routes[0] == Route{IpAddress{}, 0, ip6(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1), ""});
+    CHECK(config.routes[1] == Route{IpAddress{}, 0, ip6(0xfe80, 0, 0, 0, 0, 0, 0, 1), "wan"});
+    CHECK(config.routes[2] == Route{ip6(0x2001, 0xdb8, 2, 0, 0, 0, 0, 0), 48, std::nullopt, "lan"});
+    CHECK(config.routes[3] == Route{Ip4{}, 0, std::nullopt, "wan"});  // default without a gateway is IPv4's
+    CHECK(config.groups.addresses[0].items[1] == AddressItem{AddressRange{server, server}});
+    CHECK(config.conntrack.timeouts.icmpv6 == seconds{20});
+    CHECK(config.raw.prerouting[0].icmp_type == 137);
+    CHECK(config.filter.forward.rules[0].family == Family::ip6);
+    CHECK(config.filter.forward.rules[1].icmp_type == 2);
+    const auto& dnat = std::get<Dnat>(config.nat[0].action);
+    CHECK(dnat.to == std::vector<AddressItem>{AddressRange{server, server}});
+    CHECK(dnat.ports == PortRange{8080, 8080});
+    CHECK(std::get<Snat>(config.nat[1].action).prefix == TranslatedPrefix{ip6(0x2001, 0xdb8, 3, 0, 0, 0, 0, 0), 48});
+    CHECK(std::get<Snat>(config.nat[1].action).to.empty());
+    CHECK(std::get<Dnat>(config.nat[2].action).prefix == TranslatedPrefix{ip6(0xfd00, 1, 0, 0, 0, 0, 0, 0), 48});
+    CHECK(config.nat[3].family == Family::ip6);
+
+    const std::string printed = to_yaml(config);
+    INFO(printed);
+    const ConfigResult again = load_config_text(printed, "printed.yaml");
+    INFO(to_string(again.errors));
+    REQUIRE(again.ok());
+    CHECK(*again.config == config);
+}
+
+TEST_CASE("ipv6: auto is what the addresses and routes of the file are") {
+    const auto uses = [](const std::string& text) {
+        const ConfigResult result = load_config_text(text, "test.yaml");
+        INFO(to_string(result.errors));
+        REQUIRE(result.ok());
+        return uses_ipv6(*result.config);
+    };
+    const std::string port = "ports: [{name: a, device: d, role: inside, addresses: [192.0.2.1/24";
+    CHECK_FALSE(uses(port + "]}]\n"));
+    CHECK(uses(port + ", 2001:db8::1/64]}]\n"));
+    CHECK(uses(port + "]}]\nroutes: [{to: \"::/0\", via: \"fe80::1\", out: a}]\n"));
+    CHECK_FALSE(uses(port + "]}]\nfilter: {input: {rules: [{src: \"2001:db8::1\", action: drop}]}}\n"));
+    CHECK(uses(port + "]}]\nipv6: on\n"));
+    CHECK_FALSE(uses(port + "]}]\nipv6: off\n"));
 }
 
 TEST_CASE("ports alone are a configuration: everything else has a default") {
@@ -136,7 +211,7 @@ helpers: {ftp: {enabled: no, ports: 2121}}
     REQUIRE(result.ok());
     const auto& rules = result.config->filter.forward.rules;
     CHECK(rules[0].src == AddressMatch{true, {"servers"}});
-    CHECK(rules[0].dst == AddressMatch{true, {"servers", Ip4Range{ip4(198, 51, 100, 0), ip4(198, 51, 100, 255)}}});
+    CHECK(rules[0].dst == AddressMatch{true, {"servers", AddressRange{ip4(198, 51, 100, 0), ip4(198, 51, 100, 255)}}});
     CHECK(rules[0].state.new_flow);
     CHECK(rules[1].in.names == std::vector<std::string>{"lan", "wan"});
     CHECK(rules[1].sport == PortMatch{true, {PortRange{53, 53}}});

@@ -78,7 +78,7 @@ TEST_CASE("the reference gives the defaults as they are") {
     CHECK(reference.ports.at(0).rx_queue_size == port.rx_queue_size);
     CHECK(reference.ports.at(0).tx_queue_size == port.tx_queue_size);
     CHECK(reference.nat.at(0).existing == NatRule{}.existing);
-    CHECK(std::get<Dnat>(reference.nat.at(2).action).schedule == Dnat{}.schedule);
+    CHECK(std::get<Dnat>(reference.nat.at(3).action).schedule == Dnat{}.schedule);
 }
 
 /// What a comment "default X" says must be what the line sets: `key: X  # … default X`.

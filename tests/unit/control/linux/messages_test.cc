@@ -63,6 +63,18 @@ Message route_message(unsigned char type = RTN_UNICAST) {
                                 .rtm_type = type}};
 }
 
+constexpr IpAddress six(unsigned last) {
+    return ip6(0x2001, 0xdb8, 0, 0, 0, 0, 0, last);
+}
+
+Message route6_message(unsigned char length, unsigned char type = RTN_UNICAST, unsigned char table = RT_TABLE_MAIN) {
+    return {RTM_NEWROUTE, rtmsg{.rtm_family = AF_INET6,
+                                .rtm_dst_len = length,
+                                .rtm_table = table,
+                                .rtm_protocol = RTPROT_STATIC,
+                                .rtm_type = type}};
+}
+
 Message ecmp_message() {
     auto message = route_message();
     message.with(RTA_DST, ip4(198, 51, 100, 0).raw).nested(RTA_MULTIPATH, [](nl_msg* m) {
@@ -122,13 +134,80 @@ TEST_CASE("on a point-to-point link the box's address is the local one") {
     CHECK(parse_address(*message).value.peer == ip4(192, 0, 2, 2));
 }
 
-TEST_CASE("IPv6 addresses and neighbours are ignored, not malformed") {
+TEST_CASE("an IPv6 address; one that is not to be used counts as secondary, a temporary one does not") {
+    const auto parsed_with = [](unsigned flags) {
+        auto message = Message{RTM_NEWADDR, ifaddrmsg{.ifa_family = AF_INET6, .ifa_prefixlen = 64, .ifa_index = 3}};
+        message.with(IFA_ADDRESS, six(1)).with(IFA_FLAGS, flags).with(IFA_PROTO, kOwnProtocol);
+        const auto parsed = parse_address(*message);
+        REQUIRE(parsed.status == ParseStatus::ok);
+        return parsed.value;
+    };
+    CHECK(parsed_with(IFA_F_PERMANENT) ==
+          AddressInfo{
+              .ifindex = 3, .prefix = {six(1), 64}, .peer = six(1), .secondary = false, .protocol = kOwnProtocol});
+    CHECK(parsed_with(IFA_F_TENTATIVE).secondary);
+    CHECK(parsed_with(IFA_F_PERMANENT | IFA_F_DEPRECATED).secondary);
+    CHECK(parsed_with(IFA_F_DADFAILED).secondary);
+    CHECK_FALSE(parsed_with(IFA_F_TEMPORARY).secondary);
+}
+
+TEST_CASE("an IPv6 neighbour") {
+    auto message = Message{RTM_NEWNEIGH, ndmsg{.ndm_family = AF_INET6, .ndm_ifindex = 3, .ndm_state = NUD_STALE}};
+    message.with(NDA_DST, six(2)).with(NDA_LLADDR, std::array<std::uint8_t, 6>{2, 0, 0, 0, 0, 2});
+    const auto parsed = parse_neighbour(*message);
+    REQUIRE(parsed.status == ParseStatus::ok);
+    CHECK(parsed.value == NeighbourInfo{3, six(2), {{2, 0, 0, 0, 0, 2}}, NeighbourState::stale, false});
+}
+
+TEST_CASE("addresses shorter than their family's are malformed, other families are ignored") {
     auto address = Message{RTM_NEWADDR, ifaddrmsg{.ifa_family = AF_INET6, .ifa_prefixlen = 64, .ifa_index = 3}};
-    address.with(IFA_ADDRESS, std::array<std::uint8_t, 16>{0x20, 0x01});
-    CHECK(parse_address(*address).status == ParseStatus::ignored);
+    address.with(IFA_ADDRESS, ip4(192, 0, 2, 1).raw);
+    CHECK(parse_address(*address).status == ParseStatus::malformed);
     auto neighbour = Message{RTM_NEWNEIGH, ndmsg{.ndm_family = AF_INET6, .ndm_ifindex = 3}};
-    neighbour.with(NDA_DST, std::array<std::uint8_t, 16>{0x20, 0x01});
-    CHECK(parse_neighbour(*neighbour).status == ParseStatus::ignored);
+    neighbour.with(NDA_DST, ip4(192, 0, 2, 1).raw);
+    CHECK(parse_neighbour(*neighbour).status == ParseStatus::malformed);
+    for (const int attribute : {RTA_DST, RTA_PREFSRC, RTA_GATEWAY}) {
+        auto route = route6_message(48);
+        route.with(RTA_OIF, 3U).with(attribute, ip4(192, 0, 2, 1).raw);
+        CHECK(parse_route(*route).status == ParseStatus::malformed);
+    }
+    CHECK(parse_route(*route6_message(129)).status == ParseStatus::malformed);
+    CHECK(parse_address(*Message{RTM_NEWADDR, ifaddrmsg{.ifa_family = AF_BRIDGE}}).status == ParseStatus::ignored);
+    CHECK(parse_neighbour(*Message{RTM_NEWNEIGH, ndmsg{.ndm_family = AF_BRIDGE}}).status == ParseStatus::ignored);
+}
+
+TEST_CASE("IPv6 routes: one with a gateway, the default, and one that is local") {
+    auto message = route6_message(48);
+    message.with(RTA_DST, six(0)).with(RTA_GATEWAY, ip6(0xfe80, 0, 0, 0, 0, 0, 0, 1)).with(RTA_OIF, 3U);
+    message.with(RTA_PRIORITY, 1024U).with(RTA_PREFSRC, six(1));
+    const auto parsed = parse_route(*message);
+    REQUIRE(parsed.status == ParseStatus::ok);
+    CHECK(parsed.value == RouteInfo{.key = {kMainTable, {six(0), 48}, 0, kDefaultMetric6},
+                                    .protocol = RTPROT_STATIC,
+                                    .preferred_source = six(1),
+                                    .next_hops = {{.ifindex = 3, .gateway = ip6(0xfe80, 0, 0, 0, 0, 0, 0, 1)}}});
+    auto all = route6_message(0);
+    all.with(RTA_OIF, 3U);
+    CHECK(parse_route(*all).value.key.to == IpPrefix{IpAddress{}, 0});
+    auto local = route6_message(128, RTN_LOCAL, RT_TABLE_LOCAL);
+    local.with(RTA_DST, ip6(0xfe80, 0, 0, 0, 0, 0, 0, 9)).with(RTA_OIF, 3U);
+    CHECK(parse_route(*local).status == ParseStatus::ok);
+}
+
+TEST_CASE("what each link has by itself, and what asks for the source, is no IPv6 route of ours") {
+    auto link = route6_message(64);
+    link.with(RTA_DST, ip6(0xfe80, 0, 0, 0, 0, 0, 0, 0)).with(RTA_OIF, 3U);
+    CHECK(parse_route(*link).status == ParseStatus::ignored);
+    auto multicast = route6_message(8, RTN_MULTICAST, RT_TABLE_LOCAL);
+    multicast.with(RTA_DST, ip6(0xff00, 0, 0, 0, 0, 0, 0, 0)).with(RTA_OIF, 3U);
+    CHECK(parse_route(*multicast).status == ParseStatus::ignored);
+    auto source = Message{RTM_NEWROUTE, rtmsg{.rtm_family = AF_INET6,
+                                              .rtm_dst_len = 48,
+                                              .rtm_src_len = 64,
+                                              .rtm_table = RT_TABLE_MAIN,
+                                              .rtm_type = RTN_UNICAST}};
+    source.with(RTA_DST, six(0)).with(RTA_SRC, six(0)).with(RTA_OIF, 3U);
+    CHECK(parse_route(*source).status == ParseStatus::ignored);
 }
 
 TEST_CASE("a route with one gateway") {

@@ -87,7 +87,7 @@ TEST_CASE("what the kernel forgets without a word: next-hop objects, preferred s
     Box box;
     const auto wan = box.twin("wan0", 1, {{ip4(203, 0, 113, 1), 24}, {ip4(203, 0, 113, 5), 24}});
     const auto netlink = box.watch();
-    const auto gateway = [&]() -> std::optional<Ip4> {
+    const auto gateway = [&]() -> std::optional<IpAddress> {
         const RouteInfo* route = box.seen.route(ip4(198, 51, 100, 0), 24);
         return route == nullptr ? std::nullopt : route->next_hops.at(0).gateway;
     };
@@ -188,7 +188,7 @@ TEST_CASE("routes of the configuration: set, changed, withdrawn by the next proc
 TEST_CASE("a route of sluice is changed even when nobody watches") {
     Box box;
     const auto wan = box.twin("wan0", 1, {{ip4(203, 0, 113, 1), 24}});
-    const Ip4Prefix to{ip4(198, 51, 100, 0), 24};
+    const IpPrefix to{ip4(198, 51, 100, 0), 24};
     REQUIRE_FALSE(box.requests->add_route({.to = to, .next_hops = {{.gateway = ip4(203, 0, 113, 2)}}}));
     const auto other = value_of(RtnlRequests::open());
     REQUIRE_FALSE(other->add_route({.to = to, .next_hops = {{.gateway = ip4(203, 0, 113, 3)}}}));

@@ -64,9 +64,9 @@ inline std::string text_of(const MaybeFailure& failure) {
 /// What the kernel said, as it stands now. A change that is none, or the removal of something unknown, is a failure.
 struct Recorder : KernelObserver {
     std::map<IfIndex, LinkInfo> links;
-    std::map<std::pair<IfIndex, Ip4>, AddressInfo> addresses;
+    std::map<std::pair<IfIndex, IpAddress>, AddressInfo> addresses;
     std::map<RouteKey, RouteInfo> routes;
-    std::map<std::pair<IfIndex, Ip4>, NeighbourInfo> neighbours;
+    std::map<std::pair<IfIndex, IpAddress>, NeighbourInfo> neighbours;
     int resyncs_begun = 0;
     int resyncs_ended = 0;
 
@@ -82,8 +82,8 @@ struct Recorder : KernelObserver {
     void on_resync_end() override { ++resyncs_ended; }
     void on_kernel_lost(const Failure& why) override { FAIL_CHECK(why.text); }
 
-    [[nodiscard]] const RouteInfo* route(Ip4 to, std::uint8_t length) const {
-        const auto at = routes.find({kMainTable, {to, length}, 0, 0});
+    [[nodiscard]] const RouteInfo* route(const IpAddress& to, std::uint8_t length) const {
+        const auto at = routes.find({kMainTable, {to, length}, 0, to.is_v4() ? 0 : kDefaultMetric6});
         return at == routes.end() ? nullptr : &at->second;
     }
 
@@ -115,7 +115,7 @@ public:
     std::unique_ptr<RtnlRequests> requests;
     Recorder seen;
 
-    std::unique_ptr<Twin> twin(const std::string& name, unsigned char number, std::vector<Ip4Prefix> addresses = {}) {
+    std::unique_ptr<Twin> twin(const std::string& name, unsigned char number, std::vector<IpPrefix> addresses = {}) {
         return value_of(Twin::create(io, *requests, {.name = name, .mac = mac(number), .addresses = addresses}));
     }
 

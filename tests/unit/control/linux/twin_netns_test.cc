@@ -181,14 +181,14 @@ TEST_CASE("addresses of an earlier configuration go, those of the operator stay"
     CHECK_THAT(addresses(), Contains("198.51.100.1/25 brd 198.51.100.127"));
 
     // The operator's address stays although the configuration named it for a while.
-    const std::array<Ip4Prefix, 1> also{{{ip4(192, 0, 2, 77), 24}}};
+    const std::array<IpPrefix, 1> also{{{ip4(192, 0, 2, 77), 24}}};
     CHECK(twin->set_addresses(also).empty());
     CHECK(twin->set_addresses({}).empty());
     CHECK_THAT(addresses(), Contains("192.0.2.77/24") && !Contains("203.0.113.1") && !Contains("198.51.100.1"));
 
     // Removed behind our back, and set again by the next reload.
-    CHECK(twin->set_addresses(std::array<Ip4Prefix, 1>{{{ip4(203, 0, 113, 1), 24}}}).empty());
+    CHECK(twin->set_addresses(std::array<IpPrefix, 1>{{{ip4(203, 0, 113, 1), 24}}}).empty());
     sh("ip addr del 203.0.113.1/24 dev lan0");
-    CHECK(twin->set_addresses(std::array<Ip4Prefix, 1>{{{ip4(203, 0, 113, 1), 24}}}).empty());
+    CHECK(twin->set_addresses(std::array<IpPrefix, 1>{{{ip4(203, 0, 113, 1), 24}}}).empty());
     CHECK_THAT(addresses(), Contains("203.0.113.1/24"));
 }

@@ -58,6 +58,11 @@ TEST_CASE("what is fixed at start needs a restart, each thing by its name") {
          "conntrack.max: 400000 is more than the 320000 that the tables were made for: needs a restart"},
         {[](Config& c) { c.conntrack.expect_max = 8'000; },
          "conntrack.expect_max: 8000 is more than the 6400 that the tables were made for: needs a restart"},
+        {[](Config& c) { c.ipv6 = config::Ipv6Mode::on; }, "ipv6 has changed: needs a restart"},
+        {[](Config& c) {
+             c.ports[0].addresses = {{six(1), 64}};
+         },
+         "ipv6 has changed: needs a restart"},
         {[](Config& c) { c.neighbours.hold = 3; }, "neighbours has changed: needs a restart"},
         {[](Config& c) { c.fragments.max = 3; }, "fragments has changed: needs a restart"},
         {[](Config& c) { c.metrics.listen.clear(); }, "metrics.listen has changed: needs a restart"},
@@ -79,6 +84,7 @@ TEST_CASE("rules, groups, limits within the tables, addresses and routes change 
               c.helpers.ftp.loose = true;
               c.punt.arp_nd.rate = 1;
               c.log.level = config::LogLevel::debug;
+              c.ipv6 = config::Ipv6Mode::off;  // as it was
               c.ports[0].addresses.push_back({ip4(192, 0, 2, 1), 24});
               c.routes.push_back({ip4(0, 0, 0, 0), 0, ip4(192, 0, 2, 254), ""});
           }).empty());

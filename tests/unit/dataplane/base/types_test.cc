@@ -1,17 +1,16 @@
-#include "dataplane/base/types.hh"
-
 #include <catch2/catch.hpp>
 
 #include "dataplane/base/checksum.hh"
+#include "dataplane/base/ip_address.hh"
 #include "dataplane/base/verdict.hh"
 
 using namespace sluice;
 
 TEST_CASE("addresses order by value, not by memory image") {
     CHECK(ip4(1, 0, 0, 2) < ip4(2, 0, 0, 1));
-    CHECK(Ip4Range{ip4(10, 0, 0, 0), ip4(10, 0, 0, 255)}.contains(ip4(10, 0, 0, 255)));
-    CHECK_FALSE(Ip4Range{ip4(10, 0, 0, 0), ip4(10, 0, 0, 255)}.contains(ip4(10, 0, 1, 0)));
-    CHECK(Ip4Range{}.size() == std::uint64_t{1} << 32);
+    CHECK(AddressRange{ip4(10, 0, 0, 0), ip4(10, 0, 0, 255)}.contains(ip4(10, 0, 0, 255)));
+    CHECK_FALSE(AddressRange{ip4(10, 0, 0, 0), ip4(10, 0, 0, 255)}.contains(ip4(10, 0, 1, 0)));
+    CHECK(AddressRange{}.size() == std::uint64_t{1} << 32);
 }
 
 TEST_CASE("a port range includes both ends") {

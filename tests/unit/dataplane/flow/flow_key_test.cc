@@ -30,15 +30,15 @@ TEST_CASE("each ICMP query pairs with its answer and keeps the identifier where 
         const FlowKey answered = icmp_key(kServer, kClient, answer, 0, be16(77));
         CHECK(invert(asked) == answered);
         CHECK(invert(answered) == asked);
-        CHECK(icmp_is_request(request));
-        CHECK_FALSE(icmp_is_request(answer));
+        CHECK(icmp_is_request(request, false));
+        CHECK_FALSE(icmp_is_request(answer, false));
     }
 }
 
 TEST_CASE("an ICMP type without a counterpart is kept, and is said to have none") {
     for (const std::uint8_t type : std::to_array<std::uint8_t>({3, 4, 5, 9, 10, 11, 12, 19, 255})) {
-        CHECK_FALSE(icmp_inverse(type).has_value());
-        CHECK_FALSE(icmp_is_request(type));
+        CHECK_FALSE(icmp_inverse(type, false).has_value());
+        CHECK_FALSE(icmp_is_request(type, false));
         const FlowKey key = icmp_key(kClient, kServer, type, 1, be16(1));
         CHECK(invert(key) == icmp_key(kServer, kClient, type, 1, be16(1)));
     }
@@ -75,15 +75,15 @@ TEST_CASE("what answers ESP nobody can know: it gets a place to wait in") {
 }
 
 TEST_CASE("every protocol number has a tracker") {
-    CHECK(l4_kind(6) == L4Kind::tcp);
-    CHECK(l4_kind(17) == L4Kind::udp);
-    CHECK(l4_kind(1) == L4Kind::icmp);
-    CHECK(l4_kind(132) == L4Kind::sctp);
-    CHECK(l4_kind(47) == L4Kind::gre);
-    CHECK(l4_kind(136) == L4Kind::udplite);
-    CHECK(l4_kind(50) == L4Kind::esp);
+    CHECK(l4_kind(6, false) == L4Kind::tcp);
+    CHECK(l4_kind(17, false) == L4Kind::udp);
+    CHECK(l4_kind(1, false) == L4Kind::icmp);
+    CHECK(l4_kind(132, false) == L4Kind::sctp);
+    CHECK(l4_kind(47, false) == L4Kind::gre);
+    CHECK(l4_kind(136, false) == L4Kind::udplite);
+    CHECK(l4_kind(50, false) == L4Kind::esp);
     CHECK(shape_of(L4Kind::sctp) == TupleShape::ports);
     CHECK(name_of(L4Kind::esp) == "unknown");
     for (const std::uint8_t proto : std::to_array<std::uint8_t>({0, 2, 41, 51, 58, 255}))
-        CHECK(l4_kind(proto) == L4Kind::generic);
+        CHECK(l4_kind(proto, false) == L4Kind::generic);
 }

@@ -87,10 +87,13 @@ TEST_CASE("a full bucket for one secret is spread by another") {
 TEST_CASE("each input bit flips each output bit about half the time") {
     const KeyedHash hash(kSecret);
     constexpr unsigned kSamples = 4096;
-    for (unsigned bit = 0; bit < 8 * sizeof(FlowKey); ++bit) {
+    const bool v6 = GENERATE(false, true);
+    for (unsigned bit = 0; bit < 8 * (v6 ? sizeof(FlowKey) : FlowKey::kIp4Bytes); ++bit) {
         std::array<unsigned, 32> flips{};
         for (std::uint32_t i = 0; i < kSamples; ++i) {
-            auto bytes = std::bit_cast<std::array<std::uint8_t, sizeof(FlowKey)>>(key_number(i * 257));
+            FlowKey key = key_number(i * 257);
+            if (v6) key.flags = FlowKey::kV6;
+            auto bytes = std::bit_cast<std::array<std::uint8_t, sizeof(FlowKey)>>(key);
             const std::uint32_t before = hash(std::bit_cast<FlowKey>(bytes));
             bytes[bit / 8] = static_cast<std::uint8_t>(bytes[bit / 8] ^ (1U << bit % 8));
             const std::uint32_t changed = before ^ hash(std::bit_cast<FlowKey>(bytes));

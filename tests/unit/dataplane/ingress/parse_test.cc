@@ -29,10 +29,11 @@ PacketBuilder with_option(std::initializer_list<std::uint8_t> bytes) {
     return plain_udp().ip_option(option);
 }
 
-/// IPv6 header (zeros where nobody looks), `next` header, then `rest`.
+/// IPv6 header from :: to ::, `next` header, then `rest`.
 PacketBuilder ipv6(std::uint8_t next, std::vector<std::uint8_t> rest) {
     std::vector<std::uint8_t> bytes(40);
     bytes[0] = 0x60;
+    bytes[5] = static_cast<std::uint8_t>(rest.size());
     bytes[6] = next;
     bytes.insert(bytes.end(), rest.begin(), rest.end());
     return raw(0x86dd, bytes);
@@ -104,10 +105,10 @@ TEST_CASE_METHOD(Room, "every malformed or unwanted packet has its reason") {
         {"VLAN that no port has", plain_tcp().vlan(21), DropReason::vlan_unknown},
         {"LLDP", raw(0x88cc, std::array<std::uint8_t, 50>{}), DropReason::eth_unknown_type},
         {"802.3 length", raw(60, std::array<std::uint8_t, 60>{}), DropReason::eth_unknown_type},
-        {"IPv6 TCP", ipv6(6, std::vector<std::uint8_t>(20)), DropReason::ipv6_unsupported},
-        {"ICMPv6 echo", ipv6(58, icmpv6(128)), DropReason::ipv6_unsupported},
-        {"IPv6 cut short", ipv6(58, {}), DropReason::ipv6_unsupported},
-        {"hop-by-hop header beyond the packet", ipv6(0, {58, 200, 0, 0, 0, 0, 0, 0}), DropReason::ipv6_unsupported},
+        {"IPv6 TCP", ipv6(6, std::vector<std::uint8_t>(20)), DropReason::ip6_off},
+        {"ICMPv6 echo", ipv6(58, icmpv6(128)), DropReason::ip6_off},
+        {"IPv6 cut short", ipv6(58, {}), DropReason::ip6_off},
+        {"hop-by-hop header beyond the packet", ipv6(0, {58, 200, 0, 0, 0, 0, 0, 0}), DropReason::ip6_off},
         {"no IPv4 header", plain_tcp().cut_to(14), DropReason::ip_short},
         {"19 bytes of IPv4", plain_tcp().cut_to(14 + 19), DropReason::ip_short},
         {"version 6", plain_tcp().version(6), DropReason::ip_version},
@@ -362,7 +363,7 @@ TEST_CASE_METHOD(Room, "a fragment is known by its datagram") {
         return PacketBuilder(piece).ip_id(77).fragment(offset, more).pad_to(60);
     };
     const FlowKey first = parsed(of(0, true));
-    CHECK(first.src == kClient);
+    CHECK(first.src() == kClient);
     CHECK(first.sport == be16(77));
     CHECK(parsed(of(1480, true)) == first);
     CHECK(parsed(of(2960, false)) == first);

@@ -56,3 +56,24 @@ TEST_CASE("what names no flow") {
     CHECK_FALSE(read(icmp_error(kClient, kServer, 3, 3, udp(kServer, 1, kClient, 2))));
     CHECK_FALSE(read(icmp(kClient, kServer, 9, 0)));
 }
+
+TEST_CASE("a quote of IPv6 is read through its headers, also of a first fragment") {
+    constexpr IpAddress kHere = ip6(0x2001, 0xdb8, 1, 0, 0, 0, 0, 7), kThere = ip6(0x2001, 0xdb8, 2, 0, 0, 0, 0, 9);
+    const auto read6 = [](const PacketBuilder& packet, std::size_t bytes = 2000) {
+        auto quote = packet.ip_packet();
+        quote.resize(std::min(quote.size(), bytes));
+        return quoted_tuple6(quote, 7);
+    };
+    const FlowKey key = port_key(IpProto::udp, kHere, be16(5000), kThere, be16(53), 7);
+    const auto packet = udp(kHere, 5000, kThere, 53).payload("q");
+    CHECK(read6(packet) == key);
+    CHECK(read6(PacketBuilder(packet).hop_by_hop().destination_options()) == key);
+    CHECK(read6(PacketBuilder(packet).fragment(0, true)) == key);
+    CHECK(read6(PacketBuilder(packet).hop_by_hop().fragment(0, true).destination_options()) == key);
+    CHECK_FALSE(read6(PacketBuilder(packet).fragment(8, true)));
+    CHECK_FALSE(read6(PacketBuilder(packet).fragment(0, true).destination_options(), 40 + 8 + 7));
+    for (std::size_t bytes = 0; bytes <= 40 + 8 + 8; ++bytes) {
+        INFO(bytes);
+        CHECK(read6(PacketBuilder(packet).fragment(0, true), bytes).has_value() == (bytes >= 40 + 8 + 4));
+    }
+}

@@ -7,10 +7,8 @@
 
 #include <catch2/catch.hpp>
 
-#include "dataplane/flow/chain.hh"
-#include "dataplane/ingress/parse.hh"
 #include "tests/support/fragments.hh"
-#include "tests/support/packet_room.hh"
+#include "tests/unit/dataplane/ingress/reassembly_room.hh"
 
 using namespace sluice;
 using namespace sluice::test;
@@ -19,76 +17,7 @@ namespace {
 
 constexpr Ip4 kClient = ip4(192, 0, 2, 7), kServer = ip4(203, 0, 113, 9);
 
-struct Room : PacketRoom {
-    explicit Room(Reassembly::Options o = {}) : options(o) {}
-    ~Room() {
-        reassembly.reset();
-        CHECK(balance_in() == balance_out());
-    }
-
-    /// The datagram, if this was the fragment that it waited for. Its buffers are freed here.
-    std::optional<Frame> add(const Frame& frame) {
-        if (!reassembly) reassembly.emplace(options, HashSecret{1, 2}, disposal);
-        Packet p;
-        p.mbuf = make_mbuf(pool, frame);
-        ++came;
-        REQUIRE(parse(p, *ports, disposal) == Arrival::fragment);
-        rte_mbuf* m = reassembly->add(p, now);
-        CHECK(p.mbuf == nullptr);
-        joined += m != nullptr;
-        CHECK(counters->balance.held.get() == reassembly->pieces());
-        CHECK(counters->fragments_held.get() == reassembly->pieces());
-        CHECK(balance_in() == balance_out());
-        if (m == nullptr) return std::nullopt;
-        largest = largest_piece_of(m);
-        Packet whole;
-        whole.mbuf = m;
-        whole.in_port = kLan;
-        CHECK(m->pkt_len == frame_of(m).size());
-        parsed = parse(whole, *ports, disposal);
-        std::optional<Frame> result;
-        if (parsed == Arrival::gone) {
-            disposal.flush();
-            return Frame{};
-        }
-        CHECK(whole.largest_piece == largest);
-        result = frame_of(m);
-        rte_pktmbuf_free(m);
-        return result;
-    }
-    std::optional<Frame> add_all(const std::vector<Frame>& frames) {
-        std::optional<Frame> result;
-        for (const Frame& f : frames) {
-            CHECK_FALSE(result);
-            result = add(f);
-        }
-        return result;
-    }
-    unsigned expire() {
-        unsigned told = 0;
-        reassembly->expire(now, [&](const Packet& first) {
-            ++told;
-            CHECK(first.ip()->src_addr == kClient.raw);
-        });
-        disposal.flush();
-        return told;
-    }
-    std::uint64_t balance_in() const { return came; }
-    /// Datagrams that the test took count as one packet each; what parse dropped of them is in drops().
-    std::uint64_t balance_out() const {
-        return counters->balance.held.get() + counters->balance.merged.get() + drops() + joined - gone_after_join();
-    }
-    std::uint64_t gone_after_join() const {
-        return drops(DropReason::udp_checksum) + drops(DropReason::udp_length) + drops(DropReason::l4_short);
-    }
-
-    Reassembly::Options options;
-    std::optional<Reassembly> reassembly;
-    Now now{1000, 0};
-    std::uint64_t came = 0, joined = 0;
-    std::uint16_t largest = 0;
-    Arrival parsed{};
-};
+using Room = ReassemblyRoom;
 
 PacketBuilder datagram(std::size_t bytes, unsigned id = 1) {
     return udp(kClient, 5000, kServer, 53).payload_bytes(bytes).ip_id(id);
@@ -437,9 +366,10 @@ TEST_CASE_METHOD(Room, "identifications that fill one bucket for one secret spre
     std::vector<PacketBuilder> chosen;
     for (unsigned client = 1; client < 120 && chosen.size() < 512; ++client)
         for (unsigned id = 0; id < 65536 && chosen.size() < 512; ++id) {
-            key.src = ip4(192, 0, 2, client);
+            key.set_src(ip4(192, 0, 2, client));
             key.sport = be16(id);
-            if ((known(key) & 1023U) == 0) chosen.push_back(udp(key.src, 1, kServer, 2).payload_bytes(100).ip_id(id));
+            if ((known(key) & 1023U) == 0)
+                chosen.push_back(udp(key.src().v4(), 1, kServer, 2).payload_bytes(100).ip_id(id));
         }
     REQUIRE(chosen.size() == 512);
     for (const auto& packet : chosen) CHECK_FALSE(add(fragments_of(packet, 48)[1]));

@@ -68,7 +68,7 @@ TEST_CASE("an expectation is fulfilled once, from any source port") {
 TEST_CASE("a loose expectation is fulfilled by any address") {
     Room room;
     Expectation loose = promise(2000);
-    loose.tuple.src = Ip4{};
+    loose.tuple.set_src({});
     CHECK((room.add(loose) == ExpectOutcome::added));
     CHECK(room.take(arriving(2000, 5, ip4(198, 51, 100, 200))));
 }

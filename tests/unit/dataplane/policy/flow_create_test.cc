@@ -161,6 +161,8 @@ struct Room : PacketRoom {
     }
     FlowHot& hot(unsigned worker = 0) { return seats[worker]->store.hot(last.slot); }
     FlowCold& cold(unsigned worker = 0) { return seats[worker]->store.cold(last.slot); }
+    FlowKey original(unsigned worker = 0) { return seats[worker]->store.key(last.slot, Direction::original); }
+    FlowKey reply(unsigned worker = 0) { return seats[worker]->store.key(last.slot, Direction::reply); }
     std::uint64_t live(unsigned worker = 0) { return seats[worker]->store.live(); }
     std::uint64_t stubs(unsigned worker) { return seats[worker]->counters->stubs.get(); }
 
@@ -201,7 +203,7 @@ TEST_CASE("a routed flow without NAT keeps its tuple") {
     CHECK((room.last.state == PacketState::new_flow));
     CHECK(room.last.fresh);
     CHECK(room.last.out_port == kWan);
-    CHECK(room.cold().key[1] == invert(room.cold().key[0]));
+    CHECK(room.reply() == invert(room.original()));
     CHECK_FALSE(room.hot().has(status::kSourceNat | status::kDestNat | status::kLocal));
     CHECK(room.hot().half[0].packets == 1);
     CHECK(room.hot().lifetime.load().deadline_ms() == 101'000);
@@ -212,16 +214,17 @@ TEST_CASE("a masqueraded flow has the box's address and its own port") {
     Room room;
     room.masquerade();
     REQUIRE((room.create(syn()).fate == Fate::go));
-    CHECK(room.cold().key[1] == port_key(IpProto::tcp, kServer, be16(80), kBoxWan, be16(40000)));
+    CHECK(room.reply() == port_key(IpProto::tcp, kServer, be16(80), kBoxWan, be16(40000)));
     CHECK(room.hot().has(status::kSourceNat));
-    CHECK(room.cold().masquerade_address == kBoxWan);
+    CHECK(room.cold().masqueraded);
+    CHECK(room.reply().dst() == kBoxWan);
     CHECK(room.cold().snat_rule == 3);
     CHECK(room.policy.counter(0, 3).packets.get() == 1);
     SECTION("the same port of another client becomes another one") {
         REQUIRE((room.create(syn(40000, ip4(192, 0, 2, 8))).fate == Fate::go));
-        CHECK(room.cold().key[1].dst == kBoxWan);
-        CHECK(room.cold().key[1].dport != be16(40000));
-        CHECK(room.cold().key[1].dport.host() >= 1024);
+        CHECK(room.reply().dst() == kBoxWan);
+        CHECK(room.reply().dport != be16(40000));
+        CHECK(room.reply().dport.host() >= 1024);
     }
 }
 
@@ -237,8 +240,8 @@ TEST_CASE("even without NAT a reply tuple that is taken gives another source por
     const Decision d = room.seats[0]->creator.create(p, room.policy, room.now);
     room.keep(p, d);
     REQUIRE((d.fate == Fate::go));
-    CHECK(room.cold().key[1].dst == kBoxWan);
-    CHECK(room.cold().key[1].dport != be16(40000));
+    CHECK(room.reply().dst() == kBoxWan);
+    CHECK(room.reply().dport != be16(40000));
     CHECK(room.hot().has(status::kSourceNat));
     CHECK(room.hot().has(status::kLocal));
 }
@@ -248,7 +251,7 @@ TEST_CASE("DNAT is decided before the route and counted once per flow") {
     room.dnat(ip4(192, 0, 2, 50));
     REQUIRE((room.create(tcp(kServer, 5555, kBoxWan, 80).flags(kSyn), 1).fate == Fate::go));
     CHECK(room.last.out_port == kLan);
-    CHECK(room.cold().key[1] == port_key(IpProto::tcp, ip4(192, 0, 2, 50), be16(80), kServer, be16(5555)));
+    CHECK(room.reply() == port_key(IpProto::tcp, ip4(192, 0, 2, 50), be16(80), kServer, be16(5555)));
     CHECK(room.hot().has(status::kDestNat));
     CHECK(room.cold().dnat_rule == 4);
     CHECK(room.policy.counter(0, 4).packets.get() == 1);
@@ -300,14 +303,14 @@ TEST_CASE("a packet that may open no flow is INVALID and travels on untranslated
 TEST_CASE("a pool's addresses are used one after the other until all their ports are gone") {
     Room room;
     room.snat(ip4(198, 51, 100, 10), ip4(198, 51, 100, 12), PortRange{5000, 5003});
-    std::set<std::pair<Ip4, std::uint16_t>> used;
-    Ip4 first{};
+    std::set<std::pair<IpAddress, std::uint16_t>> used;
+    IpAddress first{};
     for (unsigned i = 0; i < 12; ++i) {
         REQUIRE((room.create(syn(30000 + i)).fate == Fate::go));
-        const FlowKey reply = room.cold().key[1];
-        if (i == 0) first = reply.dst;
-        if (i < 4) CHECK(reply.dst == first);  // paired while it has room
-        used.emplace(reply.dst, reply.dport.host());
+        const FlowKey reply = room.reply();
+        if (i == 0) first = reply.dst();
+        if (i < 4) CHECK(reply.dst() == first);  // paired while it has room
+        used.emplace(reply.dst(), reply.dport.host());
     }
     CHECK(used.size() == 12);
     CHECK((room.create(syn(31000)).reason == DropReason::nat_pool_exhausted));
@@ -415,7 +418,7 @@ TEST_CASE("an expected connection is RELATED, goes to its real destination and c
         REQUIRE((room.create(tcp(kServer, 20, kBoxWan, 2000).flags(kSyn), 1).fate == Fate::go));
         CHECK((room.last.state == PacketState::related));
         CHECK(room.last.out_port == kLan);
-        CHECK(room.cold().key[1] == port_key(IpProto::tcp, kClient, be16(2001), kServer, be16(20)));
+        CHECK(room.reply() == port_key(IpProto::tcp, kClient, be16(2001), kServer, be16(20)));
         CHECK(room.hot().has(status::kExpected));
         CHECK(room.cold().master == 5);
         CHECK(room.cold().master_generation == 3);
@@ -430,7 +433,7 @@ TEST_CASE("an expected connection is RELATED, goes to its real destination and c
         e.source_as = ip4(198, 51, 100, 77);
         REQUIRE((room.seats[0]->expectations.add(e, 1, room.now) == ExpectOutcome::added));
         REQUIRE((room.create(tcp(kClient, 3000, kServer, 2000).flags(kSyn)).fate == Fate::go));
-        CHECK(room.cold().key[1].dst == ip4(198, 51, 100, 77));
+        CHECK(room.reply().dst() == ip4(198, 51, 100, 77));
     }
     SECTION("a packet that may open no flow leaves it for the one that may") {
         REQUIRE((room.seats[0]->expectations.add(e, 1, room.now) == ExpectOutcome::added));
@@ -450,12 +453,12 @@ TEST_CASE("the reply tuple's home chooses, keeps a stub, and the owner makes the
     REQUIRE((room.finish(journey).fate == Fate::go));
     CHECK(room.live() == 1);
     CHECK(room.cold().stub_worker == 1);
-    CHECK(room.cold().key[1] == invert(room.cold().key[0]));
-    CHECK_FALSE(room.seats[0]->find(room.cold().key[1]));
-    const FlowRef stub = room.seats[1]->find(room.cold().key[1]);
+    CHECK(room.reply() == invert(room.original()));
+    CHECK_FALSE(room.seats[0]->find(room.reply()));
+    const FlowRef stub = room.seats[1]->find(room.reply());
     REQUIRE(room.seats[1]->store.is_stub(stub));
     CHECK(room.seats[1]->store.stub(stub).owner == 0);
-    CHECK(room.seats[1]->store.stub(stub).original == room.cold().key[0]);
+    CHECK(room.seats[1]->store.stub(stub).original == room.original());
     room.seats[0]->store.kill(room.last.slot, DeathCause::closed);
     room.read_mail(1);
     CHECK(room.stubs(1) == 0);
@@ -484,7 +487,7 @@ TEST_CASE("of two packets of one flow that are on the way the first to finish wi
     auto& loser = in_order ? second : first;
     REQUIRE((room.finish(winner).fate == Fate::go));
     const SlotIndex slot = room.last.slot;
-    const FlowKey reply = room.cold().key[1];
+    const FlowKey reply = room.reply();
     REQUIRE((room.finish(loser).fate == Fate::go));
     CHECK(room.last.slot == slot);
     CHECK(room.live() == 1);
@@ -537,8 +540,9 @@ TEST_CASE("a masqueraded flow whose reply another worker keeps knows its address
     auto journey = room.leave(tcp(client, 40000, server, 80).flags(kSyn), owner);
     room.answer(journey);
     REQUIRE((room.finish(journey).fate == Fate::go));
-    CHECK(room.cold(owner).key[1].dst == kBoxLan);
-    CHECK(room.cold(owner).masquerade_address == kBoxLan);
+    CHECK(room.reply(owner).dst() == kBoxLan);
+    CHECK(room.cold(owner).masqueraded);
+    CHECK(room.reply(owner).dst() == kBoxLan);
     CHECK(room.cold(owner).snat_rule == 3);
 }
 

@@ -97,7 +97,7 @@ TEST_CASE("masquerade takes the address of the exit port that is nearest to the 
     }
     SECTION("a port without an address has none to give") {
         room.addresses.by_port[kWan].clear();
-        CHECK(room.source(from_client(7)).address == Ip4{});
+        CHECK(room.source(from_client(7)).address.is_none());
     }
     CHECK(room.source(from_client(7)).alternatives == 1);
 }
@@ -105,9 +105,9 @@ TEST_CASE("masquerade takes the address of the exit port that is nearest to the 
 TEST_CASE("an inside address keeps its place in the pool, whatever it connects to") {
     Room room;
     room.snat(SnatKind::addresses).pool = pool(ip4(198, 51, 100, 10), ip4(198, 51, 100, 25));
-    std::map<Ip4, unsigned> uses;
+    std::map<IpAddress, unsigned> uses;
     for (unsigned n = 0; n < 256; ++n) {
-        const Ip4 address = room.source(from_client(n, 1024)).address;
+        const IpAddress address = room.source(from_client(n, 1024)).address;
         for (unsigned port = 2000; port < 2010; ++port) CHECK(room.source(from_client(n, port)).address == address);
         ++uses[address];
     }
@@ -126,9 +126,9 @@ TEST_CASE("an address that is used up is followed by the others, each once, eigh
         pool(ip4(198, 51, 100, 10), Ip4::from_host(ip4(198, 51, 100, 10).host() + size - 1));
     const unsigned alternatives = room.source(from_client(7)).alternatives;
     CHECK(alternatives == std::min(size, kMaxPoolAttempts));
-    std::set<Ip4> seen;
+    std::set<IpAddress> seen;
     for (unsigned attempt = 0; attempt < alternatives; ++attempt) {
-        const Ip4 address = room.source(from_client(7), attempt).address;
+        const IpAddress address = room.source(from_client(7), attempt).address;
         CHECK(room.policy.snat[0].pool.contains(address));
         seen.insert(address);
     }
@@ -140,9 +140,9 @@ TEST_CASE("a pool of several ranges is one list") {
     AddressPool& p = room.snat(SnatKind::addresses).pool;
     p.ranges = {{ip4(198, 51, 100, 10), ip4(198, 51, 100, 11)}, {ip4(198, 51, 100, 77), ip4(198, 51, 100, 77)}};
     p.size = 3;
-    std::set<Ip4> seen;
+    std::set<IpAddress> seen;
     for (unsigned attempt = 0; attempt < 3; ++attempt) seen.insert(room.source(from_client(7), attempt).address);
-    CHECK(seen == std::set<Ip4>{ip4(198, 51, 100, 10), ip4(198, 51, 100, 11), ip4(198, 51, 100, 77)});
+    CHECK(seen == std::set<IpAddress>{ip4(198, 51, 100, 10), ip4(198, 51, 100, 11), ip4(198, 51, 100, 77)});
 }
 
 TEST_CASE("the rule's ports replace the class") {
@@ -157,8 +157,8 @@ TEST_CASE("DNAT by turns goes round its targets") {
     Room room;
     (void)room.dnat(pool(ip4(192, 0, 2, 10), ip4(192, 0, 2, 12)));
     const FlowKey key = port_key(IpProto::tcp, kServer, be16(5), kBox, be16(80));
-    std::map<Ip4, unsigned> uses;
-    for (unsigned i = 0; i < 9; ++i) ++uses[room.destination(key).tuple.dst];
+    std::map<IpAddress, unsigned> uses;
+    for (unsigned i = 0; i < 9; ++i) ++uses[room.destination(key).tuple.dst()];
     CHECK(uses.size() == 3);
     for (const auto& [address, count] : uses) CHECK(count == 3);
 }
@@ -167,11 +167,11 @@ TEST_CASE("DNAT by source keeps a client at its target; by chance it does not") 
     Room room;
     const bool by_source = GENERATE(true, false);
     (void)room.dnat(pool(ip4(192, 0, 2, 10), ip4(192, 0, 2, 13)), by_source ? Schedule::source_hash : Schedule::random);
-    std::set<Ip4> one, all;
+    std::set<IpAddress> one, all;
     for (unsigned i = 0; i < 64; ++i) {
-        one.insert(room.destination(port_key(IpProto::tcp, kServer, be16(1024 + i), kBox, be16(80))).tuple.dst);
+        one.insert(room.destination(port_key(IpProto::tcp, kServer, be16(1024 + i), kBox, be16(80))).tuple.dst());
         const Ip4 source = Ip4::from_host(ip4(203, 0, 113, 0).host() + i);
-        all.insert(room.destination(port_key(IpProto::tcp, source, be16(9), kBox, be16(80))).tuple.dst);
+        all.insert(room.destination(port_key(IpProto::tcp, source, be16(9), kBox, be16(80))).tuple.dst());
     }
     CHECK(one.size() == (by_source ? 1 : 4));
     CHECK(all.size() == 4);
@@ -183,7 +183,7 @@ TEST_CASE("DNAT of ports: kept, one, any of a range, or shifted with their offse
     const auto port_of = [&](unsigned port, IpProto proto = IpProto::tcp) {
         const DestinationNat nat = room.destination(port_key(proto, kServer, be16(5), kBox, be16(port)));
         CHECK(nat.rule == &room.policy.dnat[0]);
-        CHECK(nat.tuple.dst == ip4(192, 0, 2, 10));
+        CHECK(nat.tuple.dst() == ip4(192, 0, 2, 10));
         CHECK(nat.tuple.sport == be16(5));
         return unsigned{nat.tuple.dport.host()};
     };
@@ -221,7 +221,7 @@ TEST_CASE("the first DNAT rule that matches decides, and none when the port diff
     (void)room.dnat(pool(ip4(192, 0, 2, 10), ip4(192, 0, 2, 10)));
     (void)room.dnat(pool(ip4(192, 0, 2, 20), ip4(192, 0, 2, 20)));
     const FlowKey key = port_key(IpProto::tcp, kServer, be16(5), kBox, be16(80));
-    CHECK(room.destination(key).tuple.dst == ip4(192, 0, 2, 10));
+    CHECK(room.destination(key).tuple.dst() == ip4(192, 0, 2, 10));
     CHECK(room.destination(key, kLan).rule == nullptr);
     CHECK(room.destination(key, kLan).tuple == key);
 }

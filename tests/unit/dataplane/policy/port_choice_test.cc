@@ -33,7 +33,7 @@ struct Room : FlowRoom {
         const auto reply = chooser.choose(wanted(port), {ports, true});
         if (!reply) return 0;
         FlowKey original = invert(*reply);
-        original.src = Ip4::from_host(ip4(192, 0, 2, 0).host() + clients++);
+        original.set_src(Ip4::from_host(ip4(192, 0, 2, 0).host() + clients++));
         const SlotIndex slot = fill(original, *reply);
         REQUIRE(store.publish(slot));
         return reply->dport.host();
@@ -79,7 +79,7 @@ TEST_CASE("a port towards another server is free") {
     Room room;
     REQUIRE(room.connect(40000, {1024, 65535}) == 40000);
     FlowKey elsewhere = Room::wanted(40000);
-    elsewhere.src = ip4(203, 0, 113, 10);
+    elsewhere.set_src(ip4(203, 0, 113, 10));
     const auto reply = room.chooser.choose(elsewhere, {{1024, 65535}, true});
     REQUIRE(reply);
     CHECK(reply->dport == be16(40000));

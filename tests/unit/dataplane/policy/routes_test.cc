@@ -45,7 +45,7 @@ TEST_CASE_METHOD(Room, "the longest prefix wins, the default route last") {
     const auto subnet = routes.add_hop(of_kind(HopKind::connected));
     const auto known = routes.add_hop(neighbour(0, kHost));
     const auto half = routes.add_hop(of_kind(HopKind::blackhole));
-    REQUIRE(routes.add_route({}, 0, via));
+    REQUIRE(routes.add_route(Ip4{}, 0, via));
     REQUIRE(routes.add_route(kNet, 24, subnet));
     REQUIRE(routes.add_route(kHost, 32, known));
 
@@ -55,17 +55,17 @@ TEST_CASE_METHOD(Room, "the longest prefix wins, the default route last") {
     CHECK(routes.lookup(ip4(203, 0, 113, 1), 0).id == via);
 
     INFO("0.0.0.0/1 is not the default route");
-    REQUIRE(routes.add_route({}, 1, half));
+    REQUIRE(routes.add_route(Ip4{}, 1, half));
     CHECK(routes.lookup(ip4(10, 0, 0, 1), 0).id == half);
     CHECK(routes.lookup(ip4(203, 0, 113, 1), 0).id == via);
-    routes.remove_route({}, 1);
+    routes.remove_route(Ip4{}, 1);
     CHECK(routes.lookup(ip4(10, 0, 0, 1), 0).id == via);
 
     routes.remove_route(kHost, 32);
     CHECK(routes.lookup(kHost, 0).id == subnet);
     routes.remove_route(kNet, 24);
     CHECK(routes.lookup(kHost, 0).id == via);
-    routes.remove_route({}, 0);
+    routes.remove_route(Ip4{}, 0);
     CHECK(routes.lookup(kHost, 0).hop == nullptr);
 }
 
@@ -87,7 +87,7 @@ TEST_CASE_METHOD(Room, "every change of a route raises the epoch, a neighbour's 
     const auto rose = [&] { return std::exchange(last, routes.epoch()) != routes.epoch(); };
     routes.add_route(kNet, 24, hop);
     CHECK(rose());
-    routes.add_route({}, 0, hop);
+    routes.add_route(Ip4{}, 0, hop);
     CHECK(rose());
     NextHop answered = neighbour(0, kHost);
     answered.resolved = true;
@@ -96,7 +96,7 @@ TEST_CASE_METHOD(Room, "every change of a route raises the epoch, a neighbour's 
     CHECK(routes.lookup(kHost, 0).hop->resolved);
     routes.remove_route(kNet, 24);
     CHECK(rose());
-    routes.remove_route({}, 0);
+    routes.remove_route(Ip4{}, 0);
     CHECK(rose());
     routes.remove_hop(hop);
     CHECK(rose());
@@ -128,7 +128,7 @@ TEST_CASE_METHOD(Room, "flows spread over the members of a multipath hop, by wei
     both.kind = HopKind::multipath;
     both.members = {a, a, a, b};
     const auto id = routes.add_hop(both);
-    REQUIRE(routes.add_route({}, 0, id));
+    REQUIRE(routes.add_route(Ip4{}, 0, id));
     unsigned on_a = 0;
     constexpr unsigned kFlows = 4000;
     for (unsigned i = 0; i < kFlows; ++i) {
@@ -165,7 +165,7 @@ TEST_CASE_METHOD(Room, "a full table refuses and says so") {
 }
 
 TEST_CASE_METHOD(Room, "masquerade takes the address whose subnet holds the gateway, else the first") {
-    CHECK(routes.addresses().towards(1, kGateway) == Ip4{});
+    CHECK(routes.addresses().towards(1, kGateway).is_none());
     auto next = std::make_unique<Addresses>();
     next->by_port[1] = {{ip4(203, 0, 113, 5), 24, false},
                         {ip4(198, 51, 100, 2), 24, true},
@@ -175,7 +175,7 @@ TEST_CASE_METHOD(Room, "masquerade takes the address whose subnet holds the gate
     const Addresses& now = routes.addresses();
     CHECK(now.towards(1, kGateway) == ip4(198, 51, 100, 3));
     CHECK(now.towards(1, ip4(10, 0, 0, 1)) == ip4(203, 0, 113, 5));
-    CHECK(now.towards(0, kGateway) == Ip4{});
+    CHECK(now.towards(0, kGateway).is_none());
     CHECK(now.has(1, ip4(192, 0, 2, 1)));
     CHECK_FALSE(now.has(0, ip4(192, 0, 2, 1)));
     CHECK(now.is_own(ip4(198, 51, 100, 2)));

@@ -113,13 +113,14 @@ std::unique_ptr<Policy> random_policy(unsigned seed, std::uint32_t generation) {
 struct Flow {
     FlowHot hot{};
     FlowCold cold{};
+    [[nodiscard]] FlowView view() { return {hot, cold, nullptr}; }
     std::uint32_t judged_mark = 0;  // of the box without a cache
     PortIndex usual_port[2]{};      // where each direction mostly arrives
 };
 
 /// A flow that may be translated on either side, as NAT leaves it.
 void random_flow(Dice& dice, Flow& flow) {
-    FlowKey& original = flow.cold.key[0];
+    FlowKey original;
     const std::uint8_t proto = dice.of(kProtos);
     if (proto == 1) {
         original = icmp_key(dice.address(), dice.address(), 8, 0, dice.port());
@@ -128,22 +129,27 @@ void random_flow(Dice& dice, Flow& flow) {
     } else {
         original = port_key(IpProto{proto}, dice.address(), dice.port(), dice.address(), dice.port());
     }
-    FlowKey& reply = flow.cold.key[1];
-    reply = invert(original);
-    if (dice.one_in(3)) reply.dst = dice.address();  // source NAT
-    if (dice.one_in(3)) reply.src = dice.address();  // destination NAT
+    FlowKey reply = invert(original);
+    if (dice.one_in(3)) reply.set_dst(dice.address());  // source NAT
+    if (dice.one_in(3)) reply.set_src(dice.address());  // destination NAT
     if (proto == 6 || proto == 17) {
         if (dice.one_in(3)) reply.dport = dice.port();
         if (dice.one_in(3)) reply.sport = dice.port();
     }
+    flow.view().set_key(Direction::original, original);
+    flow.view().set_key(Direction::reply, reply);
+    flow.view().set_key(Direction::original, original);
+    flow.view().set_key(Direction::reply, reply);
+    flow.view().set_key(Direction::original, original);
+    flow.view().set_key(Direction::reply, reply);
     flow.usual_port[0] = dice.of(kPorts);
     do flow.usual_port[1] = dice.of(kPorts);
     while (flow.usual_port[0] == kKernelPort && flow.usual_port[1] == kKernelPort);
 }
 
 /// A packet of the flow, mostly like the last one in its direction; it points to `icmp`.
-Packet random_packet(Dice& dice, const Flow& flow, Direction direction, std::uint32_t generation, rte_icmp_hdr& icmp) {
-    const FlowKey& key = flow.cold.key[index_of(direction)];
+Packet random_packet(Dice& dice, Flow& flow, Direction direction, std::uint32_t generation, rte_icmp_hdr& icmp) {
+    const FlowKey key = flow.view().key(direction);
     Packet p;
     p.key = key;
     p.direction = direction;
@@ -165,14 +171,14 @@ Packet random_packet(Dice& dice, const Flow& flow, Direction direction, std::uin
 /// As the pipeline does: INVALID packets have no flow, so no cache.
 Decision filter_with_cache(const Policy& policy, Packet p, Flow& flow, WorkerCounters& counters) {
     if (p.state == PacketState::invalid)
-        return judge_packet(policy, 0, p, filter_tuple(flow.cold.key, p.direction), {}, counters);
-    return judge_of_flow(policy, 0, p, flow.hot, flow.cold, counters);
+        return judge_packet(policy, 0, p, filter_tuple(flow.view().keys(), p.direction), {}, counters);
+    return judge_of_flow(policy, 0, p, flow.view(), counters);
 }
 
 Decision filter_without(const Policy& policy, Packet p, Flow& flow, WorkerCounters& counters) {
     JudgedFlow judged;
     if (p.state != PacketState::invalid) judged.mark = &flow.judged_mark;
-    return judge_packet(policy, 0, p, filter_tuple(flow.cold.key, p.direction), judged, counters);
+    return judge_packet(policy, 0, p, filter_tuple(flow.view().keys(), p.direction), judged, counters);
 }
 
 bool same(const Decision& a, const Decision& b) {
@@ -323,8 +329,10 @@ std::unique_ptr<Policy> marking_policy(bool copies) {
 
 struct Marked {
     explicit Marked(bool copies) : policy(marking_policy(copies)) {
-        cold.key[0] = port_key(IpProto::udp, ip4(192, 0, 2, 1), be16(1), ip4(203, 0, 113, 1), be16(2));
-        cold.key[1] = invert(cold.key[0]);
+        const FlowKey original = port_key(IpProto::udp, ip4(192, 0, 2, 1), be16(1), ip4(203, 0, 113, 1), be16(2));
+        const FlowView flow{hot, cold, nullptr};
+        flow.set_key(Direction::original, original);
+        flow.set_key(Direction::reply, invert(original));
     }
     Decision filter(PacketState state, std::uint32_t mark = 0, Direction direction = Direction::original) {
         Packet p;
@@ -333,7 +341,7 @@ struct Marked {
         p.direction = direction;
         p.state = state;
         p.mark = mark;
-        return judge_of_flow(*policy, 0, p, hot, cold, *counters);
+        return judge_of_flow(*policy, 0, p, {hot, cold, nullptr}, *counters);
     }
     std::uint64_t counted(std::uint32_t rule) const { return policy->counter(0, rule).packets.get(); }
     std::unique_ptr<Policy> policy;
@@ -397,7 +405,7 @@ TEST_CASE("a packet without a flow has no flow mark to match, to set or to copy"
 
 TEST_CASE("rules see a flow as netfilter's forward hook does: after DNAT, before SNAT, in both directions") {
     // client 192.0.2.7:40000 → box 203.0.113.1:8080, sent on to 198.51.100.9:80 as 198.51.100.1:50000
-    const FlowKey keys[2] = {
+    const FlowKeys keys = {
         port_key(IpProto::tcp, ip4(192, 0, 2, 7), be16(40000), ip4(203, 0, 113, 1), be16(8080)),
         port_key(IpProto::tcp, ip4(198, 51, 100, 9), be16(80), ip4(198, 51, 100, 1), be16(50000)),
     };
@@ -406,7 +414,7 @@ TEST_CASE("rules see a flow as netfilter's forward hook does: after DNAT, before
     CHECK(filter_tuple(keys, Direction::reply) ==
           port_key(IpProto::tcp, ip4(198, 51, 100, 9), be16(80), ip4(192, 0, 2, 7), be16(40000)));
     // ping 192.0.2.7 → 203.0.113.9, leaving as 203.0.113.1 with another identifier
-    const FlowKey ping[2] = {
+    const FlowKeys ping = {
         icmp_key(ip4(192, 0, 2, 7), ip4(203, 0, 113, 9), 8, 0, be16(5)),
         icmp_key(ip4(203, 0, 113, 9), ip4(203, 0, 113, 1), 0, 0, be16(900)),
     };

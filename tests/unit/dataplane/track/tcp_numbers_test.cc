@@ -44,7 +44,7 @@ struct Connection : TrackRoom {
     TrackResult see(const PacketBuilder& b) {
         Packet p = parsed(b);
         p.slot = slot;
-        p.direction = p.key == flows.store.cold(slot).key[0] ? Direction::original : Direction::reply;
+        p.direction = p.key == flows.store.key(slot, Direction::original) ? Direction::original : Direction::reply;
         const TrackResult result = track(flows.store, p, {kTimeouts, rules}, shift, now);
         reason = p.invalid_reason;
         rte_pktmbuf_free(p.mbuf);

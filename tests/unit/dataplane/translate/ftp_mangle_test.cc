@@ -37,8 +37,7 @@ TEST_CASE("mangle: every kind has its own form") {
     CHECK(text_of(FtpKind::eprt, ip4(203, 0, 113, 5), 20000, '|') == "203.0.113.5|20000");
     CHECK(text_of(FtpKind::eprt, ip4(203, 0, 113, 5), 20000, '!') == "203.0.113.5!20000");
     CHECK(text_of(FtpKind::epsv_reply, ip4(203, 0, 113, 5), 20000, '|') == "20000");
-    for (const auto kind :
-         {FtpKind::unknown, FtpKind::eprt_ipv6, FtpKind::epsv, FtpKind::epsv_all, FtpKind::protocol_refused})
+    for (const auto kind : {FtpKind::unknown, FtpKind::epsv, FtpKind::epsv_all, FtpKind::protocol_refused})
         CHECK(text_of(kind, ip4(203, 0, 113, 5), 20000, '|').empty());
 }
 

@@ -25,7 +25,7 @@ struct Room : PacketRoom {
         REQUIRE(parse(p, *ports, disposal) == Arrival::forward);
         REQUIRE(p.trackable);
         to.proto = p.key.proto;
-        rewrite_error(p, RewritePlan::between(p.key, to), replaces_source, shift);
+        rewrite_error(p, RewritePlan::between(p.key, to), {to.src(), to.dst()}, replaces_source, shift);
         CHECK((p.mbuf->ol_flags & (RTE_MBUF_F_RX_IP_CKSUM_MASK | RTE_MBUF_F_RX_L4_CKSUM_MASK)) == 0);
         const Decoded d = decode(frame_of(p.mbuf));
         rte_pktmbuf_free(p.mbuf);

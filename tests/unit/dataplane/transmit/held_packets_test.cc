@@ -66,7 +66,7 @@ TEST_CASE_METHOD(Room, "the kernel is asked also for a packet that finds no room
     CHECK_FALSE(put(kClient));  // all places taken, by others
     const auto asked = notices();
     REQUIRE(asked.size() == 1);
-    CHECK(asked[0].deadline_ms == kClient.raw);
+    CHECK(asked[0].key.dst() == kClient);
 }
 
 TEST_CASE_METHOD(Room, "the kernel is asked once a second and neighbour") {
@@ -76,7 +76,7 @@ TEST_CASE_METHOD(Room, "the kernel is asked once a second and neighbour") {
     REQUIRE(asked.size() == 1);
     CHECK(asked[0].kind == NoticeKind::resolve);
     CHECK(asked[0].detail == kWan);
-    CHECK(asked[0].deadline_ms == kGateway.raw);
+    CHECK(asked[0].key.dst() == kGateway);
     now.ms += 999;
     REQUIRE(put(kGateway));
     CHECK(notices().empty());

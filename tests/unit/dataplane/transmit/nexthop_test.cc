@@ -14,7 +14,7 @@ struct Room : EgressRoom {
     std::uint32_t via = 0;
     void add_route() {
         via = routes.add_hop(unresolved());
-        REQUIRE(routes.add_route({}, 0, via));
+        REQUIRE(routes.add_route(Ip4{}, 0, via));
     }
     void hold_one(const PacketBuilder& b) {
         Packet p = forwarded(b);
@@ -27,7 +27,7 @@ struct Room : EgressRoom {
         Packet p = forwarded(b);
         p.next_hop = via;
         FlowKey to = p.key;
-        to.src = kBoxWan;
+        to.set_src(kBoxWan);
         to.sport = be16(61000);
         rewrite(p, RewritePlan::between(p.key, to));
         egress.send(p, unresolved(), now);
@@ -130,7 +130,7 @@ TEST_CASE_METHOD(Room, "on a connected subnet the destination itself is asked fo
     egress.send(p, subnet, now);
     const auto asked = notices();
     REQUIRE(asked.size() == 1);
-    CHECK(asked[0].deadline_ms == kServer.raw);
+    CHECK(asked[0].key.dst() == kServer);
 
     NextHop answered = resolved();
     answered.address = kServer;

@@ -1,4 +1,4 @@
-#include "dataplane/base/ip4_text.hh"
+#include "dataplane/base/ip_text.hh"
 
 #include <catch2/catch.hpp>
 

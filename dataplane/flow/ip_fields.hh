@@ -1,0 +1,45 @@
+// The fields of an IP header that a packet on its way changes or asks for, whatever its family.
+//
+// Owner: the worker that has the packet.
+#pragma once
+
+#include "dataplane/base/checksum.hh"
+#include "dataplane/flow/packet.hh"
+
+namespace sluice {
+
+/// Of IPv4 it is the high byte of the word that it shares with the protocol (RFC 1141, RFC 1624).
+inline void decrement_hops(const Packet& p) noexcept {
+    if (p.v6) {
+        --p.ip6()->hop_limits;
+        return;
+    }
+    rte_ipv4_hdr& ip = *p.ip();
+    ChecksumDelta delta;
+    const auto word = [&ip] { return be16(unsigned{ip.time_to_live} << 8 | ip.next_proto_id); };
+    const Be16 before = word();
+    --ip.time_to_live;
+    delta.replace(before, word());
+    ip.hdr_checksum = delta.apply(ip.hdr_checksum);
+}
+
+/// The length field; `bytes` is that of the whole packet.
+inline void write_length(const Packet& p, std::uint16_t bytes) noexcept {
+    if (p.v6) {
+        p.ip6()->payload_len = be16(bytes - static_cast<unsigned>(sizeof(rte_ipv6_hdr))).raw;
+        return;
+    }
+    rte_ipv4_hdr* ip = p.ip();
+    ChecksumDelta length;
+    length.replace(Be16::from_raw(ip->total_length), be16(bytes));
+    ip->total_length = be16(bytes).raw;
+    ip->hdr_checksum = length.apply(ip->hdr_checksum);
+}
+
+/// Whether a router may cut it: of IPv6 only what came in pieces (RFC 8200 4.5; Linux, ip6_output.c).
+[[nodiscard]] inline bool dont_fragment(const Packet& p) noexcept {
+    if (p.v6) return p.largest_piece == 0;
+    return (Be16::from_raw(p.ip()->fragment_offset).host() & 0x4000U) != 0;
+}
+
+}  // namespace sluice
