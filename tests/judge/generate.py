@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Random conversations through Linux and through sluice, compared packet by packet: verdict, bytes and listing.
 
-    generate.py --count 10000 --seed 7            as many conversations, of TCP, UDP, ICMP and ICMP errors
+    generate.py --count 10000 --seed 7            as many conversations, of all kinds
     generate.py --kinds tcp --save /tmp/found     only TCP; what differs is minimised and written as scenario files
+    generate.py --family 6                        over IPv6
     generate.py --seed 7 --only 4711              one conversation, told packet by packet
 
 Conversations go in batches: hundreds of flows at once, each with a port of its own, in lockstep (trial/contest.py).
@@ -23,16 +24,17 @@ sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "netns")]
 
 from trial import language, packets  # noqa: E402  (the path must be set first)
 from trial.contest import FIRST_PORT, Contest, play_all  # noqa: E402
-from trial.conversation import KINDS, Conversation  # noqa: E402
+from trial.conversation import KINDS, NETS, Conversation  # noqa: E402
+from trial.language import HOSTS  # noqa: E402
 from trial.minimise import minimise, scenario_text  # noqa: E402
 from trial.pair import Pair  # noqa: E402
 from trial.scenario import merged, rules_of  # noqa: E402
 
 # Far enough apart to be told from each other by seconds, though the two boxes' clocks are not the same.
 TIMEOUTS = ("tcp_close", "tcp_last_ack", "tcp_syn_recv", "tcp_close_wait", "tcp_time_wait", "tcp_syn_sent",
-            "tcp_fin_wait", "udp", "udp_stream", "icmp", "generic", "tcp_max_retrans", "tcp_unacknowledged",
+            "tcp_fin_wait", "udp", "udp_stream", "icmp", "icmpv6", "generic", "tcp_max_retrans", "tcp_unacknowledged",
             "tcp_established")
-RULES = {"routed": language.HOSTS["in1"], "masquerade": language.HOSTS["wan"]}
+RULES = {"routed": "in1", "masquerade": "wan"}     # and whom servers answer
 
 
 def configuration(name):
@@ -46,7 +48,7 @@ def tell(difference, port):
     """What differs, for people."""
     conversation = difference.conversation
     lines = [f"conversation {conversation.number} ({conversation.kind}), packet {difference.at + 1}:"
-             f" {conversation.said[difference.at].text(port, 'in1')}"]
+             f" {conversation.said[difference.at].text(port, NETS[conversation.family].name('in1'))}"]
     for name, (frames, state) in (("linux", difference.linux), ("sluice", difference.sluice)):
         for side, frame in frames or [("", b"")]:
             lines.append(f"  {name:6} sends  " + (f"{side}: {language.tell_packet(frame[packets.ETHER:])}" if frame
@@ -60,15 +62,17 @@ def main():
     parser.add_argument("--build", default=os.path.join(HERE, "..", "..", "build"), help="build directory")
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--seed", default="1")
-    parser.add_argument("--kinds", default=",".join(KINDS), help=f"default {','.join(KINDS)}")
+    parser.add_argument("--kinds", help="default: all that the family has")
+    parser.add_argument("--family", type=int, choices=(4, 6), default=4)
     parser.add_argument("--batch", type=int, default=1000, help="conversations at once")
     parser.add_argument("--show", type=int, default=8, help="kinds of differences to minimise and show")
     parser.add_argument("--save", help="a folder for what was minimised, as scenarios")
     parser.add_argument("--only", type=int, help="one conversation, by its number")
     options = parser.parse_args()
-    kinds = tuple(options.kinds.split(","))
-    if not set(kinds) <= set(KINDS):
-        parser.error(f"--kinds {options.kinds}: there are {','.join(KINDS)}")
+    has = KINDS[options.family]
+    kinds = tuple(options.kinds.split(",")) if options.kinds else tuple(has)
+    if not set(kinds) <= set(has):
+        parser.error(f"--kinds {options.kinds}: there are {','.join(has)}")
     if os.geteuid() != 0:
         print("namespaces need root: skipped")
         return 77
@@ -79,9 +83,11 @@ def main():
         numbers = [options.only] if options.only is not None else range(options.count)
         for turn, first in enumerate(range(0, len(numbers), options.batch)):
             for rules in (RULES if options.only is not None else [list(RULES)[turn % 2]]):
-                batch = [Conversation(options.seed, n, kinds) for n in numbers[first:first + options.batch]]
+                batch = [Conversation(options.seed, n, kinds, options.family)
+                         for n in numbers[first:first + options.batch]]
                 pair.load_config(configuration(rules))
-                contest = Contest(pair.linux, pair.sluice, packets.ip_bytes(RULES[rules]))
+                answer_to = HOSTS[NETS[options.family].name(RULES[rules])]
+                contest = Contest(pair.linux, pair.sluice, packets.ip_bytes(answer_to))
                 found = play_all(contest, batch)
                 differed, sent = differed + len(found), sent + contest.packets
                 for difference in found:

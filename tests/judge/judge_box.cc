@@ -53,12 +53,20 @@ public:
     JudgedBox() : box_({.workers = 1, .flows_per_worker = 16384}), lister_(io_, {}, [this] { return box_.now(); }, {}) {
         box_.port("lan", PortRole::inside, "192.168.1.1/24");
         box_.port("wan", PortRole::outside, "203.0.113.1/24", false, kWanMtu);
-        for (unsigned host = 10; host <= 30; host += 10)
+        for (const std::string address : {"2001:db8:1::1/64", "fe80::ff:fe00:10/64"}) box_.address("lan", address);
+        for (const std::string address : {"2001:db8:2::1/64", "fe80::ff:fe00:11/64"}) box_.address("wan", address);
+        for (unsigned host = 10; host <= 30; host += 10) {
             for (const std::string net : {"192.168.1.", "203.0.113."}) {
                 const std::string address = net + std::to_string(host);
                 box_.route(address + "/32", address);
             }
+            for (const std::string net : {"2001:db8:1::", "2001:db8:2::"}) {
+                const std::string address = net + std::to_string(host);
+                box_.route(address + "/128", address);
+            }
+        }
         box_.route("192.0.2.0/25", "203.0.113.254");
+        box_.route("2001:db8:f::/65", "2001:db8:2::fe");
     }
 
     /// The answer without its end.

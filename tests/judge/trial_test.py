@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """The judge's own parts, without boxes and without root: what it reads, what it makes, and that it sees differences."""
+import itertools
 import os
 import sys
 import unittest
@@ -9,7 +10,7 @@ sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "netns")]
 
 from trial import compare, differences, listing, packets  # noqa: E402  (the path must be set first)
 from trial.contest import by_port, listed_by_port, same_state  # noqa: E402
-from trial.conversation import KINDS, Conversation  # noqa: E402
+from trial.conversation import KINDS, NETS, Conversation  # noqa: E402
 from trial.language import LanguageError, Text, tell  # noqa: E402
 from trial.packets import Decoded  # noqa: E402
 from trial.scenario import Scenario, all_scenarios  # noqa: E402
@@ -24,7 +25,10 @@ class Language(unittest.TestCase):
     def test_packets_are_told_as_they_were_written(self):
         for text in ("tcp in1:40000 > out1:80 SA", "udp out1:53 > in1:5353", "icmp in1 > out1 echo-request id 7",
                      'tcp in1:1 > out1:21 PA text "PORT 1,2\\r\\n"', "proto 50 in1 > out1 frag 8 more",
-                     "sctp in1:1 > out1:2", "icmp out1 > in1 frag-needed mtu 576 quote [udp in1:1 > out1:53]"):
+                     "sctp in1:1 > out1:2", "tcp in1v6:1 > out1v6:2 S", "proto 59 in1v6 > out1v6",
+                     "icmpv6 out1v6 > in1v6 packet-too-big mtu 1280 quote [udp in1v6:1 > out1v6:53]",
+                     "udp in1v6 > out1v6 frag 8 more", "icmpv6 in1v6 > out1v6 echo-request id 7",
+                     "icmp out1 > in1 frag-needed mtu 576 quote [udp in1:1 > out1:53]"):
             decoded = Decoded(Text(text).packet())
             self.assertEqual(tell(decoded), text)
             self.assertTrue(decoded.ip_ok and decoded.l4_ok, text)
@@ -34,8 +38,22 @@ class Language(unittest.TestCase):
         self.assertFalse(Decoded(Text("udp in1:1 > out1:2 data 9 badipsum").packet()).ip_ok)
         self.assertEqual(len(Text("udp in1:1 > out1:2 data 9 cut 25").packet()), 25)
 
+    def test_headers_of_ipv6_stand_as_they_are_written(self):
+        packet = Text("udp in1v6:1 > out1v6:2 data 20 hop 05020000 dest 01020000 atomic ipid 7").packet()
+        decoded = Decoded(packet)
+        self.assertEqual((packet[6], decoded.chain, decoded.ident, decoded.sport), (0, [0, 60, 44], 7, 1))
+        self.assertEqual(packet[40:48].hex(), "3c00050200000100")       # PadN behind the router alert
+        self.assertTrue(decoded.l4_ok and decoded.fragmented)
+
+    def test_slices_make_the_whole_packet(self):
+        parts = [Text(f"udp in1v6:1 > out1v6:2 data 40 slice {part} ipid 7").packet() for part in ("0-24", "24-")]
+        whole = Text("udp in1v6:1 > out1v6:2 data 40").packet()
+        self.assertEqual(b"".join(part[48:] for part in parts), whole[40:])
+        self.assertEqual([(d.frag, d.more) for d in map(Decoded, parts)], [(0, True), (24, False)])
+
     def test_nonsense_is_refused(self):
-        for text in ("tcp in1:1 > out1:2", "tcp in1:1 out1:2 S", "udp in1:1 > out9:2", "udp in1:1 > out1:2 colour 3"):
+        for text in ("tcp in1:1 > out1:2", "tcp in1:1 out1:2 S", "udp in1:1 > out9:2", "udp in1:1 > out1:2 colour 3",
+                     "udp in1v6:1 > out1:2"):
             with self.assertRaises(LanguageError, msg=text):
                 Text(text).packet()
 
@@ -52,11 +70,12 @@ class Comparison(unittest.TestCase):
         return compare.Masks(random, {53, 5353})
 
     def test_a_changed_byte_is_seen(self):
-        one = frame("wan", self.sent)
-        for at in range(len(one)):
-            other = bytearray(one)
-            other[at] ^= 1
-            self.assertNotEqual(self.masks().seen(one, {0x1234}), self.masks().seen(bytes(other), {0x1234}), at)
+        for sent in (self.sent, Text("udp in1v6:5353 > out1v6:53 data 9 slice 0-16").packet()):
+            one = frame("wan", sent)
+            for at in range(len(one)):
+                other = bytearray(one)
+                other[at] ^= 1
+                self.assertNotEqual(self.masks().seen(one, {0x1234}), self.masks().seen(bytes(other), {0x1234}), at)
 
     def test_a_chosen_port_is_masked_by_its_class_only(self):
         def seen(port, random=True):
@@ -76,6 +95,18 @@ class Comparison(unittest.TestCase):
         self.assertNotEqual(out("udp in1:5353 > out1:53 data 9 ttl 64"), "passes")
         self.assertNotEqual(out("udp in1:5353 > out1:53 data 8 ttl 63"), "passes")
         self.assertEqual(compare.out_text({"lan": [], "wan": []}, [self.sent], "lan", self.masks()), "dropped")
+
+    def test_addresses_of_listings_are_read_alike(self):
+        long = listing.flows(["ipv6     10 udp      17 9 src=2001:0db8:0001:0000:0000:0000:0000:0010 "
+                              "dst=2001:0db8:0002:0000:0000:0000:0000:0010 sport=1 dport=2 packets=1 bytes=9 "
+                              "[UNREPLIED] src=2001:0db8:0002:0000:0000:0000:0000:0010 "
+                              "dst=2001:0db8:0001:0000:0000:0000:0000:0010 sport=2 dport=1 packets=0 bytes=0 mark=0 "
+                              "zone=0 use=2"])[0]
+        short = listing.flows(["udp      17 9 src=2001:db8:1::10 dst=2001:db8:2::10 sport=1 dport=2 packets=1 bytes=9 "
+                               "[UNREPLIED] src=2001:db8:2::10 dst=2001:db8:1::10 sport=2 dport=1 packets=0 bytes=0 "
+                               "mark=0 use=1"])[0]
+        self.assertEqual(long.same_words(), short.same_words())
+        self.assertEqual(long.short(), "udp 9s in1v6:1>out1v6:2 / out1v6:2>in1v6:1 unreplied 1+0 packets")
 
     def test_both_listings_are_read_alike(self):
         a, b = listing.flows([LINE])[0], listing.flows([PROC])[0]
@@ -97,20 +128,21 @@ class Comparison(unittest.TestCase):
 
 class Conversations(unittest.TestCase):
     def test_a_number_names_a_conversation_for_ever(self):
-        for kind in KINDS:
-            for number in range(50):
-                one, two = (Conversation("7", number, (kind,)) for _ in range(2))
-                self.assertEqual([p.packet(20000, b"\1\2\3\4") for p in one.said],
-                                 [p.packet(20000, b"\1\2\3\4") for p in two.said])
+        for kind, number, family in ((k, n, f) for f in NETS for k in KINDS[f] for n in range(50)):
+            with self.subTest(kind=kind, number=number, family=family):
+                one, two = (Conversation("7", number, (kind,), family) for _ in range(2))
+                answer_to = NETS[family].a
+                self.assertEqual([p.packet(20000, answer_to) for p in one.said],
+                                 [p.packet(20000, answer_to) for p in two.said])
 
     def test_a_scenario_says_the_same_packets(self):
         """What minimising writes down is what was played."""
-        for number in range(300):
-            conversation = Conversation("7", number, ("icmp", "errors"))
+        for number, (family, net) in itertools.product(range(300), NETS.items()):
+            conversation = Conversation("7", number, ("icmp", "errors"), family)
             for packet in conversation.said:
-                text = packet.text(20000, "in1")
+                text = packet.text(20000, net.name("in1"))
                 if not text.startswith(("<", ">")):
-                    self.assertEqual(Text(text).packet(), packet.packet(20000, packets.ip_bytes("192.168.1.10")), text)
+                    self.assertEqual(Text(text).packet(), packet.packet(20000, net.a), text)
 
     def test_packets_and_lines_are_found_by_port(self):
         error = Text("icmp out1 > in1 port-unreachable quote [udp in1:20007 > out1:53 data 9]").packet()

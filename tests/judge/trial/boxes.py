@@ -19,16 +19,16 @@ import socket
 import struct
 import time
 
-from lab.box_linux import LinuxBox
+from lab.box_linux import OTHER_FAMILY, LinuxBox
 from lab.box_sluice import SluiceBox
 from lab.machine import LabError, sh
 
-from . import listing
+from . import compare, listing
 from . import wires as wires_module
-from .language import HOSTS
+from .language import HOSTS, LAN_NETS, WAN_NETS, side_of
 from .wires import Wires, host_mac, mac_text
 
-ROUTER = "203.0.113.254"
+ROUTERS = ("203.0.113.254", "2001:db8:2::fe")
 SENTINEL_RULES = [{"src": wires_module.INSIDE, "action": "accept", "comment": "sentinel"},
                   {"src": wires_module.OUTSIDE, "action": "accept", "comment": "sentinel"}]
 INPUT_RULES = [{"src": wires_module.INSIDE, "action": "accept", "comment": "sentinel"}]
@@ -38,6 +38,12 @@ QUIET = {"net.ipv6.conf.all.disable_ipv6": 1, "net.ipv6.conf.default.disable_ipv
          "net.ipv4.conf.all.rp_filter": 0, "net.ipv4.conf.default.rp_filter": 0,
          "net.ipv4.conf.all.send_redirects": 0, "net.ipv4.conf.default.send_redirects": 0,
          "net.ipv4.icmp_ratelimit": 0, "net.ipv4.icmp_echo_ignore_broadcasts": 1}
+# A box speaks IPv6, but never of itself: no detection of duplicates, no search for routers.
+QUIET_BOX = {"net.ipv6.conf.all.disable_ipv6": 0, "net.ipv6.conf.default.disable_ipv6": 0,
+             "net.ipv6.conf.all.accept_dad": 0, "net.ipv6.conf.default.accept_dad": 0,
+             "net.ipv6.conf.default.dad_transmits": 0, "net.ipv6.conf.default.router_solicitations": 0,
+             "net.ipv6.conf.default.accept_ra": 0, "net.ipv6.conf.default.autoconf": 0,
+             "net.ipv6.auto_flowlabels": 0, "net.ipv6.icmp.ratelimit": 0}
 
 
 class BoxRefused(Exception):
@@ -75,8 +81,8 @@ class Wired:
         self.machine = machine
         self.host = machine.host("box" + short)
         self.outside = machine.host("wire" + short)
-        for host in (self.host, self.outside):
-            host.sysctls(QUIET)
+        self.host.sysctls(QUIET | QUIET_BOX)
+        self.outside.sysctls(QUIET)
         for device, port in (("l1", "lan"), ("w1", "wan")):
             machine.wire(self.host, device, self.outside, port, mac_text(wires_module.MACS[port]))
         self.wires = Wires(self.outside)
@@ -85,11 +91,10 @@ class Wired:
     def start(self, config):
         self.box.start(with_sentinels(config))
         lines = []
-        for address in [*HOSTS.values(), wires_module.INSIDE, wires_module.OUTSIDE, ROUTER]:
-            port = "lan" if address.startswith("192.168.1.") else "wan"
-            if address.startswith(("192.168.1.", "203.0.113.")) and address not in (HOSTS["lan"], HOSTS["wan"]):
+        for address in [*HOSTS.values(), wires_module.INSIDE, wires_module.OUTSIDE, *ROUTERS]:
+            if address.startswith(LAN_NETS + WAN_NETS) and address not in compare.BOX_ADDRESSES:
                 lines.append(f"neigh replace {address} lladdr {mac_text(host_mac(address))} "
-                             f"dev {self.box.twins[port]} nud permanent")
+                             f"dev {self.box.twins[side_of(address)]} nud permanent")
         self.host.run("ip", "-batch", "-", stdin="\n".join(lines) + "\n")
         self.warm_up()
 
@@ -147,6 +152,8 @@ class LinuxInTheMiddle(Wired):
             if "mtu" in port:
                 self.host.ip("link", "set", port["device"].split("iface=")[1], "mtu", str(port["mtu"]))
         super().start(config)
+        for port in ("lan", "wan"):
+            self.host.ip("addr", "replace", HOSTS[port + "ll"] + "/64", "dev", self.box.twins[port], "nodad")
         for route in config.get("routes", []):
             self.host.ip("route", "replace", route["to"], "via", route["via"])
 
@@ -163,13 +170,17 @@ class LinuxInTheMiddle(Wired):
         return listing.expectations(self.kernel.table("nf_conntrack_expect"))
 
     def counters(self):
-        listed = json.loads(self.host.run("nft", "-j", "list", "table", "ip", "box"))["nftables"]
+        listed = json.loads(self.host.run("nft", "-j", "list", "table", "inet", "box"))["nftables"]
         counts = {}
         for item in listed:
             rule = item.get("rule")
             if rule and rule["chain"] in CHAINS and rule.get("comment") != "sentinel":
                 packets = [e["counter"]["packets"] for e in rule["expr"] if "counter" in e]
-                counts.setdefault(rule["chain"], []).extend(packets)
+                found = counts.setdefault(rule["chain"], [])
+                if rule.get("comment") == OTHER_FAMILY:     # of the rule before it
+                    found[-1] += sum(packets)
+                else:
+                    found.extend(packets)
         return counts
 
     def stop(self):

@@ -1,15 +1,17 @@
 """What came out of a box, in a form in which two boxes can be compared.
 
 Bytes are compared, Ethernet header and checksums included. Masked is only what Linux itself chooses freely:
-- the IP identification of packets that the box made itself (one that no packet of the step came in with);
+- the IP identification of packets that the box made itself (one that no packet of the step came in with), and that of
+  IPv6 fragments which it has cut anew;
 - with `random: true`, ports and ICMP ids that the scenario does not name: the class of the choice takes their place
   (Linux keeps a port below 512 among 1–511, one below 1024 among 600–1023, any other among 1024–65535).
 A masked field takes the checksums over it along, after they have been found right.
 """
 from .language import NAMES, tell, tell_all
-from .packets import ETHER, ICMP, TCP, UDP, Decoded
+from .packets import ETHER, ICMP, ICMPV6, TCP, UDP, Decoded
 
-BOX_ADDRESSES = {address for address, name in NAMES.items() if name in ("lan", "wan")}
+BOX_ADDRESSES = {address for address, name in NAMES.items() if name.removesuffix("v6").removesuffix("ll") in
+                 ("lan", "wan")}
 
 
 def class_of(port):
@@ -43,15 +45,23 @@ class Masks:
             return frame
         raw = bytearray(frame)
         if d.ident not in idents:
-            raw[ETHER + 4:ETHER + 6] = b"\0\0"
-            if d.ip_ok:
-                raw[ETHER + 10:ETHER + 12] = b"\0\0"
+            self.ident(raw, d)
         self.ports(raw, ETHER, d)
         if d.inner is not None and not d.inner.error:
             inner = ETHER + d.body_at + 8
             if self.ports(raw, inner, d.inner) and d.l4_ok:
                 raw[ETHER + d.body_at + 2:ETHER + d.body_at + 4] = b"\0\0"
         return bytes(raw)
+
+    @staticmethod
+    def ident(raw, d):
+        if d.version == 6:
+            if d.fragmented:
+                raw[ETHER + d.ident_at:ETHER + d.ident_at + 4] = bytes(4)
+            return
+        raw[ETHER + 4:ETHER + 6] = b"\0\0"
+        if d.ip_ok:
+            raw[ETHER + 10:ETHER + 12] = b"\0\0"
 
     def ports(self, raw, at, d):
         """Masks ports of the packet at `at`; true when there was something to mask."""
@@ -60,10 +70,10 @@ class Masks:
             if self.free(port):
                 raw[body + offset:body + offset + 2] = CODES[class_of(port)]
                 masked = True
-        if d.proto == ICMP and d.kind in (0, 8, 13, 14) and self.free(d.ident_icmp):
+        if d.kind is not None and d.has_id() and self.free(d.ident_icmp):
             raw[body + 4:body + 6] = b"\xff\xf4"
             masked = True
-        where = {TCP: 16, UDP: 6, ICMP: 2}.get(d.proto)
+        where = {TCP: 16, UDP: 6, ICMP: 2, ICMPV6: 2}.get(d.proto)
         if masked and d.l4_ok and where is not None:
             raw[body + where:body + where + 2] = b"\0\0"
         return masked
@@ -82,7 +92,7 @@ class Masks:
             d.sport = class_of(d.sport)
         if self.free(d.dport):
             d.dport = class_of(d.dport)
-        if d.proto == ICMP and d.kind in (0, 8, 13, 14) and self.free(d.ident_icmp):
+        if d.kind is not None and d.has_id() and self.free(d.ident_icmp):
             d.ident_icmp = "~id"
 
 
@@ -92,6 +102,8 @@ def passed(sent, frames, side):
     if len(frames[other]) != 1 or frames[side]:
         return False
     came = frames[other][0][ETHER:]
+    if sent[0] >> 4 == 6:
+        return came[:7] == sent[:7] and came[7] == sent[7] - 1 and came[8:] == sent[8:]
     return (came[:8] == sent[:8] and came[8] == sent[8] - 1 and came[9] == sent[9] and came[12:] == sent[12:]
             and Decoded(came).ip_ok)
 

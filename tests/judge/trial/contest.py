@@ -8,15 +8,17 @@ Time: the kernel's cannot be told what time it is, so the timeouts in the rules 
 lets UDP flows grow older than the two seconds that make a stream. All steps before the pause must be over before the
 two seconds are; on a machine too busy for that the batch is played again in halves.
 """
+import functools
 import re
 import time
 
 from .conversation import EARLY, PAUSE
-from .packets import ETHER, UDP
+from .packets import ETHER, UDP, Decoded, ip_bytes, ip_text
 from .wires import host_mac
 
 FIRST_PORT = 20000
-LISTED = re.compile(r"^(?:ipv4 +2 )?\w+ +(\d+) (\d+) (.*?)(?: mark=.*)$")
+LISTED = re.compile(r"^(?:ipv[46] +\d+ )?\w+ +(\d+) (\d+) (.*?)(?: mark=.*)$")
+ADDRESS = re.compile(r"(?<==)[0-9a-f:]*:[0-9a-f:]*")
 PORTS = re.compile(r"(?:[sd]port|id)=(\d+)")
 AGEING_AT_ONCE = 400
 SLACK = 25          # seconds; the timeouts of the rules are at least twice that apart
@@ -40,12 +42,20 @@ class Difference:
         return self.conversation.kind, len(a), len(b), state(s), state(t), seconds[0] != seconds[1], counts
 
 
+def transport_of(raw):
+    """(protocol, offset) of an IPv6 packet."""
+    if raw[6] in (6, 17, 58):
+        return raw[6], 40
+    seen = Decoded(raw)
+    return seen.proto, seen.body_at
+
+
 def port_of_packet(raw):
     """The port or id of a conversation in a packet that came out."""
-    proto, at = raw[9], (raw[0] & 15) * 4
-    if proto == 1 and raw[at] in (3, 4, 5, 11, 12):
-        return port_of_packet(raw[at + 8:]) if len(raw) >= at + 8 + 24 else 0
-    if proto == 1:
+    proto, at = transport_of(raw) if raw[0] >> 4 == 6 else (raw[9], (raw[0] & 15) * 4)
+    if proto == 1 and raw[at] in (3, 4, 5, 11, 12) or proto == 58 and raw[at] < 128:
+        return port_of_packet(raw[at + 8:]) if len(raw) >= at + 8 + at + 4 else 0      # quotes have no options here
+    if proto in (1, 58):
         return int.from_bytes(raw[at + 4:at + 6], "big")
     sport, dport = int.from_bytes(raw[at:at + 2], "big"), int.from_bytes(raw[at + 2:at + 4], "big")
     return sport if sport >= FIRST_PORT else dport
@@ -60,6 +70,11 @@ def by_port(frames):
     return found
 
 
+@functools.cache
+def short(text):
+    return ip_text(ip_bytes(text))
+
+
 def listed_by_port(lines):
     """{port: [(protocol and all words behind the seconds, seconds)]}"""
     found = {}
@@ -68,6 +83,8 @@ def listed_by_port(lines):
         if match is None or "=192.168.1.200 " in line or "=203.0.113.200 " in line:
             continue
         proto, left, words = match.groups()
+        if line.startswith("ipv6"):     # /proc writes every digit
+            words = ADDRESS.sub(lambda found: short(found.group()), words)
         for number in PORTS.findall(words):
             if int(number) >= FIRST_PORT:
                 found.setdefault(int(number), []).append((proto + " " + words.replace("zone=0 ", ""), int(left)))

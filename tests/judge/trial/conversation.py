@@ -7,20 +7,48 @@ A conversation is a list of packets, each of which can be made (bytes) and told 
 import random
 
 from . import packets
-from .language import HOSTS, ICMP_NAMES, letters
+from .language import HOSTS, ICMP_NAMES, ICMPV6_NAMES, Text, letters, name_of
 from .packets import ACK, FIN, PSH, RST, SYN, URG
 
-CLIENT, SERVER = HOSTS["in1"], HOSTS["out1"]
-A, B = packets.ip_bytes(CLIENT), packets.ip_bytes(SERVER)
+
+class Net:
+    """Who talks to whom in one family, and how such packets are made. `name` makes the family's names of hosts and of
+    ICMP."""
+
+    def __init__(self, family):
+        self.v6 = family == 6
+        self.suffix = "v6" if self.v6 else ""
+        self.icmp_name = "icmp" + self.suffix
+        self.icmp_number = packets.ICMPV6 if self.v6 else packets.ICMP
+        self.header = packets.ip6.HEADER if self.v6 else packets.IP_HEADER
+        self.a, self.b, self.router_inside, self.router_outside = (
+            packets.ip_bytes(HOSTS[name + self.suffix]) for name in ("in1", "out1", "in2", "out2"))
+
+    def name(self, host):
+        return host + self.suffix
+
+    def packet(self, src, dst, proto, body):
+        return packets.ip6.ip6(src, dst, proto, body) if self.v6 else packets.ip(src, dst, proto, body)
+
+    def icmp(self, src, dst, kind, code, rest, payload, badsum):
+        if self.v6:
+            body = packets.icmpv6_body(src, dst, kind, code, rest, payload, badsum)
+        else:
+            body = packets.icmp_body(kind, code, rest, payload, badsum)
+        return self.packet(src, dst, self.icmp_number, body)
+
+
+NETS = {4: Net(4), 6: Net(6)}
 EARLY = 5           # packets before the pause; the rest comes more than two seconds after the first
 PAUSE = 2.3
 
 
 class Segment:
     """A packet of a TCP conversation; `side` 0: from the client."""
-    __slots__ = ("side", "flags", "seq", "ack", "win", "size", "options", "badsum")
+    __slots__ = ("net", "side", "flags", "seq", "ack", "win", "size", "options", "badsum")
 
     def __init__(self, side, flags, seq, ack=0, win=0, size=0, options=()):
+        self.net = NETS[4]
         self.side, self.flags, self.seq, self.ack = side, flags, seq & 0xffffffff, ack & 0xffffffff
         self.win, self.size, self.options, self.badsum = win & 0xffff, size, tuple(options), False
 
@@ -43,11 +71,11 @@ class Segment:
         return out
 
     def packet(self, port, answer_to):
-        src, dst = (A, B) if self.side == 0 else (B, answer_to)
+        src, dst = (self.net.a, self.net.b) if self.side == 0 else (self.net.b, answer_to)
         ports = (port, 80) if self.side == 0 else (80, port)
-        return packets.ip(src, dst, 6, packets.tcp_body(src, dst, *ports, self.flags, self.seq, self.ack, self.win,
-                                                        self.option_bytes(), packets.pattern(self.size),
-                                                        badsum=self.badsum))
+        return self.net.packet(src, dst, 6, packets.tcp_body(src, dst, *ports, self.flags, self.seq, self.ack, self.win,
+                                                             self.option_bytes(), packets.pattern(self.size),
+                                                             badsum=self.badsum))
 
     def text(self, port, answer):
         words = [">" if self.side == 0 else "<", letters(self.flags), f"seq {self.seq} ack {self.ack} win {self.win}"]
@@ -230,20 +258,20 @@ class Tcp:
 
 
 class Datagram:
-    __slots__ = ("side", "size", "sum")
+    __slots__ = ("net", "side", "size", "sum")
 
     def __init__(self, side, size, check):
-        self.side, self.size, self.sum = side, size, check
+        self.net, self.side, self.size, self.sum = NETS[4], side, size, check
 
     def packet(self, port, answer_to):
-        return self.between(port, A, answer_to)
+        return self.between(port, self.net.a, answer_to)
 
     def between(self, port, client, answer_to):
         """The packet; `client` is what the server is told the client's address was."""
-        src, dst = (client, B) if self.side == 0 else (B, answer_to)
+        src, dst = (client, self.net.b) if self.side == 0 else (self.net.b, answer_to)
         ports = (port, 53) if self.side == 0 else (53, port)
         body = packets.udp_body(src, dst, *ports, packets.pattern(self.size), self.sum == "badsum", self.sum == "nosum")
-        return packets.ip(src, dst, 17, body)
+        return self.net.packet(src, dst, 17, body)
 
     def text(self, port, answer):
         return f"{'>' if self.side == 0 else '<'} data {self.size} {self.sum}".rstrip()
@@ -257,98 +285,158 @@ class Udp:
                               rng.choice(("",) * 8 + ("nosum", "badsum"))) for _ in range(rng.randrange(1, 10))]
 
 
+class Wrapped(Datagram):
+    """A datagram behind extension headers, now and then with a packet length that ends among them."""
+    __slots__ = ("chain", "total")
+    HEADERS = (("dest", "01020000"), ("dest", "1e020000"), ("dest", "1e0a" + 10 * "00"), ("routing", "020000000000"),
+               ("auth", "0000000000070000000100000000"), ("auth", "00000000000700000001000000000000000000000000"))
+
+    def __init__(self, side, rng):
+        super().__init__(side, rng.choice((0, 20, 500)), rng.choice(("",) * 9 + ("badsum",)))
+        self.chain = [("hop", "01020000")] if rng.random() < 0.3 else []
+        self.chain += rng.choices(self.HEADERS, k=rng.choice((0, 1, 1, 2, 3, 5)))
+        self.total = rng.choice((0,) * 9 + (rng.randrange(1, 60),))
+
+    def between(self, port, client, answer_to):
+        return Text(self.words(port, client, answer_to)).packet()
+
+    def words(self, port, client, answer_to):
+        src, dst = (client, self.net.b) if self.side == 0 else (self.net.b, answer_to)
+        ports = (port, 53) if self.side == 0 else (53, port)
+        a, b = (f"{name_of(packets.ip_text(address))}:{number}" for address, number in zip((src, dst), ports))
+        return f"udp {a} > {b} {self.parts()}"
+
+    def parts(self):
+        words = f"data {self.size} {self.sum} " + " ".join(f"{kind} {content}" for kind, content in self.chain)
+        return " ".join((words + (f" total {self.total}" if self.total else "")).split())
+
+    def text(self, port, answer):
+        return f"{'>' if self.side == 0 else '<'} {self.parts()}"
+
+
+class Headers:
+    proto, flow = 17, "udp in1:{} > out1:53"
+
+    def __init__(self, rng):
+        self.said = [Wrapped(0 if rng.random() < 0.6 else 1, rng) for _ in range(rng.randrange(1, 8))]
+
+
 class Query:
-    __slots__ = ("side", "kind", "code", "seq", "size", "badsum")
+    __slots__ = ("net", "side", "kind", "code", "seq", "size", "badsum")
 
     def __init__(self, side, kind, code, seq, size, badsum):
-        self.side, self.kind, self.code, self.seq, self.size = side, kind, code, seq, size
+        self.net, self.side, self.kind, self.code, self.seq, self.size = NETS[4], side, kind, code, seq, size
         self.badsum = badsum
 
     def packet(self, port, answer_to):
-        src, dst = (A, B) if self.side == 0 else (B, answer_to)
+        src, dst = (self.net.a, self.net.b) if self.side == 0 else (self.net.b, answer_to)
         rest = port << 16 | self.seq
-        return packets.ip(src, dst, 1, packets.icmp_body(self.kind, self.code, rest, packets.pattern(self.size),
-                                                         self.badsum))
+        return self.net.icmp(src, dst, self.kind, self.code, rest, packets.pattern(self.size), self.badsum)
 
     def text(self, port, answer):
-        way = "in1 > out1" if self.side == 0 else f"out1 > {answer}"
-        kind = ICMP_NAMES.get((self.kind, self.code), f"type {self.kind} code {self.code}")
-        return f"icmp {way} {kind} id {port} seq {self.seq} data {self.size}" + (" badsum" if self.badsum else "")
+        client, server = self.net.name("in1"), self.net.name("out1")
+        way = f"{client} > {server}" if self.side == 0 else f"{server} > {answer}"
+        names = ICMPV6_NAMES if self.net.v6 else ICMP_NAMES
+        kind = names.get((self.kind, self.code), f"type {self.kind} code {self.code}")
+        words = f"{self.net.icmp_name} {way} {kind} id {port} seq {self.seq} data {self.size}"
+        return words + (" badsum" if self.badsum else "")
 
 
 class Icmp:
     proto, flow = 1, None
     REQUESTS = {8: 0, 13: 14, 15: 16, 17: 18}
+    ASKED = (8, 8, 8, 13, 15, 17)
+    OTHERS = (0, 8, 9, 10, 13, 14, 15, 16, 17, 18, 19, 30, 40, 200)
 
     def __init__(self, rng):
-        self.said, asked = [], rng.choice((8, 8, 8, 13, 15, 17))
+        self.said, asked = [], rng.choice(self.ASKED)
         for number in range(rng.randrange(1, 10)):
             side, kind = (0, asked) if rng.random() < 0.6 else (1, self.REQUESTS[asked])
             if rng.random() < 0.12:
-                kind = rng.choice((0, 8, 9, 10, 13, 14, 15, 16, 17, 18, 19, 30, 40, 200))
+                kind = rng.choice(self.OTHERS)
             if rng.random() < 0.05:
                 side = 1 - side
             self.said.append(Query(side, kind, 0 if rng.random() < 0.95 else rng.randrange(6), number,
                                    rng.choice((0, 4, 12, 56)), rng.random() < 0.04))
 
 
+class Icmpv6(Icmp):
+    """Types below 128 are errors, which quote: not here. Messages about the link have no id, by which a conversation is
+    known, and neither have those about nodes."""
+    proto = 58
+    REQUESTS = {128: 129}
+    ASKED = (128,)
+    OTHERS = (128, 129, 138, 141, 144, 150, 200, 255)
+
+
 class ErrorAbout:
     """An ICMP error about a datagram, from its receiver or from a router; with side 1 it comes from outside."""
-    __slots__ = ("side", "kind", "code", "about", "quoted", "rest", "badsum", "router", "astray")
+    __slots__ = ("net", "side", "kind", "code", "about", "quoted", "rest", "badsum", "router", "astray")
+    KINDS = {4: ((3, 0), (3, 1), (3, 3), (3, 3), (3, 4), (3, 13), (11, 0), (11, 1), (12, 0), (4, 0), (5, 1), (3, 15)),
+             6: ((1, 0), (1, 1), (1, 3), (1, 4), (2, 0), (2, 0), (3, 0), (3, 1), (4, 0), (4, 1), (4, 2), (1, 15))}
 
-    def __init__(self, side, rng):
-        self.side, self.about = side, Datagram(1 - side, rng.choice((0, 20, 600)), "")
-        self.kind, self.code = rng.choice(((3, 0), (3, 1), (3, 3), (3, 3), (3, 4), (3, 13), (11, 0), (11, 1), (12, 0),
-                                           (4, 0), (5, 1), (3, 15)))
+    def __init__(self, side, rng, family):
+        self.net, self.side, self.about = NETS[family], side, Datagram(1 - side, rng.choice((0, 20, 600)), "")
+        self.about.net = self.net
+        self.kind, self.code = rng.choice(self.KINDS[family])
         self.quoted = rng.choice((28, 28, 28, 8, 8, 4, 3, 0, 500))
-        self.rest = rng.choice((0, 576, 1300)) if self.kind == 3 else 0
+        self.rest = rng.choice((0, 576, 1300)) if self.kind == (2 if self.net.v6 else 3) else 0
         self.badsum, self.router, self.astray = rng.random() < 0.05, rng.random() < 0.5, rng.random() < 0.1
 
     def packet(self, port, answer_to):
-        seen = self.about.between(port, answer_to if self.side == 1 else A, A)
+        net = self.net
+        seen = self.about.between(port, answer_to if self.side == 1 else net.a, net.a)
         if self.side == 1:
-            src, dst = ROUTER_OUTSIDE if self.router else B, B if self.astray else answer_to
+            src, dst = net.router_outside if self.router else net.b, net.b if self.astray else answer_to
         else:
-            src, dst = ROUTER_INSIDE if self.router else A, ROUTER_OUTSIDE if self.astray else B
-        quote = seen[:20 + self.quoted]
-        return packets.ip(src, dst, 1, packets.icmp_body(self.kind, self.code, self.rest, quote, self.badsum))
+            src, dst = net.router_inside if self.router else net.a, net.router_outside if self.astray else net.b
+        return net.icmp(src, dst, self.kind, self.code, self.rest, seen[:net.header + self.quoted], self.badsum)
 
     def text(self, port, answer):
+        in1, in2, out1, out2 = map(self.net.name, ("in1", "in2", "out1", "out2"))
         if self.side == 1:
-            way = f"{'out2' if self.router else 'out1'} > {'out1' if self.astray else answer}"
-            quote = f"udp {answer}:{port} > out1:53 data {self.about.size}"
+            way = f"{out2 if self.router else out1} > {out1 if self.astray else answer}"
+            quote = f"udp {answer}:{port} > {out1}:53 data {self.about.size}"
         else:
-            way = f"{'in2' if self.router else 'in1'} > {'out2' if self.astray else 'out1'}"
-            quote = f"udp out1:53 > in1:{port} data {self.about.size}"
-        words = f"icmp {way} type {self.kind} code {self.code} mtu {self.rest} quoted {self.quoted} quote [{quote}]"
+            way = f"{in2 if self.router else in1} > {out2 if self.astray else out1}"
+            quote = f"udp {out1}:53 > {in1}:{port} data {self.about.size}"
+        words = (f"{self.net.icmp_name} {way} type {self.kind} code {self.code} mtu {self.rest} quoted {self.quoted} "
+                 f"quote [{quote}]")
         return words + (" badsum" if self.badsum else "")
-
-
-ROUTER_INSIDE, ROUTER_OUTSIDE = packets.ip_bytes(HOSTS["in2"]), packets.ip_bytes(HOSTS["out2"])
 
 
 class Errors:
     """Datagrams, and errors about them or about some that never were."""
-    proto, flow = 17, "udp in1:{} > out1:53"
+    proto, flow, family = 17, "udp in1:{} > out1:53", 4
 
     def __init__(self, rng):
         self.said = []
         for _ in range(rng.randrange(1, 10)):
             side = rng.randrange(2)
-            self.said.append(ErrorAbout(1 - side, rng) if rng.random() < 0.5 else Datagram(side, 20, ""))
+            self.said.append(ErrorAbout(1 - side, rng, self.family) if rng.random() < 0.5 else Datagram(side, 20, ""))
 
 
-KINDS = {"tcp": Tcp, "udp": Udp, "icmp": Icmp, "errors": Errors}
-WEIGHTS = {"tcp": 8, "udp": 1, "icmp": 1, "errors": 1}
+class ErrorsV6(Errors):
+    family = 6
+
+
+KINDS = {4: {"tcp": Tcp, "udp": Udp, "icmp": Icmp, "errors": Errors},
+         6: {"tcp": Tcp, "udp": Udp, "icmp": Icmpv6, "errors": ErrorsV6, "headers": Headers}}
+WEIGHTS = {"tcp": 8, "udp": 1, "icmp": 1, "errors": 1, "headers": 1}
 
 
 class Conversation:
-    """`number` names it for ever: conversation(seed, number) is the same in every run."""
+    """`number` names it for ever: conversation(seed, number) is the same in every run, and of TCP and UDP in both
+    families."""
 
-    def __init__(self, seed, number, kinds=tuple(KINDS)):
+    def __init__(self, seed, number, kinds=None, family=4):
         rng = random.Random(f"{seed}/{number}")
-        self.seed, self.number = seed, number
+        self.seed, self.number, self.family = seed, number, family
+        kinds = kinds or tuple(KINDS[family])
         self.kind = rng.choices(kinds, [WEIGHTS[kind] for kind in kinds])[0]
-        made = KINDS[self.kind](rng)
+        made = KINDS[family][self.kind](rng)
         self.proto, self.flow, self.said = made.proto, made.flow, made.said
-
+        for packet in self.said:
+            packet.net = NETS[family]
+        if self.flow and family == 6:
+            self.flow = self.flow.replace("in1", "in1v6").replace("out1", "out1v6")

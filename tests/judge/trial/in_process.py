@@ -17,7 +17,7 @@ from .wires import PORTS, frame
 
 class SluiceInProcess:
     name = "sluice"
-    LEFT_OUT = ("ports", "workers", "memory", "metrics", "routes", "control")
+    LEFT_OUT = ("ports", "workers", "memory", "metrics", "routes", "control", "fragments")
 
     def __init__(self, build):
         program = os.path.join(build, "tests", "judge", "judge-box")

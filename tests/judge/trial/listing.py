@@ -1,17 +1,24 @@
 """Tracked flows as two boxes' listings tell them, in a form in which they can be compared and told in short.
 
-Three sources: a line of conntrack(8) or `sluicectl conntrack -L`, a line of /proc/net/nf_conntrack, and a flow of
-sluice's API. What only some of them say (use, zone=0, id, helper) is left out.
+Both families. Three sources: a line of conntrack(8) or `sluicectl conntrack -L`, a line of /proc/net/nf_conntrack, and
+a flow of sluice's API. What only some of them say (use, zone=0, id, helper) is left out.
 """
 import re
 
-from .language import name_of
+from .language import name_of, with_port
+from .packets import ip_bytes, ip_text
 from .wires import INSIDE, OUTSIDE
 
-LINE = re.compile(r"^(?:ipv4\s+2 )?(\S+)\s+(\d+)\s+(\d+)\s+(?:([A-Z][A-Z_0-9]+)\s+)?(?:timeout=\d+, \S+ )?(src=.*)$")
+LINE = re.compile(r"^(?:ipv[46]\s+\d+ )?(\S+)\s+(\d+)\s+(\d+)\s+(?:([A-Z][A-Z_0-9]+)\s+)?(?:timeout=\d+, \S+ )?"
+                  r"(src=.*)$")
 LEFT_OUT = ("use", "zone", "helper", "spi")
-TUPLE_KEYS = ("dst", "sport", "dport", "type", "code", "id", "srckey", "dstkey")
+TUPLE_KEYS = ("sport", "dport", "type", "code", "id", "srckey", "dstkey")
 SENTINELS = tuple(f"={address} " for address in (INSIDE, OUTSIDE))
+
+
+def address(text):
+    """One way to write it: /proc writes every digit of an IPv6 address."""
+    return ip_text(ip_bytes(text)) if ":" in text else text
 
 
 class Flow:
@@ -27,7 +34,9 @@ class Flow:
             if word.startswith("["):
                 self.flags.append(word[1:-1])
             elif key == "src":
-                self.tuples.append({"src": value})
+                self.tuples.append({"src": address(value)})
+            elif key == "dst":
+                self.tuples[-1]["dst"] = address(value)
             elif key in ("packets", "bytes"):
                 self.counters[len(self.tuples) - 1][key == "bytes"] = int(value)
             elif key in TUPLE_KEYS:
@@ -48,7 +57,7 @@ class Flow:
         """For people: what a scenario file shows."""
         def side(t):
             if "sport" in t:
-                return f"{name_of(t['src'])}:{t['sport']}>{name_of(t['dst'])}:{t['dport']}"
+                return f"{with_port(t['src'], ':' + t['sport'])}>{with_port(t['dst'], ':' + t['dport'])}"
             extra = f" type {t['type']} id {t['id']}" if "type" in t else ""
             return f"{name_of(t['src'])}>{name_of(t['dst'])}{extra}"
         name = self.name if self.name != "unknown" else f"unknown {self.number}"
@@ -85,7 +94,7 @@ def hexed(key, value):
     return f"0x{value:x}" if key.endswith("key") else value
 
 
-EXPECTED = re.compile(r"^(\d+) l3proto = 2 proto=(\d+) src=(\S+) dst=(\S+) sport=(\d+) dport=(\d+) .*?(\w+)$")
+EXPECTED = re.compile(r"^(\d+) l3proto = \d+ proto=(\d+) src=(\S+) dst=(\S+) sport=(\d+) dport=(\d+) .*?(\w+)$")
 
 
 def expectations(lines):
@@ -93,7 +102,8 @@ def expectations(lines):
     found = []
     for line in lines:
         left, proto, src, dst, sport, dport, helper = EXPECTED.match(line).groups()
-        found.append((f"{helper} proto {proto} {name_of(src)}:{sport}>{name_of(dst)}:{dport}", int(left)))
+        way = f"{with_port(address(src), ':' + sport)}>{with_port(address(dst), ':' + dport)}"
+        found.append((f"{helper} proto {proto} {way}", int(left)))
     return sorted(found)
 
 

@@ -3,6 +3,7 @@ and the rest is written as a scenario."""
 import copy
 
 from .contest import FIRST_PORT
+from .conversation import NETS
 
 
 def without(conversation, numbers):
@@ -35,7 +36,8 @@ def scenario_text(conversation, rules):
     if conversation.flow:
         lines.append(f"flow: {conversation.flow.format(FIRST_PORT)}")
     lines.append("steps:")
+    answer = NETS[conversation.family].name("wan" if rules == "masquerade" else "in1")
     for packet in conversation.said:
-        text = packet.text(FIRST_PORT, "wan" if rules == "masquerade" else "in1")
+        text = packet.text(FIRST_PORT, answer)
         lines.append(f'  - send: "{text}"')
     return "\n".join(lines) + "\n"

@@ -1,4 +1,4 @@
-"""IPv4 packets as bytes: made from numbers, and taken apart again.
+"""Packets as bytes: made from numbers, and taken apart again. What only IPv6 has is in ip6.py.
 
 Checksums are right unless a field says otherwise (`badsum`, `badipsum`), so that a packet is wrong only where its
 scenario wants it to be. Nothing here knows of scenarios, boxes or names. Fast enough for a million packets.
@@ -7,17 +7,21 @@ import functools
 import ipaddress
 import struct
 
+from . import ip6
+
 FIN, SYN, RST, PSH, ACK, URG, ECE, CWR = 1, 2, 4, 8, 16, 32, 64, 128
-ICMP, TCP, UDP, SCTP, UDPLITE = 1, 6, 17, 132, 136
+ICMP, TCP, UDP, ICMPV6, SCTP, UDPLITE = 1, 6, 17, 58, 132, 136
 IP_HEADER, ETHER = 20, 14
 
 
 def ip_bytes(text):
-    return ipaddress.IPv4Address(text).packed
+    """Four bytes or sixteen."""
+    return ip6.ip_bytes(text) if ":" in text else ipaddress.IPv4Address(text).packed
 
 
+@functools.lru_cache(4096)
 def ip_text(raw):
-    return "%d.%d.%d.%d" % tuple(raw)
+    return "%d.%d.%d.%d" % tuple(raw) if len(raw) == 4 else ipaddress.IPv6Address(raw).compressed
 
 
 def checksum(data):
@@ -27,6 +31,11 @@ def checksum(data):
     total = (total & 0xffff) + (total >> 16)
     total = (total & 0xffff) + (total >> 16)
     return ~total & 0xffff
+
+
+def pseudo(src, dst, proto, size):
+    """What a checksum covers beside its packet."""
+    return src + dst + struct.pack("!BBH", 0, proto, size) if len(src) == 4 else ip6.pseudo(src, dst, proto, size)
 
 
 def ip(src, dst, proto, body, ttl=64, tos=0, ident=0x1234, df=False, frag=0, more=False, badipsum=False, version=4,
@@ -46,7 +55,7 @@ def tcp_body(src, dst, sport, dport, flags, seq=0, ack=0, win=65535, options=b""
     head = struct.pack("!HHIIBBHHH", sport, dport, seq & 0xffffffff, ack & 0xffffffff, (5 + len(options) // 4) << 4,
                        flags, win, 0, urgent)
     body = head + options + payload
-    number = checksum(src + dst + struct.pack("!BBH", 0, TCP, len(body)) + body) ^ (0x0101 if badsum else 0)
+    number = checksum(pseudo(src, dst, TCP, len(body)) + body) ^ (0x0101 if badsum else 0)
     return body[:16] + struct.pack("!H", number) + body[18:]
 
 
@@ -55,7 +64,7 @@ def udp_body(src, dst, sport, dport, payload=b"", badsum=False, nosum=False, len
     size = 8 + len(payload) if length is None else length
     body = struct.pack("!HHHH", sport, dport, size, 0) + payload
     covered = body[:size] if proto == UDPLITE and 8 <= size else body
-    number = checksum(src + dst + struct.pack("!BBH", 0, proto, len(body)) + covered) or 0xffff
+    number = checksum(pseudo(src, dst, proto, len(body)) + covered) or 0xffff
     number = 0 if nosum else number ^ (0x0101 if badsum else 0)
     return body[:6] + struct.pack("!H", number) + body[8:]
 
@@ -91,6 +100,12 @@ def icmp_body(kind, code, rest=0, payload=b"", badsum=False):
     return body[:2] + struct.pack("!H", checksum(body) ^ (0x0101 if badsum else 0)) + body[4:]
 
 
+def icmpv6_body(src, dst, kind, code, rest=0, payload=b"", badsum=False):
+    body = struct.pack("!BBHI", kind, code, 0, rest) + payload
+    number = checksum(pseudo(src, dst, ICMPV6, len(body)) + body) ^ (0x0101 if badsum else 0)
+    return body[:2] + struct.pack("!H", number) + body[4:]
+
+
 @functools.cache
 def pattern(size):
     """Bytes that differ from place to place."""
@@ -98,32 +113,66 @@ def pattern(size):
 
 
 class Decoded:
-    """What a packet holds. `error` says where taking apart ended early."""
+    """What a packet holds. `error` says where taking apart ended early. `ident` is None where there is none."""
 
     def __init__(self, packet, quoted=False):
         self.raw, self.error = packet, ""
-        self.sport = self.dport = self.flags = self.kind = self.code = None
-        self.payload, self.inner = b"", None
+        self.sport = self.dport = self.flags = self.kind = self.code = self.proto = None
+        self.payload, self.inner, self.ip_options, self.chain = b"", None, b"", []
         self.ip_ok = self.l4_ok = True
-        if len(packet) < IP_HEADER or packet[0] >> 4 != 4:
-            self.error = "no IPv4 packet"
-            return
+        self.df, self.fragmented = False, False
+        version = packet[0] >> 4 if packet else 0
+        self.version = version
+        if version == 4 and len(packet) >= IP_HEADER:
+            self.ipv4(packet, quoted)
+        elif version == 6 and len(packet) >= ip6.HEADER:
+            self.ipv6(packet, quoted)
+        else:
+            self.error = "no IP packet"
+
+    def ipv4(self, packet, quoted):
         ihl = (packet[0] & 15) * 4
         self.tos, self.total, self.ident, word, self.ttl, self.proto = struct.unpack("!xBHHHBB", packet[:10])
-        self.src, self.dst = ip_text(packet[12:16]), ip_text(packet[16:20])
+        self.addresses = packet[12:16], packet[16:20]
+        self.src, self.dst = map(ip_text, self.addresses)
         self.ip_ok = checksum(packet[:ihl]) == 0
         self.frag, self.more, self.df = (word & 0x1fff) * 8, bool(word & 0x2000), bool(word & 0x4000)
-        body = packet[ihl:] if quoted else packet[ihl:self.total]
-        self.body_at, self.payload, self.ip_options = ihl, body, packet[20:ihl]
+        self.fragmented = bool(self.frag or self.more)
+        self.ip_options = packet[20:ihl]
+        self.upper(packet, ihl, quoted)
+
+    def ipv6(self, packet, quoted):
+        word, length, self.proto, self.ttl = struct.unpack("!IHBB", packet[:8])
+        self.tos, self.label, self.total = word >> 20 & 255, word & 0xfffff, length + ip6.HEADER
+        self.addresses = packet[8:24], packet[24:40]
+        self.src, self.dst = map(ip_text, self.addresses)
+        self.ident, self.frag, self.more = None, 0, False
+        at = ip6.HEADER
+        while self.proto in (ip6.HOP, ip6.ROUTING, ip6.FRAGMENT, ip6.DEST, ip6.AUTH) and not self.frag:
+            if len(packet) < at + 8:
+                break
+            kind, self.proto, size = self.proto, packet[at], packet[at + 1]
+            if kind == ip6.FRAGMENT:
+                word, self.ident = struct.unpack("!HI", packet[at + 2:at + 8])
+                self.frag, self.more, self.fragmented = word & 0xfff8, bool(word & 1), True
+                self.ident_at = at + 4
+            self.chain.append(kind)
+            at += 8 if kind == ip6.FRAGMENT else (size + 2) * 4 if kind == ip6.AUTH else (size + 1) * 8
+        self.upper(packet, at, quoted)
+
+    def upper(self, packet, at, quoted):
+        body = packet[at:] if quoted else packet[at:self.total]
+        self.body_at, self.payload = at, body
         if self.frag:
             return
-        getattr(self, {TCP: "tcp", UDP: "udp", UDPLITE: "udp", ICMP: "icmp", SCTP: "sctp"}.get(self.proto, "other"))(body, quoted)
+        getattr(self, {TCP: "tcp", UDP: "udp", UDPLITE: "udp", ICMP: "icmp", ICMPV6: "icmp", SCTP: "sctp"}.get(
+            self.proto, "other"))(body, quoted)
 
     def other(self, body, quoted):
         pass
 
     def pseudo_ok(self, body):
-        return checksum(self.raw[12:20] + struct.pack("!BBH", 0, self.proto, len(body)) + body) == 0
+        return checksum(pseudo(*self.addresses, self.proto, len(body)) + body) == 0
 
     def tcp(self, body, quoted):
         if len(body) >= 4:
@@ -144,7 +193,8 @@ class Decoded:
             return
         self.sport, self.dport, _, number = struct.unpack("!HHHH", body[:8])
         self.payload = body[8:]
-        self.l4_ok = quoted or self.more or number == 0 or self.proto == UDPLITE or self.pseudo_ok(body)
+        unsummed = number == 0 and self.version == 4 or self.proto == UDPLITE
+        self.l4_ok = quoted or self.more or unsummed or self.pseudo_ok(body)
 
     def sctp(self, body, quoted):
         if len(body) < 12:
@@ -160,6 +210,15 @@ class Decoded:
             return
         self.kind, self.code, _, self.ident_icmp, self.seq_icmp = struct.unpack("!BBHHH", body[:8])
         self.payload = body[8:]
-        self.l4_ok = quoted or self.more or checksum(body) == 0
-        if self.kind in (3, 4, 5, 11, 12) and not quoted:
+        right = self.pseudo_ok(body) if self.proto == ICMPV6 else checksum(body) == 0
+        self.l4_ok = quoted or self.more or right
+        if self.is_error() and not quoted:
             self.inner = Decoded(self.payload, quoted=True)
+
+    def is_error(self):
+        """An ICMP message that quotes a packet."""
+        return self.kind in (3, 4, 5, 11, 12) if self.proto == ICMP else self.proto == ICMPV6 and self.kind < 128
+
+    def has_id(self):
+        """A query, whose id is to ICMP what ports are."""
+        return self.kind in ((0, 8, 13, 14, 15, 16, 17, 18) if self.proto == ICMP else (128, 129))

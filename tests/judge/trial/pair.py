@@ -13,18 +13,21 @@ class Pair:
     """Use it with `with`. `load(scenario)` gives both boxes a scenario's rules and empty tables."""
 
     def __init__(self, build, sluice="daemon"):
+        """`sluice`: daemon, process, or None for Linux alone."""
         self.machine, self.loaded = Machine(), None
         self.boxes = []
         try:
             self.linux = LinuxInTheMiddle(self.machine)
+            self.sluice = None
             if sluice == "daemon":
                 self.sluice = SluicedInTheMiddle(self.machine, build)
-            else:
+            elif sluice == "process":
                 from .in_process import SluiceInProcess
                 self.sluice = SluiceInProcess(build)
             first = self.complete(rules_of("routed"))
             self.workers = first["workers"]
-            for box in (self.linux, self.sluice):
+            self.all = [box for box in (self.linux, self.sluice) if box is not None]
+            for box in self.all:
                 box.start(first)
                 self.boxes.append(box)
         except BaseException:
@@ -44,14 +47,14 @@ class Pair:
     def load_config(self, config):
         wanted = json.dumps(config)
         fresh, self.loaded = wanted != self.loaded, None
-        for box in (self.linux, self.sluice):
+        for box in self.all:
             if fresh:
                 box.reload(dict(config, workers=self.workers))
             box.flush()
         self.loaded = wanted
 
     def check_alive(self):
-        for box in (self.linux, self.sluice):
+        for box in self.all:
             box.check_alive()
 
     def close(self):

@@ -7,7 +7,7 @@ import time
 
 from . import compare, listing
 from .boxes import BoxRefused
-from .language import LanguageError, Text, side_of, words_of
+from .language import LanguageError, Text, address_of, is_ipv6, side_of, words_of
 from .packets import ETHER, Decoded
 from .scenario import ScenarioError
 
@@ -53,7 +53,7 @@ class Memory:
 
     def error(self, rest, text):
         name, _, rest = rest.partition(" ")
-        made = Text(f"icmp {name} > {name} {rest}")
+        made = Text(f"{'icmpv6' if is_ipv6(address_of(name)) else 'icmp'} {name} > {name} {rest}")
         quoted = self.last.get(made.side)
         if quoted is None:
             raise ScenarioError(f"{text}: nothing came out on that side that it could quote")
@@ -84,7 +84,8 @@ class Result:
 
 
 def is_for_box(packet):
-    return Decoded(packet).dst in compare.BOX_ADDRESSES if len(packet) >= 20 else False
+    d = Decoded(packet)
+    return not d.error and (d.dst in compare.BOX_ADDRESSES or d.dst.startswith("ff"))
 
 
 def run_step(step, box, memory, masks, helpers):
@@ -97,7 +98,7 @@ def run_step(step, box, memory, masks, helpers):
     frames = box.play(sent, to_box) if sent else {"lan": [], "wan": []}
     memory.saw(frames, along)
     packets = [packet for _, packet in sent]
-    idents = {int.from_bytes(packet[4:6], "big") for packet in packets}
+    idents = {decoded.ident for decoded in map(Decoded, packets) if not decoded.error}
     return Result(step, masks, frames, packets, sent[0][0] if sent else "lan", idents, box.flows(),
                   box.expectations() if helpers else [])
 
@@ -187,11 +188,11 @@ def play(scenario, linux, sluice, load, record=False):
         outcome.with_file += [text for text in (
             step.send and differs_from_file("out", step.out, a.out, number, step, slack),
             differs_from_file("state", step.state, a.state, number, step, slack)) if text]
-        if scenario.differs and step.sluice:
+        if sluice and scenario.differs and step.sluice:
             outcome.with_file += ["sluice, " + text for text in (
                 differs_from_file(what, recorded, getattr(b, what), number, step, slack)
                 for what, recorded in step.sluice.items()) if text]
-    if not outcome.between and worth_listing(a.flows):
+    if sluice and not outcome.between and worth_listing(a.flows):
         outcome.between += [text for text in [same_listings(linux, sluice, masks)] if text]
     if before:
         count = {box: counters_of(box, before[box]) for box in boxes}
@@ -205,8 +206,10 @@ def play(scenario, linux, sluice, load, record=False):
 
 
 def record_step(step, linux, sluice, differs, slack):
-    step.out, step.state, step.sluice = linux.out, linux.state, None
-    if differs:
+    step.out, step.state = linux.out, linux.state
+    if sluice is not linux:
+        step.sluice = None
+    if differs and sluice is not linux:
         step.sluice = {}
         if linux.bytes != sluice.bytes:
             step.sluice["out"] = sluice.out

@@ -1,9 +1,9 @@
 """The two wires of a box, seen from outside: raw frames in, raw frames out, on the far ends of its veth pairs.
 
 One packet socket per wire lives as long as the laboratory. Nobody waits for a packet that may not come: behind the
-packets of a step go *sentinels*, which are known to pass, on the same way: one from lan to wan, then one from wan to
-lan, and for packets to the box itself a ping. A box keeps order, so what has not come out before the sentinel did
-never will.
+packets of a step, of whichever family, go *sentinels* of IPv4, which are known to pass, on the same way: one from lan
+to wan, then one from wan to lan, and for packets to the box itself a ping. A box keeps order, so what has not come out
+before the sentinel did never will.
 
 The hosts behind the wires do not exist; the boxes know their link addresses (`neighbours`), all made from the IP
 address, and every frame is aimed at the box's port.
@@ -22,11 +22,20 @@ MACS = {"lan": bytes.fromhex("020000000010"), "wan": bytes.fromhex("020000000011
 INSIDE, OUTSIDE = "192.168.1.200", "203.0.113.200"       # where sentinels come from
 BOX = "192.168.1.1"
 PATIENCE = 5.0
-ETH_P_ALL, ETH_P_IP, SO_RCVBUFFORCE = 3, b"\x08\x00", 33
+ETH_P_ALL, SO_RCVBUFFORCE = 3, 33
+ETHERTYPES = {4: b"\x08\x00", 6: b"\x86\xdd"}
+
+
+def mac_of(raw):
+    """The link address of the host with this IP address, in network order."""
+    if len(raw) == 4:
+        return b"\x02\x01" + raw
+    words = struct.unpack("!IIII", raw)
+    return b"\x02\x06" + struct.pack("!I", words[0] ^ words[1] ^ words[2] ^ words[3])
 
 
 def host_mac(address):
-    return b"\x02\x01" + packets.ip_bytes(address)
+    return mac_of(packets.ip_bytes(address))
 
 
 def mac_text(raw):
@@ -34,7 +43,28 @@ def mac_text(raw):
 
 
 def frame(port, packet):
-    return MACS[port] + b"\x02\x01" + packet[12:16] + ETH_P_IP + packet
+    v6 = packet[0] >> 4 == 6
+    return (link_destination(port, packet) + mac_of(packet[8:24] if v6 else packet[12:16]) +
+            ETHERTYPES[6 if v6 else 4] + packet)
+
+
+def link_destination(port, packet):
+    """The box's port, or the group's own address (RFC 2464 7)."""
+    if packet[0] >> 4 == 6 and packet[24] == 0xff:
+        return b"\x33\x33" + packet[36:40]
+    return MACS[port]
+
+
+def unasked(packet):
+    """What a box says of its own accord. A kernel looks for neighbours and routers, as with ARP in IPv4, tells which
+    groups it has joined, and knows a shorter way (which it says now and then; no sysctl keeps it from that): no router
+    sends such a hop limit on. And a datagram that was never whole comes to its end in the midst of other scenarios."""
+    seen = packets.Decoded(packet)
+    if seen.inner is not None and (seen.proto, seen.kind, seen.code) in ((1, 11, 1), (58, 3, 1)):
+        return not seen.inner.error and seen.inner.fragmented
+    if seen.proto != packets.ICMPV6:
+        return False
+    return seen.kind in (133, 135, 137) and seen.ttl == 255 or seen.kind in (131, 132, 143) and seen.ttl == 1
 
 
 class Wires:
@@ -112,12 +142,12 @@ class Wires:
                 data = raw.recv(65536)
             except BlockingIOError:
                 return None
-            if data[12:14] != ETH_P_IP:
+            if data[12:14] not in ETHERTYPES.values():
                 continue
             packet = data[14:]
             if is_it is not None and is_it(packet):
                 return packet
-            if b"sentinel" not in packet:
+            if b"sentinel" not in packet and not unasked(packet):
                 out.append(data)
 
     def drain(self):
