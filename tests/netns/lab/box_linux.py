@@ -3,6 +3,8 @@ from . import config as config_module
 from .machine import LabError
 
 TIMEOUTS = {"generic": "nf_conntrack_generic_timeout", "icmp": "nf_conntrack_icmp_timeout",
+            "icmpv6": "nf_conntrack_icmpv6_timeout",
+            "icmpv6": "nf_conntrack_icmpv6_timeout",
             "udp": "nf_conntrack_udp_timeout", "udp_stream": "nf_conntrack_udp_timeout_stream"}
 TIMEOUTS |= {f"tcp_{state}": f"nf_conntrack_tcp_timeout_{state}" for state in (
     "syn_sent", "syn_recv", "established", "fin_wait", "close_wait", "last_ack", "time_wait", "close", "max_retrans",
@@ -11,11 +13,15 @@ TIMEOUTS |= {f"sctp_{state}": f"nf_conntrack_sctp_timeout_{state}" for state in 
     "closed", "cookie_wait", "cookie_echoed", "established", "shutdown_sent", "shutdown_recd", "shutdown_ack_sent",
     "heartbeat_sent")}
 TIMEOUTS |= {"gre": "nf_conntrack_gre_timeout", "gre_stream": "nf_conntrack_gre_timeout_stream"}
+# There when the rules are, which ask for conntrack and with it for whole datagrams.
+FRAGMENTS = ("net.ipv4.ipfrag_time", "net.netfilter.nf_conntrack_frag6_timeout")
 # Keys of conntrack.tcp that are sysctls of the same name.
 SWITCHES = {"loose": 1, "be_liberal": 0, "ignore_invalid_rst": 0, "max_retrans": 3}
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-REJECTS = {"port-unreachable": "reject with icmp port-unreachable",
-           "admin-prohibited": "reject with icmp admin-prohibited", "tcp-reset": "reject with tcp reset"}
+REJECTS = {"port-unreachable": "reject with icmpx port-unreachable",
+           "admin-prohibited": "reject with icmpx admin-prohibited", "tcp-reset": "reject with tcp reset"}
+FAMILIES = {4: ("ip", "ipv4"), 6: ("ip6", "ipv6")}
+OTHER_FAMILY = "the same for IPv6"     # comment of the second nft rule of a rule whose addresses are of both families
 
 
 def seconds(text):
@@ -26,8 +32,9 @@ def items(value):
     return value if isinstance(value, list) else [value]
 
 
-def set_of(value, groups):
-    """An nft set of a YAML value: a single thing, a list, or the name of a group; with != in front for all but these."""
+def members_of(value, groups):
+    """What a YAML value stands for: a single thing, a list, or the name of a group; with != in front for all but
+    these: (unequal, members)."""
     unequal = ""
     if isinstance(value, dict):
         value, unequal = value["not"], "!= "
@@ -35,8 +42,20 @@ def set_of(value, groups):
         value, unequal = value[1:], "!= "
     members = []
     for item in items(value):
-        members += items(groups[item]) if isinstance(item, str) and item in groups else [item]
+        members += members_of(groups[item], groups)[1] if isinstance(item, str) and item in groups else [item]
+    return unequal, members
+
+
+def set_text(unequal, members):
     return unequal + (str(members[0]) if len(members) == 1 else "{ " + ", ".join(map(str, members)) + " }")
+
+
+def set_of(value, groups):
+    return set_text(*members_of(value, groups))
+
+
+def family_of(address):
+    return 6 if ":" in address else 4
 
 
 def number(text):
@@ -73,21 +92,45 @@ class Rules:
         self.addresses = config.get("groups", {}).get("addresses", {})
         self.ports = config.get("groups", {}).get("ports", {})
 
-    def match(self, rule):
+    def families(self, rule):
+        """Of which families a rule's packets can be. An address says it, negated or not."""
+        families = {"ipv4": {4}, "ipv6": {6}}.get(rule.get("family"), {4, 6})
+        if "icmp_type" in rule:
+            families = families & ({6} if rule["proto"] == "icmpv6" else {4})
+        for key in ("src", "dst"):
+            if key in rule:
+                families = families & set(map(family_of, members_of(rule[key], self.addresses)[1]))
+        for target in (rule.get("snat"), rule.get("dnat")):
+            if isinstance(target, dict) and target["to"] != "masquerade":
+                families = families & set(map(family_of, members_of(target["to"], self.addresses)[1]))
+        return families
+
+    def matches(self, rule):
+        """The conditions of the nft rules for one rule: two when it names addresses of both families."""
+        families = sorted(self.families(rule))
+        if "src" in rule or "dst" in rule:
+            return [self.match(rule, family) for family in families]
+        return [self.match(rule, families[0] if len(families) == 1 else None)]
+
+    def match(self, rule, family):
         words = []
         for key, field in (("in", "iifname"), ("out", "oifname")):
             if key in rule:
                 words.append(f"{field} " + set_of([f'"{self.devices[name]}"' for name in items(rule[key])], {}))
         for key, field in (("src", "saddr"), ("dst", "daddr")):
             if key in rule:
-                words.append(f"ip {field} {set_of(rule[key], self.addresses)}")
+                unequal, members = members_of(rule[key], self.addresses)
+                members = [member for member in members if family_of(member) == family]
+                words.append(f"{FAMILIES[family][0]} {field} {set_text(unequal, members)}")
+        if family is not None and "src" not in rule and "dst" not in rule:
+            words.append(f"meta nfproto {FAMILIES[family][1]}")
         if rule.get("proto", "any") != "any":
-            words.append(f"meta l4proto {rule['proto']}")
+            words.append(f"meta l4proto {'ipv6-icmp' if rule['proto'] == 'icmpv6' else rule['proto']}")
         for key in ("sport", "dport"):
             if key in rule:
                 words.append(f"{rule['proto']} {key} {set_of(rule[key], self.ports)}")
         if "icmp_type" in rule:
-            words.append(f"icmp type {rule['icmp_type']}")
+            words.append(f"{rule['proto']} type {rule['icmp_type']}")
         if "state" in rule:
             words.append(f"ct state {set_of(rule['state'], {})}")
         for key, field in (("mark", "meta mark"), ("ct_mark", "ct mark")):
@@ -126,7 +169,9 @@ class Rules:
         lines = [f"type filter {hook}"]
         for rule in rules:
             comment = f' comment "{rule["comment"]}"' if "comment" in rule else ""
-            lines.append(f"{self.match(rule)} counter {self.action(rule)}{comment}")
+            for match in self.matches(rule):
+                lines.append(f"{match} counter {self.action(rule)}{comment}")
+                comment = f' comment "{OTHER_FAMILY}"' if comment != ' comment "sentinel"' else comment
         return f"chain {name} {{\n" + "\n".join(lines) + "\n}"
 
     def raw(self):
@@ -140,18 +185,23 @@ class Rules:
         ports = f":{to['ports']}" if "ports" in to else ""
         if to["to"] == "masquerade":
             return "masquerade" + (f" to {ports}" if ports else "")
-        pool = [member for item in items(to["to"]) for member in items(self.addresses.get(item, item))]
-        if len(pool) > 1:       # consecutive addresses: nft knows no other pool
-            pool = [f"{pool[0]}-{pool[-1]}"]
-        return f"snat to {pool[0]}{ports}"
+        pool = members_of(to["to"], self.addresses)[1]
+        return f"snat {self.place(pool[0], pool[-1], ports)}"
 
     def target(self, to):
         port = f":{to['port']}" if "port" in to else ""
-        hosts = [member for item in items(to["to"]) for member in items(self.addresses.get(item, item))]
+        hosts = members_of(to["to"], self.addresses)[1]
         if len(hosts) == 1:
-            return f"dnat to {hosts[0]}{port}"
+            return f"dnat {self.place(hosts[0], hosts[0], port)}"
         turns = ", ".join(f"{i} : {host}" for i, host in enumerate(hosts))
-        return f"dnat to numgen inc mod {len(hosts)} map {{ {turns} }}{port}"
+        return f"dnat {FAMILIES[family_of(hosts[0])][0]} to numgen inc mod {len(hosts)} map {{ {turns} }}{port}"
+
+    @staticmethod
+    def place(first, last, ports):
+        """Consecutive addresses: nft knows no other pool."""
+        name = FAMILIES[family_of(first)][0]
+        texts = [f"[{one}]" if name == "ip6" and ports else one for one in (first, last)]
+        return f"{name} to {texts[0] if first == last else '-'.join(texts)}{ports}"
 
     def nat(self):
         source = ["type nat hook postrouting priority 100;"]
@@ -160,9 +210,9 @@ class Rules:
             if "snat" in rule:
                 if "ports" in rule["snat"] and "proto" not in rule:     # nft wants to know that there are ports
                     rule = dict(rule, proto="{ tcp, udp }")
-                source.append(f"{self.match(rule)} counter {self.source(rule['snat'])}")
+                source += [f"{match} counter {self.source(rule['snat'])}" for match in self.matches(rule)]
             else:
-                target.append(f"{self.match(rule)} counter {self.target(rule['dnat'])}")
+                target += [f"{match} counter {self.target(rule['dnat'])}" for match in self.matches(rule)]
         return ("chain postrouting {\n" + "\n".join(source) + "\n}\nchain prerouting {\n" + "\n".join(target) + "\n}")
 
     def timeouts(self):
@@ -193,7 +243,8 @@ class Rules:
         chains = "\n".join(self.chain(name) for name in ("input", "forward", "output"))
         # sluice tracks always, Linux when a rule asks for a state.
         track = "chain track {\ntype filter hook prerouting priority -150;\nct state untracked accept\n}"
-        return f"table ip box\ndelete table ip box\ntable ip box {{\n{self.timeouts()}{helper}{track}\n{self.raw()}\n{chains}\n{self.nat()}\n}}\n"
+        return ("table inet box\ndelete table inet box\ntable inet box {\n"
+                f"{self.timeouts()}{helper}{track}\n{self.raw()}\n{chains}\n{self.nat()}\n}}\n")
 
 
 class LinuxBox:
@@ -207,11 +258,11 @@ class LinuxBox:
         self.config = config or config_module.base()
         for port in self.config["ports"]:
             device = port["device"].split("iface=")[1]
-            self.host.ip("addr", "flush", "dev", device)
+            self.host.ip("addr", "flush", "dev", device, "scope", "global")
             for address in port["addresses"]:
-                self.host.ip("addr", "add", address, "dev", device)
+                self.host.ip("addr", "add", address, "dev", device, *(["nodad"] if ":" in address else []))
             self.host.ip("link", "set", device, "up")
-        self.host.sysctl("net.ipv4.ip_forward", 1)
+        self.host.sysctls({"net.ipv4.ip_forward": 1, "net.ipv6.conf.all.forwarding": 1})
         self.reload(self.config)
         self.running = True
 
@@ -226,12 +277,14 @@ class LinuxBox:
         values["nf_conntrack_timestamp"] = int(conntrack.get("timestamps", False))
         self.host.sysctls({f"net.netfilter.{name}": value for name, value in values.items()})
         self.host.run("nft", "-f", "-", stdin=Rules(config).script())
+        pieces = seconds(config.get("fragments", {}).get("timeout", 30))
+        self.host.sysctls({name: pieces for name in FRAGMENTS})
 
     def stop(self):
         if self.running:
             self.running = False
-            self.host.sysctl("net.ipv4.ip_forward", 0)
-            self.host.run("nft", "delete", "table", "ip", "box")
+            self.host.sysctls({"net.ipv4.ip_forward": 0, "net.ipv6.conf.all.forwarding": 0})
+            self.host.run("nft", "delete", "table", "inet", "box")
             self.host.run("conntrack", "-F", check=False)
 
     def kill9(self):
@@ -246,7 +299,7 @@ class LinuxBox:
         return [line for line in lines if " src=" in line]
 
     def rules(self):
-        return self.host.run("nft", "list", "table", "ip", "box")
+        return self.host.run("nft", "list", "table", "inet", "box")
 
     def stats(self):
         return self.host.run("conntrack", "-S")

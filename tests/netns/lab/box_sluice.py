@@ -50,7 +50,7 @@ class SluiceBox:
     def start(self, config=None, wait=True):
         self.write(config or config_module.base())
         # Hostile on purpose: an administrator may have left forwarding on, and sluiced's guard must hold.
-        self.host.sysctl("net.ipv4.ip_forward", 1)
+        self.host.sysctls({"net.ipv4.ip_forward": 1, "net.ipv6.conf.all.forwarding": 1})
         self.process = self.last = self.lab.spawn("sluiced", self.command(self.daemon, "--config", self.config_path))
         if wait:
             wait_until("sluiced's control socket", self.answers, 30)

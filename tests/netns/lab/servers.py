@@ -99,6 +99,7 @@ http {{
     fastcgi_temp_path {scratch}/c; uwsgi_temp_path {scratch}/d; scgi_temp_path {scratch}/e;
     server {{
         listen 80 backlog=2048;
+        listen [::]:80 backlog=2048;
         root {root};
         location /slow/ {{ alias {root}/; limit_rate 300k; }}
     }}
