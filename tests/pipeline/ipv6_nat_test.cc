@@ -269,6 +269,42 @@ nat:
     CHECK(one("lan").text() == "[2001:db8:2::66]:53 > [2001:db8:1::10]:5000 udp ttl 63 len 1");
 }
 
+TEST_CASE("NAT66: who is told that a neighbour does not answer sees what it sent itself") {
+    const bool by_prefix = GENERATE(false, true);
+    Box box;
+    box.port("lan", PortRole::inside, "192.168.1.1/24");
+    box.port("wan", PortRole::outside, "203.0.113.1/24", true);
+    box.address("lan", "2001:db8:1::1/64");
+    box.address("wan", "2001:db8:2::1/64");
+    box.configure(by_prefix ? kAcceptAll + kPrefixes : kMasquerade6);
+    const std::vector<PacketBuilder> asked{udp(kClient6, 5000, kServer6, 53).payload("question"),
+                                           tcp(kClient6, 40000, kServer6, 80).flags(kSyn).hop_by_hop(),
+                                           echo_request(kClient6, kServer6, 7).payload_bytes(9)};
+    for (const PacketBuilder& packet : asked) box.send("lan", packet);
+    CHECK(box.quiet("wan"));
+    box.neighbour("wan", kServer6, std::nullopt);
+    const auto errors = box.sent("lan");
+    REQUIRE(errors.size() == asked.size());
+    for (std::size_t i = 0; i < asked.size(); ++i) {
+        const Decoded error = decode(errors[i]);
+        CHECK(error.icmp_type == 1);
+        CHECK(error.icmp_code == 3);
+        CHECK(error.dst == kClient6);
+        CHECK(error.valid_checksums());
+        CHECK(error.quoted == asked[i].ip_packet());
+    }
+}
+
+TEST_CASE("NAT66: a full table makes room for either family") {
+    TwoPorts box({.flows_per_worker = 64}, kMasquerade6 + "conntrack: {max: 64, half_open: 100%}\n");
+    for (unsigned i = 0; i < 200; ++i) {
+        box.send("lan", i % 2 == 0 ? udp(kClient6, 5000 + i, kServer6, 53) : udp(kClient, 5000 + i, kServer, 53));
+        CHECK(box.one("wan").valid_checksums());
+    }
+    CHECK(box.flows().size() == 64);
+    CHECK(box.sum([](auto& c) -> auto& { return c.early_drops; }) == 200 - 64);
+}
+
 // --- RFC 6296
 
 TEST_CASE_METHOD(TwoPorts, "NPTv6: hosts are seen by another prefix, and reached by it") {
