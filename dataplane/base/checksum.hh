@@ -73,13 +73,16 @@ inline std::uint16_t checksum_of(const void* data, std::size_t length, std::uint
 }
 
 /// Sum of the pseudo header for `l4_length` bytes of `proto`, of IPv4 (RFC 9293, 768) or IPv6 (RFC 8200 8.1).
+constexpr std::uint32_t pseudo_header_sum(Ip4 src, Ip4 dst, std::uint8_t proto, std::uint16_t l4_length) noexcept {
+    return (src.raw & 0xffffU) + (src.raw >> 16) + (dst.raw & 0xffffU) + (dst.raw >> 16) + Be16::from_host(proto).raw +
+           Be16::from_host(l4_length).raw;
+}
 constexpr std::uint32_t pseudo_header_sum(const IpAddress& src, const IpAddress& dst, std::uint8_t proto,
                                           std::uint16_t l4_length) noexcept {
-    const auto halves = [](std::uint32_t word) { return (word & 0xffffU) + (word >> 16); };
-    std::uint32_t sum =
-        halves(src.low.raw) + halves(dst.low.raw) + Be16::from_host(proto).raw + Be16::from_host(l4_length).raw;
+    std::uint32_t sum = pseudo_header_sum(src.low, dst.low, proto, l4_length);
     if (src.is_v4()) return sum;
-    for (unsigned i = 0; i < src.high.size(); ++i) sum += halves(src.high[i]) + halves(dst.high[i]);
+    for (unsigned i = 0; i < src.high.size(); ++i)
+        sum += (src.high[i] & 0xffffU) + (src.high[i] >> 16) + (dst.high[i] & 0xffffU) + (dst.high[i] >> 16);
     return sum;
 }
 

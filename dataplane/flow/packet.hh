@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 
 #include <rte_icmp.h>
@@ -54,10 +55,10 @@ struct Packet {
     std::uint32_t hash = 0;        // of `key`
     FlowKey key{};                 // as it arrived; of an ICMP error, what it quotes, reversed: the tuple of the flow's
                                    // packets that travel its way (of ESP: not reversed)
-    FlowKey judged{};              // what the filter took it for, once a rule wants it logged
-    FlowRef stub{};                // set when the key is kept here for another worker's flow
-    bool fresh = false;            // made its flow in this burst: policy has judged it already
-    bool raw_done = false;         // the raw rules have been asked
+    std::optional<FlowKey> judged;  // what the filter took it for, once a rule wants it logged
+    FlowRef stub{};                 // set when the key is kept here for another worker's flow
+    bool fresh = false;             // made its flow in this burst: policy has judged it already
+    bool raw_done = false;          // the raw rules have been asked
 
     /// IPv4 alone.
     [[nodiscard]] rte_ipv4_hdr* ip() const noexcept { return reinterpret_cast<rte_ipv4_hdr*>(l3); }

@@ -123,23 +123,24 @@ Arrival parse(Packet& p, const PortTable& ports, Disposal& disposal) noexcept {
 
     const unsigned available = p.mbuf->pkt_len - kEtherBytes;
     p.l3 = rte_pktmbuf_mtod_offset(p.mbuf, std::uint8_t*, kEtherBytes);
-    IpReading ip;
+    DropReason why{};
+    Arrival arrival{};
     switch (load16(frame + kTypeOffset)) {
         case kEtherIpv4:
-            ip = read_ip4(p, available, frame, port);
+            arrival = read_ip4(p, available, frame, port, why);
             break;
         case kEtherArp:
             return punt(PuntClass::arp_nd);
         case kEtherIpv6:
-            ip = read_ip6(p, available, port.zone);
-            if (!ports.ipv6() && ip.control != PuntClass::arp_nd) return gone(DropReason::ip6_off);
+            arrival = read_ip6(p, available, port.zone, why);
+            if (!ports.ipv6() && !(arrival == Arrival::punt && p.punt_class == PuntClass::arp_nd))
+                return gone(DropReason::ip6_off);
             break;
         default:
             return gone(DropReason::eth_unknown_type);
     }
-    if (ip.problem) return gone(*ip.problem);
-    if (ip.control) return punt(*ip.control);
-    if (ip.fragment) return Arrival::fragment;
+    if (arrival == Arrival::gone) return gone(why);
+    if (arrival != Arrival::forward) return arrival;
     if (const auto problem = parse_transport(p, port.zone)) return gone(*problem);
     return Arrival::forward;
 }

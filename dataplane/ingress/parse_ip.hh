@@ -2,23 +2,29 @@
 // box and addresses that no packet may have from the rest. See parse.hh.
 #pragma once
 
-#include <optional>
-
 #include "dataplane/flow/packet.hh"
+#include "dataplane/ingress/parse.hh"
 #include "dataplane/ingress/port_table.hh"
 
 namespace sluice {
 
-/// What became of a packet by its IP header: dropped, control traffic, a fragment, or none of these.
-struct IpReading {
-    std::optional<DropReason> problem;
-    std::optional<PuntClass> control;
-    bool fragment = false;  ///< `key` names the datagram
-};
+/// `available`: bytes of the frame behind the Ethernet header, of which p.l3 is the first. As parse itself, but the
+/// transport header is not looked at yet, and what is `gone` is the caller's to drop, for the reason `why`.
+Arrival read_ip4(Packet& p, unsigned available, const std::uint8_t* frame, const PortInfo& port,
+                 DropReason& why) noexcept;
+Arrival read_ip6(Packet& p, unsigned available, std::uint16_t zone, DropReason& why) noexcept;
 
-/// `available`: bytes of the frame behind the Ethernet header, of which p.l3 is the first.
-[[nodiscard]] IpReading read_ip4(Packet& p, unsigned available, const std::uint8_t* frame,
-                                 const PortInfo& port) noexcept;
-[[nodiscard]] IpReading read_ip6(Packet& p, unsigned available, std::uint16_t zone) noexcept;
+namespace detail {
+
+inline Arrival refuse(DropReason reason, DropReason& why) noexcept {
+    why = reason;
+    return Arrival::gone;
+}
+inline Arrival is_control(Packet& p, PuntClass punt_class) noexcept {
+    p.punt_class = punt_class;
+    return Arrival::punt;
+}
+
+}  // namespace detail
 
 }  // namespace sluice

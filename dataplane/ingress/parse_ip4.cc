@@ -117,13 +117,14 @@ MaybeDrop check_addresses(const Packet& p) noexcept {
 
 }  // namespace
 
-IpReading read_ip4(Packet& p, unsigned available, const std::uint8_t* frame, const PortInfo& port) noexcept {
-    if (const auto problem = check_ip_header(p, available)) return {.problem = problem};
-    if (is_control(p, frame, port)) return {.control = PuntClass::routing};
-    if (const auto problem = check_addresses(p)) return {.problem = problem};
-    if (!is_fragment(p)) return {};
+Arrival read_ip4(Packet& p, unsigned available, const std::uint8_t* frame, const PortInfo& port,
+                 DropReason& why) noexcept {
+    if (const auto problem = check_ip_header(p, available)) return detail::refuse(*problem, why);
+    if (is_control(p, frame, port)) return detail::is_control(p, PuntClass::routing);
+    if (const auto problem = check_addresses(p)) return detail::refuse(*problem, why);
+    if (!is_fragment(p)) return Arrival::forward;
     p.key = datagram_of(p, port.zone);
-    return {.fragment = true};
+    return Arrival::fragment;
 }
 
 }  // namespace sluice

@@ -91,30 +91,30 @@ FlowKey datagram_of(const Packet& p, Be32 id, std::uint16_t zone) noexcept {
 
 }  // namespace
 
-IpReading read_ip6(Packet& p, unsigned available, std::uint16_t zone) noexcept {
+Arrival read_ip6(Packet& p, unsigned available, std::uint16_t zone, DropReason& why) noexcept {
     p.v6 = true;
-    if (const auto problem = check_header(p, available)) return {.problem = problem};
+    if (const auto problem = check_header(p, available)) return detail::refuse(*problem, why);
     const Ip6Walk walk = walk_ip6(readable(p));
-    if (walk.end == Ip6Walk::End::malformed) return {.problem = DropReason::ip6_extension};
-    if (walk.end == Ip6Walk::End::source_route) return {.problem = DropReason::ip_source_route};
+    if (walk.end == Ip6Walk::End::malformed) return detail::refuse(DropReason::ip6_extension, why);
+    if (walk.end == Ip6Walk::End::source_route) return detail::refuse(DropReason::ip_source_route, why);
     p.l4 = p.l3 + walk.l4_offset;
     p.l4_bytes = static_cast<std::uint16_t>(p.l3_bytes - walk.l4_offset);
     p.proto = walk.proto;
     const bool fragment = walk.end == Ip6Walk::End::fragment;
     if (!fragment && is_discovery(p)) {
-        if (p.largest_piece != 0) return {.problem = DropReason::ip6_extension};  // never in pieces: RFC 6980
-        return {.control = PuntClass::arp_nd};
+        if (p.largest_piece != 0) return detail::refuse(DropReason::ip6_extension, why);  // never in pieces: RFC 6980
+        return detail::is_control(p, PuntClass::arp_nd);
     }
     if (is_link_multicast(p.destination())) {
         if (fragment && walk.offset != 0) p.l4_bytes = 0;  // what is there is no header
-        return {.control = PuntClass::routing};
+        return detail::is_control(p, PuntClass::routing);
     }
-    if (const auto problem = check_addresses(p)) return {.problem = problem};
-    if (!fragment) return {};
+    if (const auto problem = check_addresses(p)) return detail::refuse(*problem, why);
+    if (!fragment) return Arrival::forward;
     if (walk.offset == 0)
-        if (const auto problem = check_first(p, walk.l4_offset)) return {.problem = problem};
+        if (const auto problem = check_first(p, walk.l4_offset)) return detail::refuse(*problem, why);
     p.key = datagram_of(p, walk.id, zone);
-    return {.fragment = true};
+    return Arrival::fragment;
 }
 
 }  // namespace sluice

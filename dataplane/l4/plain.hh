@@ -20,7 +20,9 @@ inline Be32 load32(const std::uint8_t* at) noexcept {
 
 /// The sum of the pseudo header for `bytes` of the transport.
 inline std::uint32_t pseudo_of(const Packet& p, unsigned bytes) noexcept {
-    return pseudo_header_sum(p.source(), p.destination(), p.proto, static_cast<std::uint16_t>(bytes));
+    const auto length = static_cast<std::uint16_t>(bytes);
+    if (p.v6) return pseudo_header_sum(p.source(), p.destination(), p.proto, length);
+    return pseudo_header_sum(Ip4::from_raw(p.ip()->src_addr), Ip4::from_raw(p.ip()->dst_addr), p.proto, length);
 }
 
 /// True when the checksum at `field` over `bytes` of the transport is right. A device that has seen to it is believed;
@@ -65,9 +67,21 @@ struct Plain {
 struct WithPorts : Plain {
     static constexpr unsigned kPorts = 4;
 
+    /// In place: what is put together elsewhere and copied would be read before it has been written.
     static void set_key(Packet& p, std::uint16_t zone) noexcept {
-        p.key =
-            port_key(static_cast<IpProto>(p.proto), p.source(), load16(p.l4), p.destination(), load16(p.l4 + 2), zone);
+        FlowKey& key = p.key;
+        if (p.v6) {
+            key.set_src(p.source());
+            key.set_dst(p.destination());
+            key.flags = FlowKey::kV6;
+        } else {  // the rest of its addresses is as it was made
+            key.src_low = Ip4::from_raw(p.ip()->src_addr);
+            key.dst_low = Ip4::from_raw(p.ip()->dst_addr);
+        }
+        key.sport = load16(p.l4);
+        key.dport = load16(p.l4 + 2);
+        key.proto = p.proto;
+        key.zone = zone;
     }
     static bool quoted(std::span<const std::uint8_t> behind, FlowKey& key) noexcept {
         if (behind.size() < kPorts) return false;

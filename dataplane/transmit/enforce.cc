@@ -38,7 +38,7 @@ void Enforcer::log(const Packet& p, std::int32_t prefix) noexcept {
     n.detail = static_cast<std::uint32_t>(LogEvent::rule) | static_cast<std::uint32_t>(prefix & 0xff) << 8 |
                std::uint32_t{p.in_port} << 16 | std::uint32_t{p.out_port} << 24;
     n.deadline_ms = p.l3_bytes;
-    n.key = p.judged;
+    n.key = p.judged.value_or(FlowKey{});
     (void)p_.to_control.post(n);
 }
 
