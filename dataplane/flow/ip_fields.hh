@@ -36,10 +36,9 @@ inline void write_length(const Packet& p, std::uint16_t bytes) noexcept {
     ip->hdr_checksum = length.apply(ip->hdr_checksum);
 }
 
-/// Whether a router may cut it: of IPv6 only what came in pieces (RFC 8200 4.5; Linux, ip6_output.c).
+/// No router may make its pieces smaller: of IPv6 always (RFC 8200 4.5).
 [[nodiscard]] inline bool dont_fragment(const Packet& p) noexcept {
-    if (p.v6) return p.largest_piece == 0;
-    return (Be16::from_raw(p.ip()->fragment_offset).host() & 0x4000U) != 0;
+    return p.v6 || (Be16::from_raw(p.ip()->fragment_offset).host() & 0x4000U) != 0;
 }
 
 }  // namespace sluice

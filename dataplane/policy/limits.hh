@@ -21,7 +21,7 @@ namespace sluice {
     if (!p.local_out && p.hops_left() <= 1) return Decision::drop(DropReason::ttl_exceeded, Answer::ttl_exceeded);
     // What came in fragments leaves in fragments, none larger than the largest.
     const unsigned largest = p.largest_piece != 0 ? std::min(p.largest_piece, p.l3_bytes) : p.l3_bytes;
-    if (largest > mtu && (dont_fragment(p) || p.v6))
+    if (largest > mtu && dont_fragment(p))
         return Decision::drop(DropReason::mtu_exceeded, Answer::fragmentation_needed);
     return {};
 }

@@ -67,7 +67,7 @@ void Egress::finish(Packet& p, const MacAddress& to) noexcept {
     }
     // It grew here, or the MTU shrank while it waited. Fragments that fit leave as fragments.
     const unsigned largest = p.largest_piece != 0 ? std::min(p.largest_piece, p.l3_bytes) : p.l3_bytes;
-    if (largest > mtu && (p.v6 || dont_fragment(p))) {
+    if (largest > mtu && dont_fragment(p)) {
         static_cast<void>(at_.disposal.drop(p, DropReason::mtu_exceeded));
         return;
     }
