@@ -23,12 +23,6 @@ constexpr MaybeDrop kFine = std::nullopt;
 constexpr std::uint16_t kEtherIpv4 = 0x0800, kEtherArp = 0x0806, kEtherVlan = 0x8100, kEtherIpv6 = 0x86dd;
 constexpr unsigned kEtherBytes = 14, kTypeOffset = 12, kVlanBytes = 4;
 
-std::uint16_t load16(const std::uint8_t* at) noexcept {
-    Be16 v;
-    std::memcpy(&v.raw, at, sizeof v.raw);
-    return v.host();
-}
-
 // --- frame
 
 /// A device may have used several buffers; whatever comes from elsewhere in several is a datagram made of fragments.
@@ -48,8 +42,9 @@ std::uint16_t take_vlan(rte_mbuf* m) noexcept {
         m->ol_flags &= ~(RTE_MBUF_F_RX_VLAN | RTE_MBUF_F_RX_VLAN_STRIPPED);
     } else {
         auto* frame = rte_pktmbuf_mtod(m, std::uint8_t*);
-        if (m->data_len < kEtherBytes + kVlanBytes || load16(frame + kTypeOffset) != kEtherVlan) return kNoVlan;
-        tag = load16(frame + kEtherBytes);
+        if (m->data_len < kEtherBytes + kVlanBytes || l4::load16(frame + kTypeOffset).host() != kEtherVlan)
+            return kNoVlan;
+        tag = l4::load16(frame + kEtherBytes).host();
         std::memmove(frame + kVlanBytes, frame, kTypeOffset);
         rte_pktmbuf_adj(m, kVlanBytes);
     }
@@ -125,7 +120,7 @@ Arrival parse(Packet& p, const PortTable& ports, Disposal& disposal) noexcept {
     p.l3 = rte_pktmbuf_mtod_offset(p.mbuf, std::uint8_t*, kEtherBytes);
     DropReason why{};
     Arrival arrival{};
-    switch (load16(frame + kTypeOffset)) {
+    switch (l4::load16(frame + kTypeOffset).host()) {
         case kEtherIpv4:
             arrival = read_ip4(p, available, frame, port, why);
             break;

@@ -13,10 +13,6 @@ namespace {
 using MaybeDrop = std::optional<DropReason>;
 constexpr MaybeDrop kFine = std::nullopt;
 
-std::uint16_t load16(const std::uint8_t* at) noexcept {
-    return l4::load16(at).host();
-}
-
 MaybeDrop check_options(const std::uint8_t* option, const std::uint8_t* end) noexcept {
     constexpr std::uint8_t kEnd = 0, kNop = 1, kLooseRoute = 131, kStrictRoute = 137;
     while (option < end && *option != kEnd) {
@@ -38,7 +34,7 @@ MaybeDrop check_ip_header(Packet& p, unsigned available) noexcept {
     if (p.l3[0] >> 4 != 4) return DropReason::ip_version;
     const unsigned header = (p.l3[0] & 0xfU) * 4;
     if (header < kMinHeader || header > available) return DropReason::ip_header_length;
-    const unsigned total = load16(p.l3 + 2);
+    const unsigned total = l4::load16(p.l3 + 2).host();
     if (total < header || total > available) return DropReason::ip_total_length;
     rte_mbuf* m = p.mbuf;
     if ((m->ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK) != RTE_MBUF_F_RX_IP_CKSUM_GOOD) {
@@ -93,7 +89,7 @@ bool is_dhcp_for_box(const Packet& p, const std::uint8_t* frame, const PortInfo&
     constexpr unsigned kServer = 67, kClient = 68, kChaddr = 8 + 28;
     if (p.proto != static_cast<std::uint8_t>(IpProto::udp) || is_fragment(p) || p.largest_piece != 0 || p.l4_bytes < 8)
         return false;
-    const unsigned from = load16(p.l4), to = load16(p.l4 + 2);
+    const unsigned from = l4::load16(p.l4).host(), to = l4::load16(p.l4 + 2).host();
     if (to != kServer && to != kClient) return false;
     if ((frame[0] & 1) != 0 || source(p).raw == 0 || is_limited_broadcast(destination(p))) return true;
     return from == kServer && to == kClient && p.l4_bytes >= kChaddr + port.mac.bytes.size() &&
