@@ -45,7 +45,7 @@ struct ChecksumDelta {
     }
 };
 
-/// Sum over `length` bytes, not folded to a checksum; an odd last byte counts as the high byte of a word (RFC 1071).
+/// Sum over `length` bytes, not folded to 16 bits; an odd last byte counts as the high byte of a word (RFC 1071).
 inline std::uint32_t partial_sum(const void* data, std::size_t length, std::uint32_t sum = 0) noexcept {
     const auto* bytes = static_cast<const std::uint8_t*>(data);
     std::uint64_t wide = sum;
@@ -64,7 +64,9 @@ inline std::uint32_t partial_sum(const void* data, std::size_t length, std::uint
         length -= 2;
     }
     if (length == 1) wide += Be16::from_host(static_cast<std::uint16_t>(*bytes << 8)).raw;
-    while ((wide >> 16) != 0) wide = (wide & 0xffffU) + (wide >> 16);
+    // Always the same steps: how many it takes depends on the data, which no branch predictor knows.
+    wide = (wide & 0xffffffffU) + (wide >> 32);
+    wide = (wide & 0xffffffffU) + (wide >> 32);
     return static_cast<std::uint32_t>(wide);
 }
 
