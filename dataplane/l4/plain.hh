@@ -67,21 +67,15 @@ struct Plain {
 struct WithPorts : Plain {
     static constexpr unsigned kPorts = 4;
 
-    /// In place: what is put together elsewhere and copied would be read before it has been written.
     static void set_key(Packet& p, std::uint16_t zone) noexcept {
-        FlowKey& key = p.key;
-        if (p.v6) {
-            key.set_src(p.source());
-            key.set_dst(p.destination());
-            key.flags = FlowKey::kV6;
-        } else {  // the rest of its addresses is as it was made
-            key.src_low = Ip4::from_raw(p.ip()->src_addr);
-            key.dst_low = Ip4::from_raw(p.ip()->dst_addr);
-        }
-        key.sport = load16(p.l4);
-        key.dport = load16(p.l4 + 2);
-        key.proto = p.proto;
-        key.zone = zone;
+        if (p.v6) [[unlikely]]
+            return set_ip6_key(p, zone);
+        p.key.set_ip4(&p.ip()->src_addr, p.l4, p.proto, zone);
+    }
+    static void set_ip6_key(Packet& p, std::uint16_t zone) noexcept {
+        p.key = generic_key(p.proto, p.source(), p.destination(), zone);
+        p.key.sport = load16(p.l4);
+        p.key.dport = load16(p.l4 + 2);
     }
     static bool quoted(std::span<const std::uint8_t> behind, FlowKey& key) noexcept {
         if (behind.size() < kPorts) return false;
