@@ -1,0 +1,132 @@
+// The first packet of a flow whose reply tuple has another home: its way there and back, what each worker keeps
+// meanwhile, and that port choice there never lets two flows share a tuple.
+#include <array>
+
+#include <catch2/catch.hpp>
+
+#include "tests/unit/dataplane/policy/flow_create_room.hh"
+
+using namespace sluice;
+using namespace sluice::test;
+
+TEST_CASE("the reply tuple's home chooses, keeps a stub, and the owner makes the flow") {
+    TwoHomes room;
+    auto journey = room.leave(room.inside(), 0);
+    CHECK(journey.home == 1);
+    CHECK(room.live() == 0);
+    CHECK(room.seats[0]->store.table().size() == 0);  // nothing is reserved while it is away
+    room.answer(journey);
+    CHECK(room.stubs(1) == 1);
+    REQUIRE((room.finish(journey).fate == Fate::go));
+    CHECK(room.live() == 1);
+    CHECK(room.cold().stub_worker == 1);
+    CHECK(room.reply() == invert(room.original()));
+    CHECK_FALSE(room.seats[0]->find(room.reply()));
+    const FlowRef stub = room.seats[1]->find(room.reply());
+    REQUIRE(room.seats[1]->store.is_stub(stub));
+    CHECK(room.seats[1]->store.stub(stub).owner == 0);
+    CHECK(room.seats[1]->store.stub(stub).original == room.original());
+    room.seats[0]->store.kill(room.last.slot, DeathCause::closed);
+    room.read_mail(1);
+    CHECK(room.stubs(1) == 0);
+    CHECK(room.seats[1]->store.table().size() == 0);
+}
+
+TEST_CASE("a lost packet leaves nothing on its owner") {
+    TwoHomes room;
+    auto journey = room.leave(room.inside(), 0);
+    rte_pktmbuf_free(journey.p.mbuf);
+    CHECK(room.live() == 0);
+    CHECK(room.seats[0]->store.table().size() == 0);
+    CHECK(room.stubs(1) == 0);
+}
+
+TEST_CASE("of two packets of one flow that are on the way the first to finish wins, and no stub is left over") {
+    TwoHomes room;
+    auto first = room.leave(room.inside(), 0);
+    room.seats[0]->firsts.expire({room.now.ms + 1000, 0}, [](rte_mbuf*) {});  // given up too early
+    auto second = room.leave(room.inside(), 0);
+    room.answer(first);
+    room.answer(second);
+    CHECK(room.stubs(1) == 2);  // the second got another port
+    const bool in_order = GENERATE(true, false);
+    auto& winner = in_order ? first : second;
+    auto& loser = in_order ? second : first;
+    REQUIRE((room.finish(winner).fate == Fate::go));
+    const SlotIndex slot = room.last.slot;
+    const FlowKey reply = room.reply();
+    REQUIRE((room.finish(loser).fate == Fate::go));
+    CHECK(room.last.slot == slot);
+    CHECK(room.live() == 1);
+    room.read_mail(1);
+    CHECK(room.stubs(1) == 1);
+    CHECK(room.seats[1]->store.is_stub(room.seats[1]->find(reply)));
+}
+
+TEST_CASE("a flow that cannot be made when its packet is back withdraws its stub") {
+    TwoHomes room;
+    auto journey = room.leave(room.inside(), 0);
+    room.answer(journey);
+    SECTION("the table is full") {
+        room.policy.table_full = TableFull::refuse;
+        room.policy.max_flows_per_worker = 0;
+        CHECK((room.finish(journey).reason == DropReason::flow_table_full));
+    }
+    SECTION("the route is gone") {
+        room.routes->remove_route(ip4(192, 0, 2, 0), 24);
+        room.routes->remove_route(ip4(0, 0, 0, 0), 0);
+        CHECK((room.finish(journey).reason == DropReason::no_route));
+    }
+    room.read_mail(1);
+    CHECK(room.removed == 1);
+    CHECK(room.stubs(1) == 0);
+    CHECK(room.live() == 0);
+}
+
+TEST_CASE("a refused request ends the packet when there is no other address to ask for") {
+    TwoHomes room;
+    auto journey = room.leave(room.inside(), 0);
+    note_of(journey.p.mbuf).ports = {40000, 40000};
+    const FlowKey wanted = note_of(journey.p.mbuf).reply;
+    REQUIRE(room.seats[1]->store.add_stub(wanted, 0, invert(wanted)));
+    room.answer(journey);
+    CHECK((note_of(journey.p.mbuf).answer == StubAnswer::refused));
+    CHECK((room.finish(journey).reason == DropReason::nat_pool_exhausted));
+    CHECK(room.live() == 0);
+}
+
+TEST_CASE("a masqueraded flow whose reply another worker keeps knows its address as any other") {
+    TwoHomes room;
+    // Inside to inside, hidden behind the box (a hairpin's second half).
+    NatRule rule;
+    rule.snat = SnatKind::masquerade;
+    rule.rule = 3;
+    room.policy.snat.push_back(rule);
+    const unsigned owner = 1U - room.homes.of(kBoxLan);
+    const Ip4 server = owner == 0 ? room.mine : room.yours, client = owner == 0 ? room.yours : room.mine;
+    auto journey = room.leave(tcp(client, 40000, server, 80).flags(kSyn), owner);
+    room.answer(journey);
+    REQUIRE((room.finish(journey).fate == Fate::go));
+    CHECK(room.reply(owner).dst() == kBoxLan);
+    CHECK(room.cold(owner).masqueraded);
+    CHECK(room.reply(owner).dst() == kBoxLan);
+    CHECK(room.cold(owner).snat_rule == 3);
+}
+
+TEST_CASE("a withdrawal that finds the ring to the peer full is sent later") {
+    TwoHomes room;
+    auto journey = room.leave(room.inside(), 0);
+    room.answer(journey);
+    PeerMessage other;
+    while (room.seats[1]->peer.post(other)) {
+    }
+    room.policy.table_full = TableFull::refuse;
+    room.policy.max_flows_per_worker = 0;
+    CHECK((room.finish(journey).reason == DropReason::flow_table_full));
+    std::array<PeerMessage, 64> mail;
+    while (room.seats[1]->peer.take(mail.data(), 64) != 0) {
+    }
+    (void)room.seats[0]->store.pump(64);
+    room.read_mail(1);
+    CHECK(room.stubs(1) == 0);
+}
