@@ -29,7 +29,7 @@ struct Options {
     std::uint64_t packets = 500000;
     unsigned rounds = 5;
     unsigned megabytes = 512;
-    bool json = false, verify = false;
+    bool json = false, verify = false, ordinary_pages = false;
 };
 
 const std::map<std::string, Protocol> kProtocols{{"udp", Protocol::udp}, {"tcp", Protocol::tcp}};
@@ -43,9 +43,9 @@ std::string name_of(const std::map<std::string, T>& names, T value) {
 }
 
 /// One lcore on the first CPU that we may use (taskset chooses). Returns what kind of memory it is.
-std::string start_eal(unsigned megabytes) {
+std::string start_eal(unsigned megabytes, bool ordinary_pages) {
     const MachineFacts machine = read_machine_facts("/");
-    const bool huge = machine.free_hugepage_bytes >= std::uint64_t{megabytes} << 20;
+    const bool huge = !ordinary_pages && machine.free_hugepage_bytes >= std::uint64_t{megabytes} << 20;
     std::vector<std::string> words{"sluice-bench",
                                    "--no-pci",
                                    "--no-telemetry",
@@ -140,12 +140,13 @@ int run(int argc, char** argv) {
         ->check(CLI::Range(std::uint64_t{1}, std::uint64_t{1} << 40));
     app.add_option("--rounds", o.rounds, "rounds of each case (default 5)")->check(CLI::Range(1, 1000));
     app.add_option("--memory", o.megabytes, "MB for tables and packets (default 512)")->check(CLI::Range(64, 65536));
+    app.add_flag("--no-huge", o.ordinary_pages, "no hugepages, also when there are enough: valgrind has none");
     app.add_flag("--json", o.json, "print JSON");
     app.add_flag("--verify", o.verify, "first send as many packets and check every translation and checksum");
     CLI11_PARSE(app, argc, argv);
 
     Report report;
-    report.memory = start_eal(o.megabytes);
+    report.memory = start_eal(o.megabytes, o.ordinary_pages);
     {
         Bench bench(o);
         bench.run();
