@@ -67,14 +67,22 @@ inline void each_stretch(const Packet& p, std::size_t bytes, Each&& each) noexce
     }
 }
 
+namespace detail {
+
+[[gnu::noinline]] inline std::uint16_t checksum_of_chain(const Packet& p, std::size_t bytes,
+                                                         std::uint32_t sum) noexcept {
+    each_stretch(p, bytes, [&](const std::uint8_t* at, std::size_t n) noexcept { sum = partial_sum(at, n, sum); });
+    return static_cast<std::uint16_t>(~fold(sum));
+}
+
+}  // namespace detail
+
 /// The Internet checksum over the first `bytes` behind the IPv4 header.
 [[nodiscard]] inline std::uint16_t transport_checksum(const Packet& p, std::size_t bytes,
                                                       std::uint32_t initial) noexcept {
     if (p.contiguous() >= bytes) [[likely]]
         return checksum_of(p.l4, bytes, initial);
-    std::uint32_t sum = initial;
-    each_stretch(p, bytes, [&](const std::uint8_t* at, std::size_t n) noexcept { sum = partial_sum(at, n, sum); });
-    return static_cast<std::uint16_t>(~fold(sum));
+    return detail::checksum_of_chain(p, bytes, initial);
 }
 
 }  // namespace sluice

@@ -25,17 +25,23 @@ inline std::uint32_t pseudo_of(const Packet& p, unsigned bytes) noexcept {
     return pseudo_header_sum(Ip4::from_raw(p.ip()->src_addr), Ip4::from_raw(p.ip()->dst_addr), p.proto, length);
 }
 
+/// Of a packet without a transport checksum.
+[[gnu::noinline]] inline void fill_in_checksum(Packet& p, unsigned bytes, std::uint32_t pseudo,
+                                               unsigned field) noexcept {
+    std::memset(p.l4 + field, 0, 2);
+    std::uint16_t sum = transport_checksum(p, bytes, pseudo);
+    if (sum == 0) sum = 0xffff;
+    std::memcpy(p.l4 + field, &sum, 2);
+}
+
 /// True when the checksum at `field` over `bytes` of the transport is right. A device that has seen to it is believed;
 /// one that says "not filled in, but the data is sound" (a virtual NIC, from another guest) gets it filled in.
 inline bool checksum_holds(Packet& p, unsigned bytes, std::uint32_t pseudo, unsigned field) noexcept {
     rte_mbuf* m = p.mbuf;
     const std::uint64_t said = m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK;
     if (said == RTE_MBUF_F_RX_L4_CKSUM_GOOD) return true;
-    if (said == RTE_MBUF_F_RX_L4_CKSUM_NONE) {
-        std::memset(p.l4 + field, 0, 2);
-        std::uint16_t sum = transport_checksum(p, bytes, pseudo);
-        if (sum == 0) sum = 0xffff;
-        std::memcpy(p.l4 + field, &sum, 2);
+    if (said == RTE_MBUF_F_RX_L4_CKSUM_NONE) [[unlikely]] {
+        fill_in_checksum(p, bytes, pseudo, field);
     } else if (transport_checksum(p, bytes, pseudo) != 0) {
         return false;
     }
