@@ -14,7 +14,7 @@ Pipeline::Pipeline(PipelineParts parts) noexcept
       steering_(p_.worker, p_.homes, p_.ports, p_.handoff),
       newcomers_({p_.store, p_.creator, p_.firsts, steering_, p_.counters}),
       conntrack_(p_.store, p_.creator, newcomers_, p_.alg),
-      exits_(p_.routes, p_.store, newcomers_),
+      exits_(p_.routes, p_.ports, p_.store, newcomers_),
       enforcer_({p_.ports, p_.handoff, p_.egress, p_.disposal, p_.to_control}),
       control_traffic_({p_.worker, enforcer_, p_.punts, p_.tx, p_.disposal, p_.counters}) {
     p_.store.on_helper_death([](void* alg, SlotIndex slot) noexcept { static_cast<Alg*>(alg)->release(slot); },

@@ -1,5 +1,5 @@
-// Field order: [L3] L4 seconds [state] original [counters] [UNREPLIED] reply [counters] [ASSURED] mark zone delta-time
-// helper use id.
+// Field order: [L3] L4 seconds [state] original [zone-orig] [counters] [UNREPLIED] reply [zone-reply] [counters]
+// [ASSURED] mark zone delta-time helper use id.
 #include "control/api/conntrack_format.hh"
 
 #include <spdlog/fmt/fmt.h>
@@ -26,6 +26,11 @@ void append_tuple(std::string& out, std::uint8_t proto, const FlowTuple& t, bool
     }
 }
 
+/// Of a tuple, unless the other one is in the same zone.
+void append_zone(std::string& out, std::string_view name, const FlowRecord& flow, std::uint16_t zone) {
+    if (zone != 0 && flow.original.zone != flow.reply.zone) out += fmt::format("{}={} ", name, zone);
+}
+
 void append_counters(std::string& out, const FlowCounters& c) {
     out += fmt::format("packets={} bytes={} ", c.packets, c.bytes);
 }
@@ -48,14 +53,17 @@ std::string conntrack_line(const FlowRecord& flow, const ConntrackStyle& style) 
     if (style.timeouts && flow.timeouts_s[0] != 0)
         out += fmt::format("timeout={}, stream_timeout={} ", flow.timeouts_s[0], flow.timeouts_s[1]);
     append_tuple(out, flow.proto, flow.original, style.whole_addresses);
+    append_zone(out, "zone-orig", flow, flow.original.zone);
     const bool counters = style.counters && flow.counted;
     if (counters) append_counters(out, flow.counters[0]);
     if (flow.unreplied) out += "[UNREPLIED] ";
     append_tuple(out, flow.proto, flow.reply, style.whole_addresses);
+    append_zone(out, "zone-reply", flow, flow.reply.zone);
     if (counters) append_counters(out, flow.counters[1]);
     if (flow.assured) out += "[ASSURED] ";
     out += fmt::format("mark={} ", flow.mark);
-    if (style.zone) out += "zone=0 ";
+    if (flow.original.zone == flow.reply.zone && (style.zone || flow.original.zone != 0))
+        out += fmt::format("zone={} ", flow.original.zone);
     if (flow.age_s) out += fmt::format("delta-time={} ", *flow.age_s);
     if (style.helper && !flow.helper.empty()) out += fmt::format("helper={} ", flow.helper);
     out += fmt::format("use={}", flow.use + style.references);
@@ -71,8 +79,14 @@ std::string conntrack_save_line(const FlowRecord& flow) {
     if (flow.assured) status += "ASSURED,";
     if (status.empty()) status = "UNSET,";
     status.pop_back();
-    std::string out =
-        fmt::format("-A -t {} -u {} -s {} -d {} ", flow.timeout_s, status, o.src.to_string(), o.dst.to_string());
+    std::string out = fmt::format("-A -t {} -u {} ", flow.timeout_s, status);
+    if (o.zone == r.zone) {
+        if (o.zone != 0) out += fmt::format("-w {} ", o.zone);
+    } else {
+        if (o.zone != 0) out += fmt::format("--orig-zone {} ", o.zone);
+        if (r.zone != 0) out += fmt::format("--reply-zone {} ", r.zone);
+    }
+    out += fmt::format("-s {} -d {} ", o.src.to_string(), o.dst.to_string());
     out += fmt::format("{} {} {} {} ", r.src == o.dst ? "-r" : "-g", r.src.to_string(), r.dst == o.src ? "-q" : "-n",
                        r.dst.to_string());
     if (const auto name = protocol_name(flow.proto); name == "unknown") {

@@ -16,7 +16,7 @@ struct ConntrackStyle {
     bool id = false;               ///< -o id
     bool counters = true;          ///< packets= and bytes= (Linux prints them when accounting is on)
     bool timeouts = false;         ///< those that a flow has for itself (GRE)
-    bool zone = false;             ///< zone= also when it is 0
+    bool zone = false;             ///< zone= also when both tuples are in zone 0
     bool helper = true;            ///< helper=
     bool whole_addresses = false;  ///< IPv6 addresses with all their digits
     std::uint32_t references = 0;  ///< added to use=: Linux counts who looks

@@ -126,6 +126,15 @@ std::optional<std::uint32_t> parse_u32_any_base(std::string_view text) {
     return value;
 }
 
+/// In any base, as in conntrack(8).
+template <auto Member>
+std::string set_zone(FlowFilter& filter, const std::string& text) {
+    const auto number = parse_u32_any_base(text);
+    if (!number || *number > 65535) return "a zone (0-65535)";
+    filter.*Member = static_cast<std::uint16_t>(*number);
+    return "";
+}
+
 std::string set_mark(FlowFilter& filter, const std::string& text) {
     const std::string_view view = text;
     const auto slash = view.find('/');
@@ -167,7 +176,9 @@ constexpr auto kParameters = std::to_array<Parameter>({
     {"src_nat", set_nat<&FlowFilter::src_nat>},
     {"dst_nat", set_nat<&FlowFilter::dst_nat>},
     {"any_nat", set_nat<&FlowFilter::any_nat>},
-    {"zone", set_u16<&FlowFilter::zone>},
+    {"zone", set_zone<&FlowFilter::zone>},
+    {"orig_zone", set_zone<&FlowFilter::orig_zone>},
+    {"reply_zone", set_zone<&FlowFilter::reply_zone>},
     {"mark", set_mark},
     {"id", set_id},
     {"worker", set_u16<&FlowFilter::worker>},
@@ -192,6 +203,13 @@ bool icmp_agrees(const FlowFilter& f, const FlowRecord& flow) {
     if (!f.icmp_type && !f.icmp_code && !f.icmp_id) return true;
     return is_icmp(flow.proto) && agrees(f.icmp_type, flow.original.icmp_type) &&
            agrees(f.icmp_code, flow.original.icmp_code) && agrees(f.icmp_id, flow.original.icmp_id);
+}
+
+bool zones_agree(const FlowFilter& f, const FlowRecord& flow) {
+    const std::uint16_t original = flow.original.zone, reply = flow.reply.zone, none = 0;
+    const bool same = original == reply;
+    return agrees(f.zone, same ? original : none) && agrees(f.orig_zone, same ? none : original) &&
+           agrees(f.reply_zone, same ? none : reply);
 }
 
 /// As in conntrack(8): the source is translated when replies go to another address (or port) than the original's
@@ -260,14 +278,14 @@ bool FlowFilter::matches(const FlowRecord& flow) const {
            agrees(dst, flow.original.dst) && agrees(reply_src, flow.reply.src) && agrees(reply_dst, flow.reply.dst) &&
            ports_agree(*this, flow) && icmp_agrees(*this, flow) && agrees(state, flow.state) &&
            agrees(assured, flow.assured) && agrees(seen_reply, !flow.unreplied) && agrees(expected, flow.expected) &&
-           !never && zone.value_or(0) == 0 && nat_agrees(*this, flow) &&
+           !never && zones_agree(*this, flow) && nat_agrees(*this, flow) &&
            (!mark || (flow.mark & mark->second) == mark->first) && agrees(id, flow.id) && agrees(worker, flow.worker);
 }
 
 bool FlowFilter::matches_all() const {
     return !proto && !v6 && !src && !dst && !reply_src && !reply_dst && !sport && !dport && !reply_sport &&
            !reply_dport && !icmp_type && !icmp_code && !icmp_id && !state && !assured && !seen_reply && !expected &&
-           !never && !zone && !src_nat.wanted && !dst_nat.wanted && !any_nat.wanted && !mark && !id && !worker;
+           !never && !zone && !orig_zone && !reply_zone && !src_nat.wanted && !dst_nat.wanted && !any_nat.wanted && !mark && !id && !worker;
 }
 
 std::variant<FlowFilter, std::string> parse_flow_filter(const QueryParameters& parameters) {

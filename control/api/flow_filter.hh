@@ -49,7 +49,9 @@ struct FlowFilter {
         std::optional<std::uint16_t> port;
     };
     Nat src_nat, dst_nat, any_nat;
-    std::optional<std::uint16_t> zone;                            ///< every flow is in zone 0
+    /// As conntrack(8) shows them: `zone` is that of both tuples, and 0 when theirs differ; the others are of one tuple
+    /// when theirs differ, else 0.
+    std::optional<std::uint16_t> zone, orig_zone, reply_zone;
     bool never = false;                                           ///< asks for a status that no flow of sluice has
     std::optional<std::pair<std::uint32_t, std::uint32_t>> mark;  ///< value, mask
     std::optional<FlowId> id;

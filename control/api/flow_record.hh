@@ -28,7 +28,8 @@ struct FlowTuple {
     std::uint8_t icmp_type = 0;
     std::uint8_t icmp_code = 0;
     std::uint16_t icmp_id = 0;
-    std::uint32_t spi = 0;  ///< ESP; 0: not known yet
+    std::uint32_t spi = 0;   ///< ESP; 0: not known yet
+    std::uint16_t zone = 0;  ///< in which packets with this tuple are looked up
     bool operator==(const FlowTuple&) const = default;
 };
 

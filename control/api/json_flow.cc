@@ -14,7 +14,7 @@ namespace json = boost::json;
 constexpr std::uint8_t kGre = 47, kEsp = 50;
 
 json::object tuple_json(std::uint8_t proto, const FlowTuple& t) {
-    json::object out{{"src", t.src.to_string()}, {"dst", t.dst.to_string()}};
+    json::object out{{"src", t.src.to_string()}, {"dst", t.dst.to_string()}, {"zone", t.zone}};
     if (has_ports(proto)) {
         out["sport"] = t.sport;
         out["dport"] = t.dport;
@@ -47,6 +47,7 @@ IpAddress address(const json::object& object, std::string_view key) {
 
 FlowTuple tuple_from(std::uint8_t proto, const json::object& object) {
     FlowTuple t{.src = address(object, "src"), .dst = address(object, "dst")};
+    t.zone = number<std::uint16_t>(object, "zone");
     if (has_ports(proto)) {
         t.sport = number<std::uint16_t>(object, "sport");
         t.dport = number<std::uint16_t>(object, "dport");

@@ -106,6 +106,7 @@ json::array ports_json(const metrics::Snapshot& snapshot) {
         out.push_back(json::object{{"name", p.name},
                                    {"device", p.device},
                                    {"role", p.role},
+                                   {"zone", p.zone},
                                    {"tap", p.tap},
                                    {"mac", p.mac},
                                    {"addresses", json::array(p.addresses.begin(), p.addresses.end())},

@@ -42,6 +42,7 @@ Engine::Engine(Machine& machine, const config::Config& config, const Publication
       idle_(idle_mode(config)),
       routes_("routes", machine.grace, kMaxRoutes, kMaxNextHops, SOCKET_ID_ANY, machine.table.ipv6()),
       handoff_("handoff", machine.homes.workers(), kHandoffRing, SOCKET_ID_ANY) {
+    for (const std::uint16_t zone : config::zones_of(config)) routes_.add_zone(zone);
     const unsigned workers = machine.homes.workers();
     const SharedParts shared{
         machine.table, machine.homes, policy, routes_, handoff_, machine.ports.pool(), {random_word(), random_word()},

@@ -24,6 +24,7 @@ api::FlowTuple tuple_of(const FlowKey& key) {
     api::FlowTuple t;
     t.src = address_of(key.src());
     t.dst = address_of(key.dst());
+    t.zone = key.zone;
     if (key.shape() == TupleShape::query) {
         t.icmp_type = key.icmp_type();
         t.icmp_code = key.icmp_code();

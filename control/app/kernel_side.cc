@@ -116,7 +116,7 @@ MaybeFailure KernelSide::make_twin(PortIndex port) {
     if (!there) undo_.twin_made(spec.name);
     twins_[port] = std::move(std::get<std::unique_ptr<Twin>>(created));
     Twin& twin = *twins_[port];
-    routing_.bind(twin.ifindex(), port);
+    routing_.bind(twin.ifindex(), port, info.zone);
     punts_.set_twin(port, &twin);
     if (!info.up.load(std::memory_order_relaxed))
         if (const auto failure = twin.set_carrier(false)) spdlog::warn("{}", failure->text);

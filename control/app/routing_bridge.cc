@@ -26,14 +26,21 @@ bool is_unicast(const IpAddress& address) {
 RoutingBridge::RoutingBridge(RouteTable& table, KernelRequests& kernel, Hooks hooks, bool ipv6)
     : table_(table), kernel_(kernel), hooks_(std::move(hooks)), ipv6_(ipv6) {}
 
-void RoutingBridge::bind(IfIndex twin, PortIndex port) {
+void RoutingBridge::bind(IfIndex twin, PortIndex port, std::uint16_t zone) {
     ports_[twin] = port;
     twins_[port] = twin;
+    zone_of_port_[port] = zone;
+    if (std::ranges::find(views_, zone, &View::zone) == views_.end()) views_.push_back({zone, {}});
 }
 
 PortIndex RoutingBridge::port_of(IfIndex ifindex) const {
     const auto found = ports_.find(ifindex);
     return found == ports_.end() ? kNoPort : found->second;
+}
+
+std::uint16_t RoutingBridge::zone_of(IfIndex ifindex) const {
+    const PortIndex port = port_of(ifindex);
+    return port == kNoPort ? std::uint16_t{0} : zone_of_port_[port];
 }
 
 void RoutingBridge::complain(const MaybeFailure& failure) const {
@@ -62,6 +69,7 @@ void RoutingBridge::on_address(const AddressInfo& address, bool added) {
 
 void RoutingBridge::publish_addresses() {
     auto all = std::make_unique<Addresses>();
+    all->zone_of_port = zone_of_port_;
     for (const AddressInfo& a : addresses_) {
         if (is_loopback(a.prefix.address)) continue;
         const PortIndex port = port_of(a.ifindex);
@@ -96,7 +104,7 @@ void RoutingBridge::on_route(const RouteInfo& route, bool added) {
     // Anycast addresses of IPv6 are the box's, of all routers; of IPv4 the kernel has none.
     if (route.type == RouteType::anycast && key.to.address.is_v4()) return;
     if (is_loopback(key.to.address) || !follows(key.to.address)) return;
-    const Preference preference{key.table == kLocalTable ? 0 : 1, key.metric};
+    const Preference preference{key.table == kLocalTable ? 0U : 1U, key.metric, zone_of(key.device) != 0, key.device};
     if (added) {
         auto& known = routes_[key.to];
         if (known.empty()) ++lengths_[key.to.address.is_v4()][key.to.length];
@@ -112,47 +120,59 @@ void RoutingBridge::on_route(const RouteInfo& route, bool added) {
     evaluate_neighbours_in(key.to);
 }
 
-bool RoutingBridge::is_usable(const RouteInfo& route) const {
-    return route.type != RouteType::unicast ||
-           std::any_of(route.next_hops.begin(), route.next_hops.end(), [](const auto& n) { return n.usable; });
+bool RoutingBridge::is_seen(const View& view, const RouteNextHop& next) const {
+    return view.zone == 0 || zone_of(next.ifindex) == view.zone;
 }
 
-const RouteInfo* RoutingBridge::best(const IpPrefix& prefix) const {
+bool RoutingBridge::is_usable(const View& view, const RouteInfo& route) const {
+    const bool goes_on = route.type == RouteType::unicast;
+    if (!goes_on && view.zone == 0) return true;
+    return std::any_of(route.next_hops.begin(), route.next_hops.end(),
+                       [&](const auto& n) { return (n.usable || !goes_on) && is_seen(view, n); });
+}
+
+const RouteInfo* RoutingBridge::best(const View& view, const IpPrefix& prefix) const {
     const auto found = routes_.find(prefix);
     if (found == routes_.end()) return nullptr;
     for (const auto& [preference, route] : found->second)
-        if (is_usable(route)) return &route;
+        if (is_usable(view, route)) return &route;
     return nullptr;
 }
 
-bool RoutingBridge::is_on_link(const IpAddress& address, IfIndex ifindex) const {
+bool RoutingBridge::is_on_link(const View& view, const IpAddress& address, IfIndex ifindex) const {
     for (unsigned length = address.bits(); length-- > 0;) {
         if (lengths_[address.is_v4()][length] == 0) continue;
-        const RouteInfo* route = best(network(address, static_cast<std::uint8_t>(length)));
+        const RouteInfo* route = best(view, network(address, static_cast<std::uint8_t>(length)));
         if (route == nullptr) continue;
         return route->type == RouteType::unicast &&
-               std::any_of(route->next_hops.begin(), route->next_hops.end(),
-                           [ifindex](const RouteNextHop& n) { return n.usable && n.ifindex == ifindex && !n.gateway; });
+               std::any_of(route->next_hops.begin(), route->next_hops.end(), [&](const RouteNextHop& n) {
+                   return n.usable && n.ifindex == ifindex && !n.gateway && is_seen(view, n);
+               });
     }
     return false;
 }
 
 void RoutingBridge::evaluate(const IpPrefix& prefix) {
-    if (const RouteInfo* route = best(prefix); route != nullptr) {
-        install(prefix, hop_for(*route));
+    for (View& view : views_) evaluate(view, prefix);
+}
+
+void RoutingBridge::evaluate(View& view, const IpPrefix& prefix) {
+    if (const RouteInfo* route = best(view, prefix); route != nullptr) {
+        install(view, prefix, hop_for(view, *route));
         return;
     }
     if (prefix.length == prefix.address.bits()) {
         const IpAddress address = prefix.address;
         for (auto n = neighbours_.lower_bound({address, 0}); n != neighbours_.end() && n->first.first == address; ++n) {
-            if (!n->second.is_valid() && n->second.state != NeighbourState::failed && installed_.count(prefix) == 0)
+            if (!n->second.is_valid() && n->second.state != NeighbourState::failed &&
+                view.installed.count(prefix) == 0)
                 continue;  // being asked for: the subnet's route has workers hold their packets
-            if (!is_on_link(address, n->first.second)) continue;
-            install(prefix, acquire({HopKind::neighbour, port_of(n->first.second), address, {}, false}));
+            if (!is_on_link(view, address, n->first.second)) continue;
+            install(view, prefix, acquire({HopKind::neighbour, port_of(n->first.second), address, {}, false}));
             return;
         }
     }
-    install(prefix, kNoNextHop);
+    install(view, prefix, kNoNextHop);
 }
 
 void RoutingBridge::evaluate_neighbours_in(const IpPrefix& prefix) {
@@ -164,20 +184,21 @@ void RoutingBridge::evaluate_neighbours_in(const IpPrefix& prefix) {
     }
 }
 
-void RoutingBridge::install(const IpPrefix& prefix, std::uint32_t id) {
-    const auto found = installed_.find(prefix);
-    const std::uint32_t former = found == installed_.end() ? kNoNextHop : found->second;
-    if (id != kNoNextHop && (id == former || table_.add_route(prefix.address, prefix.length, id))) {
-        installed_[prefix] = id;
+void RoutingBridge::install(View& view, const IpPrefix& prefix, std::uint32_t id) {
+    const auto found = view.installed.find(prefix);
+    const std::uint32_t former = found == view.installed.end() ? kNoNextHop : found->second;
+    if (id != kNoNextHop && (id == former || table_.add_route(prefix.address, prefix.length, id, view.zone))) {
+        view.installed[prefix] = id;
     } else {
         if (id != kNoNextHop) {
             ++refused_;
             release(id);
-            complain(Failure{"no room in the routing table for " + to_string(prefix)});
+            const std::string whose = view.zone == 0 ? "" : " of zone " + std::to_string(view.zone);
+            complain(Failure{"no room in the routing table" + whose + " for " + to_string(prefix)});
         }
         if (former != kNoNextHop) {
-            table_.remove_route(prefix.address, prefix.length);
-            installed_.erase(found);
+            table_.remove_route(prefix.address, prefix.length, view.zone);
+            view.installed.erase(found);
         }
     }
     if (former != kNoNextHop) release(former);
@@ -185,7 +206,7 @@ void RoutingBridge::install(const IpPrefix& prefix, std::uint32_t id) {
 
 // --- next hops
 
-std::uint32_t RoutingBridge::hop_for(const RouteInfo& route) {
+std::uint32_t RoutingBridge::hop_for(const View& view, const RouteInfo& route) {
     switch (route.type) {
         case RouteType::local:
         case RouteType::broadcast:
@@ -202,7 +223,7 @@ std::uint32_t RoutingBridge::hop_for(const RouteInfo& route) {
     std::vector<std::uint32_t> weighted;
     for (const RouteNextHop& next : route.next_hops) {
         const PortIndex port = port_of(next.ifindex);
-        if (!next.usable || port == kNoPort) continue;
+        if (!next.usable || port == kNoPort || !is_seen(view, next)) continue;
         const std::uint32_t id = hop_to(next, port, route.preferred_source.value_or(IpAddress{}));
         if (id == kNoNextHop) continue;
         members.push_back(id);

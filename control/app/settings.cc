@@ -37,6 +37,7 @@ std::vector<PortConfig> port_configs(const config::Config& config) {
         p.parent = port.parent;
         p.vlan = port.vlan;
         p.role = port.role;
+        p.zone = port.zone;
         p.mtu = port.mtu;
         p.mac = port.mac;
         p.rx_descriptors = port.rx_queue_size;

@@ -32,6 +32,7 @@ void add_ports(const SnapshotSources& from, metrics::Snapshot& out) {
         port.device = config.ports[i].is_vlan() ? config.ports[i].parent + "." + std::to_string(config.ports[i].vlan)
                                                 : config.ports[i].device;
         port.role = info.role == PortRole::inside ? "inside" : "outside";
+        port.zone = info.zone;
         port.tap = config.ports[i].tap;
         port.mac = config::to_string(info.mac);
         for (const PortAddress& a : addresses.by_port[index])

@@ -71,6 +71,7 @@ constexpr std::uint32_t kLeastMegabytes = 16;
 constexpr std::uint32_t kFlowsPerMegabyte = 1024;
 constexpr std::uint32_t kRoute6Megabytes = 112;
 constexpr std::uint32_t kFlowsPerMegabyte6 = 704;
+constexpr std::uint32_t kZoneMegabytes = 4;  // routes of a zone, for each family
 
 }  // namespace
 
@@ -86,19 +87,20 @@ std::uint32_t total_of(std::uint32_t capacity, unsigned workers) noexcept {
     return static_cast<std::uint32_t>(std::min<std::uint64_t>(even * workers, 0xffffffffU));
 }
 
-std::uint32_t wanted_flows(const config::Config& config) noexcept {
+std::uint32_t wanted_flows(const config::Config& config) {
     if (config.conntrack.max) return *config.conntrack.max;
     const bool v6 = config::uses_ipv6(config);
-    const std::uint32_t apart = kBufferMegabytes + (v6 ? kRoute6Megabytes : 0);
+    const auto zones = static_cast<std::uint32_t>(config::zones_of(config).size());
+    const std::uint32_t apart = kBufferMegabytes + (v6 ? kRoute6Megabytes : 0) + zones * (v6 ? 2 : 1) * kZoneMegabytes;
     const std::uint32_t megabytes = std::max(config.memory.megabytes, apart + kLeastMegabytes);
     return std::min((megabytes - apart) * (v6 ? kFlowsPerMegabyte6 : kFlowsPerMegabyte), config::kMostFlows);
 }
 
-std::uint32_t flow_limit(const config::Config& config, const CompileTarget& target) noexcept {
+std::uint32_t flow_limit(const config::Config& config, const CompileTarget& target) {
     return std::min(wanted_flows(config), total_of(target.flow_capacity, target.workers));
 }
 
-std::uint32_t half_open_limit(const config::Config& config, const CompileTarget& target) noexcept {
+std::uint32_t half_open_limit(const config::Config& config, const CompileTarget& target) {
     return budget_of(config.conntrack.half_open, flow_limit(config, target), config.conntrack.half_open.value);
 }
 

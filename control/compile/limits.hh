@@ -18,15 +18,15 @@ namespace sluice::compile {
 
 /// conntrack.max as `config` wants it: as the file says, else by the memory. A slot and its keys take at most 640 bytes
 /// with the allowance for several workers, so 1024 of them fit a megabyte; what is kept apart is for packet buffers.
-/// With IPv6 it is 275 bytes more, and its routes are kept apart, too.
-[[nodiscard]] std::uint32_t wanted_flows(const config::Config& config) noexcept;
+/// With IPv6 it is 275 bytes more, and its routes are kept apart, too, as are those of conntrack zones.
+[[nodiscard]] std::uint32_t wanted_flows(const config::Config& config);
 
 /// conntrack.max in force, all workers together: a file that leaves it to the memory gets at most what the tables were
 /// made for.
-[[nodiscard]] std::uint32_t flow_limit(const config::Config& config, const CompileTarget& target) noexcept;
+[[nodiscard]] std::uint32_t flow_limit(const config::Config& config, const CompileTarget& target);
 
 /// conntrack.half_open in force, all workers together.
-[[nodiscard]] std::uint32_t half_open_limit(const config::Config& config, const CompileTarget& target) noexcept;
+[[nodiscard]] std::uint32_t half_open_limit(const config::Config& config, const CompileTarget& target);
 
 void set_limits(const config::Config& config, const CompileTarget& target, Policy& policy);
 

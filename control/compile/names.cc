@@ -164,8 +164,12 @@ void add_action(Line& line, const config::Snat& snat) {
 }
 
 void add_action(Line& line, const config::Dnat& dnat) {
-    if (dnat.prefix) return line.pair("dnat prefix", config::to_string(*dnat.prefix));
-    line.pair("dnat to", Line::list_of(dnat.to));
+    if (dnat.prefix) {
+        line.pair("dnat prefix", config::to_string(*dnat.prefix));
+    } else {
+        line.pair("dnat to", Line::list_of(dnat.to));
+    }
+    if (dnat.zone) line.pair("zone", std::to_string(*dnat.zone));
     if (dnat.ports) line.pair(dnat.ports->size() == 1 ? "port" : "ports", config::to_string(*dnat.ports));
     switch (dnat.schedule) {
         case config::Schedule::round_robin:

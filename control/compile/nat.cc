@@ -66,6 +66,7 @@ NatRule RuleCompiler::source_nat(NatRule rule, const config::Snat& snat) const {
 
 NatRule RuleCompiler::destination_nat(NatRule rule, const config::NatRule& from, const config::Dnat& dnat) const {
     rule.dnat = true;
+    rule.zone = dnat.zone;
     // Routing comes after this: a packet has no exit yet, so no rule may ask for one.
     rule.match.out_ports = ~std::uint64_t{0};
     if (dnat.prefix) {

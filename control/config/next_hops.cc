@@ -58,6 +58,13 @@ struct Neighbourhood {
         const auto found = std::ranges::find_if(networks, [&](const Network& n) { return n.holds(address); });
         return found == networks.end() ? nullptr : &*found;
     }
+    /// Another port whose network holds it: with zones there may be one.
+    [[nodiscard]] const Network* second_holder(const IpAddress& address) const {
+        const Network* first = holder(address);
+        const auto found = std::ranges::find_if(
+            networks, [&](const Network& n) { return first != nullptr && n.port != first->port && n.holds(address); });
+        return found == networks.end() ? nullptr : &*found;
+    }
     [[nodiscard]] bool holds(std::size_t port, const IpAddress& address) const {
         return std::ranges::any_of(networks, [&](const Network& n) { return n.port == port && n.holds(address); });
     }
@@ -103,6 +110,10 @@ std::string complaint(const Config& config, const Neighbourhood& known, const Ro
     const Network* holder = known.holder(via);
     if (route.out.empty()) {
         if (std::string why = broadcast(std::nullopt); !why.empty()) return why;
+        const Network* second = known.second_holder(via);
+        if (second != nullptr && config.ports[holder->port].zone != config.ports[second->port].zone)
+            return to_string(via) + " is in a network of " + in_quotes(config.ports[holder->port].name) + " and in one of " +
+                   in_quotes(config.ports[second->port].name) + ", in different zones: add the key 'out'";
         if (holder != nullptr || known.any_unknown(v6)) return {};
         return to_string(via) + " is in no network of a port: " + list(config, known, v6, std::nullopt);
     }

@@ -114,6 +114,7 @@ void print_port(YAML::Emitter& out, const Port& port) {
         put_quoted(out, "device", port.device);
     }
     put(out, "role", name_of(kPortRoles, port.role));
+    if (port.zone != 0) put(out, "zone", port.zone);
     put(out, "tap", port.tap);
     out << YAML::Key << "addresses" << YAML::Value << Flow << BeginSeq;
     for (const InterfaceAddress& address : port.addresses) out << to_string(address);
@@ -280,6 +281,7 @@ void print_snat(YAML::Emitter& out, const Snat& snat) {
 
 void print_dnat(YAML::Emitter& out, const Dnat& dnat) {
     begin_flow(out, "dnat");
+    if (dnat.zone) put(out, "zone", *dnat.zone);
     if (dnat.prefix) {
         put_quoted(out, "prefix", to_string(*dnat.prefix));
         out << EndMap;

@@ -87,7 +87,7 @@ void read_dnat_to(const Value& value, Dnat& out) {
 }
 
 void read_dnat(const Value& value, NatRule& out) {
-    constexpr std::array<Field<Dnat>, 5> kFields{{
+    constexpr std::array<Field<Dnat>, 6> kFields{{
         {"to", read_dnat_to},
         {"prefix", [](const Value& v, Dnat& d) { read_target_prefix(v, d.prefix); }},
         {"port",
@@ -98,6 +98,13 @@ void read_dnat(const Value& value, NatRule& out) {
          }},
         {"ports", [](const Value& v, Dnat& d) { read_target_ports(v, d.ports); }},
         {"schedule", [](const Value& v, Dnat& d) { read_enum(v, kSchedules, d.schedule); }},
+        {"zone",
+         [](const Value& v, Dnat& d) {
+             constexpr std::uint32_t kNone = 65536;
+             std::uint32_t zone = kNone;
+             read_number(v, zone, 0, 65535);
+             if (zone != kNone) d.zone = static_cast<std::uint16_t>(zone);
+         }},
     }};
     read_map(value, kFields, out.action.emplace<Dnat>());
     check_target_keys(value, "'to' or 'prefix'", {"port", "ports", "schedule"});

@@ -43,7 +43,7 @@ void check_port(const Value& value) {
 }
 
 void read_port(const Value& value, Port& out) {
-    constexpr std::array<Field<Port>, 11> kFields{{
+    constexpr std::array<Field<Port>, 12> kFields{{
         {"name", [](const Value& v, Port& p) { read_parsed(v, parse_name, "a name", p.name); }, Need::required},
         {"device",
          [](const Value& v, Port& p) {
@@ -53,6 +53,7 @@ void read_port(const Value& value, Port& out) {
         {"parent", [](const Value& v, Port& p) { read_port_name(v, p.parent); }},
         {"vlan", [](const Value& v, Port& p) { read_number(v, p.vlan, 1, 4094); }},
         {"role", [](const Value& v, Port& p) { read_enum(v, kPortRoles, p.role); }, Need::required},
+        {"zone", [](const Value& v, Port& p) { read_number(v, p.zone, 0, 65535); }},
         {"tap", [](const Value& v, Port& p) { read_parsed(v, parse_device_name, "the name of a device", p.tap); }},
         {"addresses", read_addresses},
         {"mtu", read_optional_mtu},

@@ -8,6 +8,7 @@
 // Names are kept as names (ports, groups): load.hh has proven that each exists; resolve.hh looks them up.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <optional>
@@ -62,6 +63,7 @@ struct Port {
     std::string parent;      ///< name of the device port that carries the VLAN; empty for a device port
     std::uint16_t vlan = 0;  ///< 1–4094 for a VLAN port, else 0
     PortRole role = PortRole::inside;
+    std::uint16_t zone = 0;  ///< conntrack zone: of ports of different zones each may have the same networks
     std::string tap;  ///< name of the twin in the kernel; the loader sets it to `name` when the file does not say
     std::vector<InterfaceAddress> addresses;
     std::optional<std::uint16_t> mtu;    ///< bytes of IP packet; absent: the device's (VLAN: the parent's)
@@ -354,6 +356,7 @@ struct Dnat {
     std::optional<PortRange> ports;
     Schedule schedule = Schedule::round_robin;
     std::optional<TranslatedPrefix> prefix{};
+    std::optional<std::uint16_t> zone{};  ///< in whose network the targets are; absent: where routes lead
 
     friend bool operator==(const Dnat&, const Dnat&) = default;
 };
@@ -460,6 +463,16 @@ struct Config {
 
     friend bool operator==(const Config&, const Config&) = default;
 };
+
+/// The conntrack zones of ports, each once, ascending, without zone 0.
+[[nodiscard]] inline std::vector<std::uint16_t> zones_of(const Config& config) {
+    std::vector<std::uint16_t> zones;
+    for (const Port& port : config.ports)
+        if (port.zone != 0) zones.push_back(port.zone);
+    std::ranges::sort(zones);
+    zones.erase(std::ranges::unique(zones).begin(), zones.end());
+    return zones;
+}
 
 /// What `ipv6: auto` comes to.
 [[nodiscard]] inline bool uses_ipv6(const Config& config) noexcept {

@@ -122,26 +122,27 @@ void check_vlans(const Config& config, Places& places) {
     }
 }
 
-/// No address twice, and no network on two ports: only one of the two could be reached. A network within another is
-/// well, the longer prefix wins; so are two addresses of one network on the same port.
+/// In one conntrack zone no address twice, and no network on two ports: only one of the two could be reached. A network
+/// within another is well, the longer prefix wins; so are two addresses of one network on the same port.
 void check_addresses(const Config& config, Places& places) {
-    std::map<IpAddress, std::size_t> seen;
-    std::map<std::pair<IpAddress, std::uint8_t>, std::size_t> networks;
+    std::map<std::pair<std::uint16_t, IpAddress>, std::size_t> seen;
+    std::map<std::tuple<std::uint16_t, IpAddress, std::uint8_t>, std::size_t> networks;
     for (std::size_t i = 0; i < config.ports.size(); ++i) {
+        const std::uint16_t zone = config.ports[i].zone;
         for (std::size_t j = 0; j < config.ports[i].addresses.size(); ++j) {
             const auto [address, length] = config.ports[i].addresses[j];
             if (address == IpAddress{Ip4{}}) continue;
-            if (const auto other = taken(seen, address, i)) {
+            if (const auto other = taken(seen, {zone, address}, i)) {
                 places.error({"ports", i, "addresses", j},
                              "the address " + to_string(address) + " is that of " + port_path(*other) + " too");
                 continue;
             }
             const IpAddress network = network_range({address, length}).first;
-            const auto other = taken(networks, {network, length}, i);
+            const auto other = taken(networks, {zone, network, length}, i);
             if (!other || *other == i) continue;
             places.error({"ports", i, "addresses", j}, "the network " + to_string(network) + "/" +
                                                            std::to_string(length) + " is that of " + port_path(*other) +
-                                                           " too: one network, one port");
+                                                           " too: one network, one port (or a zone for each)");
         }
     }
 }
@@ -223,6 +224,16 @@ void check_circles(const std::vector<Group>& groups, const char* kind, Places& p
             if (in_circle) names += groups[member].name + " -> ";
         }
         places.error({"groups", kind, groups[at].name}, "the group contains itself: " + names + groups[at].name);
+    }
+}
+
+/// A target's tenant must be there.
+void check_zones(const Config& config, Places& places) {
+    for (std::size_t i = 0; i < config.nat.size(); ++i) {
+        const Dnat* dnat = std::get_if<Dnat>(&config.nat[i].action);
+        if (dnat == nullptr || !dnat->zone) continue;
+        if (std::ranges::find(config.ports, *dnat->zone, &Port::zone) != config.ports.end()) continue;
+        places.error({"nat", i, "dnat", "zone"}, "no port is in zone " + std::to_string(*dnat->zone));
     }
 }
 
@@ -388,6 +399,7 @@ void validate(const Config& config, const YamlNode& root, Findings& findings) {
     check_circles(config.groups.addresses, "addresses", places);
     check_circles(config.groups.ports, "ports", places);
     check_targets(config, places);
+    check_zones(config, places);
     check_pools(config, places);
     check_ipv6(config, places);
     check_families(config, places);

@@ -117,6 +117,8 @@ struct RouteKey {
     IpPrefix to{};
     std::uint8_t tos = 0;
     std::uint32_t metric = 0;
+    /// Of what the kernel makes for an address by itself: the link, since several may have the same network. Else 0.
+    IfIndex device = 0;
     friend constexpr bool operator==(const RouteKey&, const RouteKey&) = default;
     friend constexpr auto operator<=>(const RouteKey&, const RouteKey&) = default;
 };

@@ -121,6 +121,13 @@ void KernelTables::take_route(const nlmsghdr& message, bool from_dump) {
         if (const auto old = routes_.erase_from_event(route.key)) withdraw(*old);
         return;
     }
+    // It may have taken the place of what the kernel made for an address.
+    if (!from_dump && (message.nlmsg_flags & NLM_F_REPLACE) != 0) {
+        RouteKey of_device = route.key;
+        const RouteKey* next = routes_.next(route.key);
+        if (next != nullptr) of_device.device = next->device;
+        if (next != nullptr && of_device == *next) want_routes_();
+    }
     const RouteInfo* known = routes_.find(route.key);
     const bool beside = from_dump ? routes_.is_marked(route.key) : (message.nlmsg_flags & NLM_F_REPLACE) == 0;
     if (known != nullptr && beside && *known != route && !becomes_one(*known, route)) {

@@ -250,6 +250,7 @@ Parsed<RouteInfo> parse_route(const nlmsghdr& message) {
         RouteNextHop hop{.ifindex = static_cast<IfIndex>(nla_get_u32(a[RTA_OIF])), .usable = usable(header.rtm_flags)};
         if (!set_gateway(hop, family, a[RTA_GATEWAY], a[RTA_VIA])) return {};
         route.next_hops.push_back(hop);
+        if (header.rtm_protocol == RTPROT_KERNEL && !hop.gateway) route.key.device = hop.ifindex;
     }
     return {ParseStatus::ok, std::move(route)};
 }

@@ -78,6 +78,11 @@ public:
         const auto at = entries_.find(key);
         return at == entries_.end() ? nullptr : &at->second.value;
     }
+    /// The first key behind `key`, if there is one.
+    [[nodiscard]] const Key* next(const Key& key) const {
+        const auto at = entries_.upper_bound(key);
+        return at == entries_.end() ? nullptr : &at->first;
+    }
     /// Mentioned by the current dump, or by an event since it began.
     [[nodiscard]] bool is_marked(const Key& key) const {
         const auto at = entries_.find(key);

@@ -25,8 +25,9 @@ struct Traffic {
 struct Port {
     std::string name;
     std::string device;
-    std::string role;  ///< "inside" or "outside"
-    std::string tap;   ///< name of its twin in the kernel
+    std::string role;        ///< "inside" or "outside"
+    std::uint16_t zone = 0;  ///< conntrack zone
+    std::string tap;         ///< name of its twin in the kernel
     std::string mac;
     std::vector<std::string> addresses;  ///< now, as on the twin: "192.0.2.1/24"
     bool up = false;                     ///< carrier, now

@@ -37,6 +37,7 @@ void compare_port(const Port& before, const Port& after, Findings& findings) {
     compare("parent", before.parent, after.parent);
     compare("vlan", before.vlan, after.vlan);
     compare("role", before.role, after.role);
+    compare("zone", before.zone, after.zone);
     compare("tap", before.tap, after.tap);
     compare("mtu", before.mtu, after.mtu);
     compare("mac", before.mac, after.mac);

@@ -12,7 +12,8 @@ struct Expectation {
     FlowKey tuple{};               ///< as its first packet will arrive; sport 0 = any; src none = any (loose)
     IpAddress real_destination{};  ///< where it goes (DNAT when it differs from tuple.dst)
     Be16 real_port{};
-    IpAddress source_as{};  ///< its source beyond the box, follows the master; none: its own
+    std::uint16_t real_zone = 0;  ///< of packets that come from there
+    IpAddress source_as{};        ///< its source beyond the box, follows the master; none: its own
     SlotIndex master = kNoSlot;
     std::uint32_t master_generation = 0;
     std::uint8_t master_worker = 0;

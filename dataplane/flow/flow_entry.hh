@@ -153,6 +153,12 @@ struct FlowView {
         }
         return k;
     }
+    /// The zone in which packets of direction `d` are looked up.
+    [[nodiscard]] std::uint16_t zone(Direction d) const noexcept {
+        FlowKey k;
+        std::memcpy(static_cast<void*>(&k), &cold.key[index_of(d)], sizeof(KeyHead));
+        return k.zone;
+    }
     [[nodiscard]] FlowKeys keys() const noexcept { return {key(Direction::original), key(Direction::reply)}; }
     /// IPv6 needs `high`.
     void set_key(Direction d, const FlowKey& k) const noexcept {

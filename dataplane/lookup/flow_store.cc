@@ -187,6 +187,7 @@ FlowKey FlowStore::quoted_key(SlotIndex slot, Direction d) const noexcept {
     FlowKey key = flow.key(d);
     key.set_src(flow.source_of(d, key.is_v6()));
     key.set_dst(flow.destination_of(d, key.is_v6()));
+    key.zone = flow.zone(opposite(d));  // errors come by the port where its packets leave
     key.flags |= FlowKey::kQuoted;
     return key;
 }

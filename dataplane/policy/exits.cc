@@ -5,8 +5,11 @@
 namespace sluice {
 
 Decision Exits::choose_for_error(Packet& p) const noexcept {
-    if (!p.local_out && routes_.addresses().is_own(p.source())) return Decision::drop(DropReason::ip_spoofed_own);
-    return find_exit(p, store_.flow(p.slot).destination_of(p.direction, p.v6), routes_);
+    if (!p.local_out && routes_.addresses().is_own_in(p.key.zone, p.source()))
+        return Decision::drop(DropReason::ip_spoofed_own);
+    const FlowView flow = store_.flow(p.slot);
+    return find_exit(p, flow.destination_of(p.direction, p.v6), RouteZone::only(flow.zone(opposite(p.direction))),
+                     routes_, ports_);
 }
 
 Decision Exits::look_again(Packet& p, const Policy& policy, Now now) noexcept {
@@ -18,7 +21,10 @@ Decision Exits::look_again(Packet& p, const Policy& policy, Now now) noexcept {
     }
     DirectionHalf& half = flow.hot.dir(p.direction);
     const std::uint32_t epoch = routes_.epoch();
-    if (const Decision d = find_exit(p, flow.destination_of(p.direction, p.v6), routes_); d.fate != Fate::go) return d;
+    const RouteZone by = RouteZone::only(flow.zone(opposite(p.direction)));
+    if (const Decision d = find_exit(p, flow.destination_of(p.direction, p.v6), by, routes_, ports_);
+        d.fate != Fate::go)
+        return d;
     half.next_hop = p.next_hop;
     half.route_epoch = epoch;
     return {};

@@ -11,8 +11,8 @@ namespace sluice {
 
 class Exits {
 public:
-    Exits(const RouteTable& routes, FlowStore& store, Newcomers& newcomers) noexcept
-        : routes_(routes), store_(store), newcomers_(newcomers) {}
+    Exits(const RouteTable& routes, const PortTable& ports, FlowStore& store, Newcomers& newcomers) noexcept
+        : routes_(routes), ports_(ports), store_(store), newcomers_(newcomers) {}
 
     /// Sets p.next_hop and p.out_port of a packet of a flow, or says why it cannot travel. Packets without a flow and
     /// those that made theirs in this burst have been routed by policy.
@@ -41,6 +41,7 @@ private:
     [[nodiscard]] Decision look_again(Packet& p, const Policy& policy, Now now) noexcept;
 
     const RouteTable& routes_;
+    const PortTable& ports_;
     FlowStore& store_;
     Newcomers& newcomers_;
 };

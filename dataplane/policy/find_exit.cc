@@ -14,14 +14,15 @@ Decision exit_on_link(Packet& p, const IpAddress& destination, const RouteTable&
 
 }  // namespace
 
-Decision find_exit(Packet& p, const IpAddress& destination, const RouteTable& routes) noexcept {
+Decision find_exit(Packet& p, const IpAddress& destination, RouteZone by, const RouteTable& routes,
+                   const PortTable& ports) noexcept {
     // The kernel has routed what the box sends (its rules, its bound sockets) and written the Ethernet header.
     if (p.local_out) {
         p.next_hop = kNoNextHop;
         return {};
     }
     if (p.v6 && destination.is_link_local()) return exit_on_link(p, destination, routes);
-    const RouteView view = routes.lookup(destination, p.hash);
+    const RouteView view = routes.lookup(destination, p.hash, by.zone);
     if (view.hop == nullptr) return Decision::drop(DropReason::no_route, Answer::net_unreachable);
     p.next_hop = view.id;
     switch (view.hop->kind) {
@@ -40,6 +41,9 @@ Decision find_exit(Packet& p, const IpAddress& destination, const RouteTable& ro
         case HopKind::multipath:
             if (p.v6 && p.source().is_link_local())
                 return Decision::drop(DropReason::ip6_link_scope, Answer::beyond_scope);
+            // While a tenant's port is down, its network may be another tenant's to the routes that all have.
+            if (by.stay && ports[view.hop->out_port].zone != by.zone)
+                return Decision::drop(DropReason::no_route, Answer::net_unreachable);
             p.out_port = view.hop->out_port;
             return {};
     }

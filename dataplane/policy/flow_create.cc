@@ -17,7 +17,8 @@ Decision FlowCreator::create(Packet& p, const Policy& policy, Now now) noexcept 
         p.invalid_reason = opening.refused;
         return pass_invalid(p, policy);
     }
-    if (!p.local_out && p_.routes.addresses().is_own(p.key.src())) return Decision::drop(DropReason::ip_spoofed_own);
+    if (!p.local_out && p_.routes.addresses().is_own_in(p.key.zone, p.key.src()))
+        return Decision::drop(DropReason::ip_spoofed_own);
     // Only now: a packet that may open no flow must not use an expectation up.
     draft.expected = p_.expectations.size() != 0 && p_.expectations.take(p.key, now, draft.expectation);
     p.state = draft.expected ? PacketState::related : PacketState::new_flow;
@@ -34,7 +35,7 @@ Decision FlowCreator::create(Packet& p, const Policy& policy, Now now) noexcept 
         if (nat.tuple.dst().is_none()) return Decision::drop(DropReason::nat_no_address);
     }
 
-    if (Decision routed = way_out(p, draft.tuple.dst()); routed.fate != Fate::go) return routed;
+    if (Decision routed = way_out(p, draft.tuple.dst(), route_zone(p, draft)); routed.fate != Fate::go) return routed;
     Decision verdict =
         judge_packet(policy, p_.worker, p, draft.tuple, {&draft.mark, nullptr, &draft.timeouts}, p_.counters);
     if (verdict.fate != Fate::go) return verdict;
@@ -46,25 +47,41 @@ Decision FlowCreator::create(Packet& p, const Policy& policy, Now now) noexcept 
     return result;
 }
 
+/// Where DNAT or a helper names a tenant's host, it is of that tenant; else routes say whose it is.
+RouteZone FlowCreator::route_zone(const Packet& p, const Draft& draft) noexcept {
+    if (draft.expected) return RouteZone::only(draft.expectation.real_zone);
+    if (draft.dnat != nullptr && draft.dnat->zone) return RouteZone::only(*draft.dnat->zone);
+    return RouteZone::prefer(p.key.zone);
+}
+
 /// Before the filter, as in Linux; and what goes no further opens no flow.
-Decision FlowCreator::way_out(Packet& p, const IpAddress& destination) const noexcept {
-    if (Decision routed = find_exit(p, destination, p_.routes); routed.fate != Fate::go) return routed;
+Decision FlowCreator::way_out(Packet& p, const IpAddress& destination, RouteZone by) const noexcept {
+    if (Decision routed = find_exit(p, destination, by, p_.routes, p_.ports); routed.fate != Fate::go) return routed;
     return check_limits(p, p_.ports.mtu(p.out_port));
+}
+
+/// Also when it names no flow, and so has no key.
+std::uint16_t FlowCreator::arrival_zone(const Packet& p) const noexcept {
+    const PortIndex port = p.local_out ? p.out_port : p.in_port;
+    return port < kKernelPort ? p_.ports[port].zone : std::uint16_t{0};
 }
 
 Decision FlowCreator::pass_invalid(Packet& p, const Policy& policy) noexcept {
     p_.counters.invalid[static_cast<std::size_t>(p.invalid_reason)].add();
     p.slot = kNoSlot;
-    if (Decision routed = find_exit(p, p.destination(), p_.routes); routed.fate != Fate::go)
+    const RouteZone by = RouteZone::prefer(arrival_zone(p));
+    if (Decision routed = find_exit(p, p.destination(), by, p_.routes, p_.ports); routed.fate != Fate::go)
         return Decision::drop(routed.reason);
     if (Decision d = check_limits(p, p_.ports.mtu(p.out_port)); d.fate != Fate::go) return d;
     return judge_packet(policy, p_.worker, p, header_tuple(p), {}, p_.counters);
 }
 
 Decision FlowCreator::pass_untracked(Packet& p, const Policy& policy) noexcept {
-    if (!p.local_out && p_.routes.addresses().is_own(p.source())) return Decision::drop(DropReason::ip_spoofed_own);
+    const std::uint16_t zone = arrival_zone(p);
+    if (!p.local_out && p_.routes.addresses().is_own_in(zone, p.source()))
+        return Decision::drop(DropReason::ip_spoofed_own);
     p.slot = kNoSlot;
-    if (Decision routed = way_out(p, p.destination()); routed.fate != Fate::go) return routed;
+    if (Decision routed = way_out(p, p.destination(), RouteZone::prefer(zone)); routed.fate != Fate::go) return routed;
     return judge_packet(policy, p_.worker, p, header_tuple(p), {}, p_.counters);
 }
 
@@ -86,6 +103,7 @@ const NextHop& FlowCreator::hop_of(const Packet& p) const noexcept {
 
 Decision FlowCreator::choose_source(Packet& p, const Policy& policy, Draft& draft, unsigned attempt, Now now) noexcept {
     FlowKey wanted = invert(draft.tuple);
+    wanted.zone = zone_of_answers(p, p_.ports);
     const Marks marks{p.mark, draft.mark};
     SourceNat nat;
     nat.address = draft.tuple.src();

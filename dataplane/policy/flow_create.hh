@@ -18,6 +18,7 @@
 #include "dataplane/lookup/flow_store.hh"
 #include "dataplane/policy/decision.hh"
 #include "dataplane/policy/expect_table.hh"
+#include "dataplane/policy/find_exit.hh"
 #include "dataplane/policy/first_packets.hh"
 #include "dataplane/policy/nat_decide.hh"
 #include "dataplane/policy/port_choice.hh"
@@ -60,10 +61,11 @@ public:
 private:
     /// A raw rule said notrack: routed and judged, every time; otherwise as a packet that opens a flow.
     [[nodiscard]] Decision pass_untracked(Packet& p, const Policy& policy) noexcept;
-    [[nodiscard]] Decision way_out(Packet& p, const IpAddress& destination) const noexcept;
+    [[nodiscard]] Decision way_out(Packet& p, const IpAddress& destination, RouteZone by) const noexcept;
+    [[nodiscard]] std::uint16_t arrival_zone(const Packet& p) const noexcept;
     struct Draft {
-        FlowKey tuple{};  // after DNAT
-        FlowKey reply{};
+        FlowKey tuple{};  // after DNAT, in the zone where it arrived
+        FlowKey reply{};  // in the zone of the exit port
         const NatRule* dnat = nullptr;
         bool masquerade = false;
         bool expected = false;
@@ -74,6 +76,7 @@ private:
         std::uint8_t timeouts = 0;
         std::uint16_t nat_gauge = kNoNatGauge;
     };
+    [[nodiscard]] static RouteZone route_zone(const Packet& p, const Draft& draft) noexcept;
     [[nodiscard]] Decision choose_source(Packet& p, const Policy& policy, Draft& draft, unsigned attempt,
                                          Now now) noexcept;
     [[nodiscard]] Decision make(Packet& p, const Policy& policy, const Draft& draft, Now now) noexcept;

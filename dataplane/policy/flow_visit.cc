@@ -57,6 +57,7 @@ Decision FlowCreator::finish(Packet& p, const Policy& policy, Now now) noexcept 
     draft.tuple = invert(note.reply);
     draft.tuple.set_src(p.key.src());
     draft.tuple.sport = p.key.sport;
+    draft.tuple.zone = p.key.zone;
     if (p.key.shape() == TupleShape::spi) draft.tuple.dport = p.key.dport;
     draft.expected = note.expected;
     draft.expectation.master = note.master;
@@ -69,7 +70,7 @@ Decision FlowCreator::finish(Packet& p, const Policy& policy, Now now) noexcept 
     for (const NatRule& rule : policy.snat)
         if (rule.rule == draft.snat_rule) draft.nat_gauge = rule.gauge;
     p.state = note.expected ? PacketState::related : PacketState::new_flow;
-    Decision made = find_exit(p, draft.tuple.dst(), p_.routes);
+    Decision made = find_exit(p, draft.tuple.dst(), RouteZone::only(note.reply.zone), p_.routes, p_.ports);
     if (made.fate == Fate::go && !kept) made = choose_source(p, policy, draft, note.attempt + 1U, now);
     if (kept) {
         draft.reply = note.reply;

@@ -10,6 +10,7 @@
 #include <bitset>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "dataplane/base/counters.hh"
@@ -139,6 +140,7 @@ struct NatRule {
     bool shift_ports = false;        ///< DNAT: keep the offset inside a range of equal size (8000-8010 → 9000-9010)
     std::uint16_t shift_from = 0;    ///< first matched port when shifting
     bool dnat = false;
+    std::optional<std::uint16_t> zone{};  ///< DNAT: in whose network the targets are; none: where routes lead
     Schedule schedule = Schedule::round_robin;
 };
 

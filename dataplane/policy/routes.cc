@@ -14,6 +14,14 @@ namespace sluice {
 
 namespace {
 
+/// Prefixes of a tenant's own network, hosts that are neighbours included.
+constexpr std::uint32_t kMaxZoneRoutes = 4096;
+
+/// IPv4 lies in a trie of IPv6 as IpAddress holds it.
+constexpr std::uint8_t trie_length(const IpAddress& prefix, std::uint8_t length) noexcept {
+    return static_cast<std::uint8_t>(128 - prefix.bits() + length);
+}
+
 bool in_subnet(const PortAddress& own, const IpAddress& other) noexcept {
     return in_prefix(other, own.address, own.prefix_length);
 }
@@ -46,9 +54,28 @@ bool Addresses::is_own(const IpAddress& address) const noexcept {
     });
 }
 
+bool Addresses::is_own_in(std::uint16_t zone, const IpAddress& address) const noexcept {
+    if (zone == 0) return is_own(address);
+    bool shared = false, behind = false;
+    for (std::size_t port = 0; port < by_port.size(); ++port) {
+        if (zone_of_port[port] != 0 && zone_of_port[port] != zone) continue;
+        const bool of_zone = zone_of_port[port] == zone;
+        for (const PortAddress& own : by_port[port]) {
+            if (own.address == address) {
+                if (of_zone) return true;
+                shared = true;
+            }
+            behind = behind || (of_zone && in_subnet(own, address));
+        }
+    }
+    return shared && !behind;
+}
+
 RouteTable::RouteTable(const char* name, GracePeriods& grace, std::uint32_t max_routes, std::uint32_t max_next_hops,
                        int socket, bool ipv6)
-    : grace_(grace),
+    : name_(name),
+      grace_(grace),
+      socket_(socket),
       max_hops_(max_next_hops),
       hops_(std::make_unique<std::atomic<const NextHop*>[]>(std::size_t{max_next_hops} + 1)),
       free_ids_(std::make_shared<std::vector<std::uint32_t>>()),
@@ -78,13 +105,32 @@ RouteTable::~RouteTable() {
     rte_lpm_free(lpm_);
 }
 
-RouteView RouteTable::lookup(const IpAddress& destination, std::uint32_t flow_hash) const noexcept {
+void RouteTable::add_zone(std::uint16_t zone) {
+    const std::string name = "z" + std::to_string(zone) + "-" + name_;
+    const auto make = [&](const std::string& of_family) {
+        return std::make_unique<Routes6>(of_family, grace_, kMaxZoneRoutes, socket_, [this] { touch(); });
+    };
+    zones_.push_back({zone, make(name + "4"), ip6_ == nullptr ? nullptr : make(name + "6")});
+}
+
+Routes6* RouteTable::routes_of(std::uint16_t zone, bool v4) const noexcept {
+    for (const Zone& z : zones_)
+        if (z.number == zone) return v4 ? z.ip4.get() : z.ip6.get();
+    return nullptr;
+}
+
+std::uint32_t RouteTable::look_in_all(const IpAddress& destination) const noexcept {
+    if (!destination.is_v4()) return ip6_ == nullptr ? kNoNextHop : ip6_->lookup(destination);
     std::uint32_t id = kNoNextHop;
-    if (!destination.is_v4()) {
-        if (ip6_ != nullptr) id = ip6_->lookup(destination);
-    } else if (rte_lpm_lookup(lpm_, destination.v4().host(), &id) != 0) {
-        id = default_hop_.load(std::memory_order_acquire);
-    }
+    if (rte_lpm_lookup(lpm_, destination.v4().host(), &id) != 0) id = default_hop_.load(std::memory_order_acquire);
+    return id;
+}
+
+RouteView RouteTable::lookup(const IpAddress& destination, std::uint32_t flow_hash, std::uint16_t zone) const noexcept {
+    std::uint32_t id = kNoNextHop;
+    if (zone != 0)
+        if (const Routes6* own = routes_of(zone, destination.is_v4())) id = own->lookup(destination);
+    if (id == kNoNextHop) id = look_in_all(destination);
     if (id == kNoNextHop) return {};
     const NextHop* found = hop(id);
     if (found == nullptr) return {};
@@ -117,13 +163,22 @@ void RouteTable::replace_hop(std::uint32_t id, NextHop hop) {
 }
 
 void RouteTable::when_seen(std::function<void()> then) {
-    if (ip6_ != nullptr) return ip6_->when_seen(std::move(then));
+    // One after the other: what waits for the last of them has waited for all.
+    const auto behind = [&then](const std::unique_ptr<Routes6>& routes) {
+        if (routes != nullptr)
+            then = [at = routes.get(), next = std::move(then)]() mutable { at->when_seen(std::move(next)); };
+    };
+    behind(ip6_);
+    for (const Zone& zone : zones_) {
+        behind(zone.ip4);
+        behind(zone.ip6);
+    }
     then();
 }
 
 void RouteTable::remove_hop(std::uint32_t id) {
     if (id == kNoNextHop || id > max_hops_) return;
-    when_seen([this, id] { take_out(id); });  // routes of IPv6 may lead to it for a moment longer
+    when_seen([this, id] { take_out(id); });  // routes of IPv6 and of zones may lead to it for a moment longer
 }
 
 void RouteTable::take_out(std::uint32_t id) {
@@ -136,8 +191,12 @@ void RouteTable::take_out(std::uint32_t id) {
     });
 }
 
-bool RouteTable::add_route(const IpAddress& prefix, std::uint8_t length, std::uint32_t hop_id) {
+bool RouteTable::add_route(const IpAddress& prefix, std::uint8_t length, std::uint32_t hop_id, std::uint16_t zone) {
     if (hop_id == kNoNextHop || hop_id > max_hops_ || hop(hop_id) == nullptr || length > prefix.bits()) return false;
+    if (zone != 0) {
+        Routes6* own = routes_of(zone, prefix.is_v4());
+        return own != nullptr && own->add(prefix, trie_length(prefix, length), hop_id);
+    }
     if (!prefix.is_v4()) return ip6_ != nullptr && ip6_->add(prefix, length, hop_id);
     if (length == 0) {
         default_hop_.store(hop_id, std::memory_order_release);
@@ -148,8 +207,12 @@ bool RouteTable::add_route(const IpAddress& prefix, std::uint8_t length, std::ui
     return true;
 }
 
-void RouteTable::remove_route(const IpAddress& prefix, std::uint8_t length) {
+void RouteTable::remove_route(const IpAddress& prefix, std::uint8_t length, std::uint16_t zone) {
     if (length > prefix.bits()) return;
+    if (zone != 0) {
+        if (Routes6* own = routes_of(zone, prefix.is_v4())) own->remove(prefix, trie_length(prefix, length));
+        return;
+    }
     if (!prefix.is_v4()) {
         if (ip6_ != nullptr) ip6_->remove(prefix, length);
         return;

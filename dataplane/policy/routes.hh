@@ -5,6 +5,9 @@
 //  * next hops: an array of pointers, replaced entry by entry, the old entry freed after a grace period. A neighbour
 //    that answered is a /32 in the LPM, so that one lookup gives the MAC.
 //  * addresses: one immutable object, swapped as a whole.
+//  * zones: each conntrack zone but 0 has routes of its own beside those, which lead through its ports alone. They go
+//    first, so that two tenants with the same network are told apart; the next hops are the same array's. A trie each
+//    (routes6.hh, which holds IPv4 as well), for only first packets and flows with a stale egress look there.
 //
 // `epoch` rises with every change of a route or of the addresses; a flow whose cached egress carries an older epoch
 // looks its route up again, and whether its translated address is still there.
@@ -16,6 +19,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include <rte_lpm.h>
@@ -57,6 +61,7 @@ struct PortAddress {
 /// Addresses of every port, in the kernel's order (primary first).
 struct Addresses {
     std::array<std::vector<PortAddress>, kMaxPorts + 1> by_port;
+    std::array<std::uint16_t, kMaxPorts + 1> zone_of_port{};
 
     /// The box's address on `port` for packets that go to `far`, or to a gateway of that address: the first whose
     /// subnet holds it, else the first of its family; none when the port has none (nf_nat_masquerade.c,
@@ -64,6 +69,9 @@ struct Addresses {
     [[nodiscard]] IpAddress towards(PortIndex port, const IpAddress& far) const noexcept;
     [[nodiscard]] bool has(PortIndex port, const IpAddress& address) const noexcept;
     [[nodiscard]] bool is_own(const IpAddress& address) const noexcept;
+    /// The same as a host in `zone` means the address: those of ports of other zones are not the box's there, nor is one
+    /// of zone 0 in a network that lies behind a port of the zone. In zone 0 all are.
+    [[nodiscard]] bool is_own_in(std::uint16_t zone, const IpAddress& address) const noexcept;
 };
 
 /// A next hop id with the facts behind it, valid until the end of the burst.
@@ -82,10 +90,16 @@ public:
     RouteTable(const RouteTable&) = delete;
     RouteTable& operator=(const RouteTable&) = delete;
 
+    /// Control, before workers start: from now on `zone`, not 0, has routes of its own. Throws std::runtime_error when
+    /// memory is short.
+    void add_zone(std::uint16_t zone);
+
     // --- workers
     [[nodiscard]] std::uint32_t epoch() const noexcept { return epoch_.load(std::memory_order_acquire); }
-    /// Longest prefix match; a multipath hop is resolved to one member by `flow_hash`.
-    [[nodiscard]] RouteView lookup(const IpAddress& destination, std::uint32_t flow_hash) const noexcept;
+    /// Longest prefix match, in the routes of `zone` and, when those know nothing, in all; a multipath hop is resolved
+    /// to one member by `flow_hash`.
+    [[nodiscard]] RouteView lookup(const IpAddress& destination, std::uint32_t flow_hash,
+                                   std::uint16_t zone = 0) const noexcept;
     [[nodiscard]] const NextHop* hop(std::uint32_t id) const noexcept {
         return hops_[id].load(std::memory_order_acquire);
     }
@@ -99,18 +113,29 @@ public:
     /// Remove the routes to it first. The id is given out again only after a grace period, so that no packet on its way
     /// finds another hop behind it.
     void remove_hop(std::uint32_t id);
-    /// Adds, or points an existing prefix elsewhere. False when the table is full or `hop_id` is not in use.
-    bool add_route(const IpAddress& prefix, std::uint8_t length, std::uint32_t hop_id);
-    void remove_route(const IpAddress& prefix, std::uint8_t length);
+    /// Adds, or points an existing prefix elsewhere: to the routes of `zone`, or, with 0, to those that all have. False
+    /// when the table is full, `hop_id` is not in use or there is no such zone.
+    bool add_route(const IpAddress& prefix, std::uint8_t length, std::uint32_t hop_id, std::uint16_t zone = 0);
+    void remove_route(const IpAddress& prefix, std::uint8_t length, std::uint16_t zone = 0);
     void publish_addresses(std::unique_ptr<const Addresses> addresses);
     /// Calls `then` when workers see all changes made so far: of IPv6 routes that may be a grace period later.
     void when_seen(std::function<void()> then);
     void touch() noexcept { epoch_.store(epoch_.load(std::memory_order_relaxed) + 1, std::memory_order_release); }
 
 private:
+    struct Zone {
+        std::uint16_t number = 0;
+        std::unique_ptr<Routes6> ip4;
+        std::unique_ptr<Routes6> ip6;  // nullptr: no IPv6
+    };
+    /// nullptr: no such zone, or no IPv6.
+    [[nodiscard]] Routes6* routes_of(std::uint16_t zone, bool v4) const noexcept;
+    [[nodiscard]] std::uint32_t look_in_all(const IpAddress& destination) const noexcept;
     void take_out(std::uint32_t id);
 
+    std::string name_;
     GracePeriods& grace_;
+    int socket_;
     rte_lpm* lpm_ = nullptr;
     std::uint32_t max_hops_ = 0;
     std::unique_ptr<std::atomic<const NextHop*>[]> hops_;
@@ -119,6 +144,7 @@ private:
     std::atomic<std::uint32_t> epoch_{1};
     Publication<Addresses> addresses_;
     std::unique_ptr<Routes6> ip6_;  ///< nullptr: no IPv6
+    std::vector<Zone> zones_;       ///< as many as there are, which is few
 };
 
 }  // namespace sluice

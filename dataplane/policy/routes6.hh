@@ -1,7 +1,8 @@
 // IPv6 prefixes: prefix → next hop id. DPDK's rte_rib6, a compressed trie, cannot be changed while it is read, so there
 // are two of them with the same content. Workers read the one, control changes the other; then they change places, and
 // the former one catches up once no worker can hold it any more. Only first packets and flows whose routes have changed
-// come here, so a walk down a trie, and not a table of 64 MB twice, is what that is worth.
+// come here, so a walk down a trie, and not a table of 64 MB twice, is what that is worth. IPv4 prefixes of a zone
+// (routes.hh) lie in one of their own, in their mapped form and so 96 bits longer.
 //
 // Life cycle: made at start, for a fixed number of prefixes. Owner: control writes; workers look up while online.
 // Failure: the constructor throws; a prefix that is one too many is refused. A change that comes while the other copy

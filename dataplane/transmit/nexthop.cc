@@ -101,7 +101,7 @@ void Egress::answer(const Packet& p, Answer what, std::uint16_t mtu, Now now) no
 /// The neighbour that a held packet waits for, as it is now; nullptr when no hop speaks of it. A directly connected one
 /// is a route of its own; a gateway is behind the hop that the route named.
 const NextHop* Egress::awaited_hop(const HandoffNote& note) const noexcept {
-    for (const NextHop* hop : {at_.routes.lookup(note.next_hop_address, 0).hop,
+    for (const NextHop* hop : {at_.routes.lookup(note.next_hop_address, 0, at_.ports[note.out_port].zone).hop,
                                note.next_hop == kNoNextHop ? nullptr : at_.routes.hop(note.next_hop)})
         if (hop != nullptr && hop->kind == HopKind::neighbour && hop->out_port == note.out_port &&
             hop->address == note.next_hop_address && (hop->resolved || hop->failed))

@@ -67,7 +67,7 @@ constexpr IcmpError error_for(Answer answer, std::uint16_t mtu) noexcept {
 /// is the far end, because a kernel does not believe packets that come in with its own address.
 IpAddress speaker(const Packet& p, const Addresses& addresses) noexcept {
     const IpAddress to = p.destination();
-    if (p.local_out || addresses.is_own(to)) return to;
+    if (p.local_out || addresses.is_own_in(addresses.zone_of_port[p.in_port], to)) return to;
     if (const IpAddress near = addresses.towards(p.in_port, p.source()); !near.is_none()) return near;
     for (PortIndex port = 0; port < addresses.by_port.size(); ++port)
         if (const IpAddress any = addresses.towards(port, p.source()); !any.is_none()) return any;

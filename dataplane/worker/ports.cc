@@ -102,6 +102,7 @@ void Ports::fill_table(std::span<const PortConfig> ports) {
         PortInfo& info = table_[index];
         info.present = true;
         info.role = ports[i].role;
+        info.zone = ports[i].zone;
         info.device = device.id();
         info.vlan = ports[i].vlan;
         info.mac = ports[i].mac.value_or(device.mac());

@@ -39,6 +39,7 @@ struct PortConfig {
     std::string parent;  ///< VLAN port: name of the device port
     std::uint16_t vlan = kNoVlan;
     PortRole role = PortRole::inside;
+    std::uint16_t zone = 0;            ///< conntrack zone
     std::optional<std::uint16_t> mtu;  ///< absent: the device's (VLAN: the parent's)
     std::optional<MacAddress> mac;     ///< absent: the device's (VLAN: the parent's)
     std::uint16_t rx_descriptors = 1024;

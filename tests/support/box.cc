@@ -91,8 +91,8 @@ Box::~Box() {
     }
 }
 
-void Box::port(const std::string& name, PortRole role, const std::string& first_address, bool silent,
-               std::uint16_t mtu) {
+void Box::port(const std::string& name, PortRole role, const std::string& first_address, bool silent, std::uint16_t mtu,
+               std::uint16_t zone) {
     Wire& w = wires_.emplace_back();
     w.name = name;
     w.index = static_cast<PortIndex>(wires_.size() - 1);
@@ -127,7 +127,9 @@ void Box::port(const std::string& name, PortRole role, const std::string& first_
     info.device = w.device;
     info.mac = mac(0x10U + w.index);
     info.mtu = mtu;
+    info.zone = zone;
     ports_.bind(w.index);
+    if (zone != 0 && zones_.emplace(zone, true).second) routes_->add_zone(zone);
 
     address(name, first_address);
 }
@@ -140,9 +142,8 @@ void Box::address(const std::string& name, const std::string& text) {
     w.addresses.push_back({address, length, false});
     if (address.is_v4() || !address.is_link_local()) {
         const auto add = [&](std::uint8_t bits, HopKind kind) {
-            if (!routes_->add_route(prefix_edge(address, bits, false), bits,
-                                    routes_->add_hop({.kind = kind, .out_port = w.index})))
-                throw std::runtime_error("no room for the routes of " + text);
+            add_route(w, prefix_edge(address, bits, false), bits,
+                      routes_->add_hop({.kind = kind, .out_port = w.index}));
         };
         add(length, HopKind::connected);
         add(static_cast<std::uint8_t>(address.bits()), HopKind::local);
@@ -151,15 +152,27 @@ void Box::address(const std::string& name, const std::string& text) {
     routes_settle(address);
 }
 
+/// Of one port, and so of its zone's routes; of all, unless another port was first.
+void Box::add_route(const Wire& w, const IpAddress& prefix, std::uint8_t length, std::uint32_t hop) {
+    const std::uint16_t zone = ports_[w.index].zone;
+    const bool first = port_of_route_.try_emplace({prefix, length}, w.index).first->second == w.index;
+    if ((first && !routes_->add_route(prefix, length, hop)) ||
+        (zone != 0 && !routes_->add_route(prefix, length, hop, zone)))
+        throw std::runtime_error("no room for a route of " + w.name);
+}
+
 void Box::publish_addresses() {
     auto all = std::make_unique<Addresses>();
-    for (const Wire& w : wires_) all->by_port[w.index] = w.addresses;
+    for (const Wire& w : wires_) {
+        all->by_port[w.index] = w.addresses;
+        all->zone_of_port[w.index] = ports_[w.index].zone;
+    }
     routes_->publish_addresses(std::move(all));
 }
 
-/// A change of IPv6 routes may take effect a grace period later.
+/// A change of IPv6 routes, or of those of a zone, may take effect a grace period later.
 void Box::routes_settle(const IpAddress& changed) {
-    if (changed.is_v4()) return;
+    if (changed.is_v4() && zones_.empty()) return;
     if (lcores_.empty()) {
         grace_.reclaim();
     } else {
@@ -192,8 +205,7 @@ void Box::route(const std::string& prefix, const std::string& via) {
     Wire& w = wires_[port];
     const std::uint32_t hop = learn(w, gateway, w.silent ? std::nullopt : std::optional(host_mac(gateway)));
     const auto [address, length] = parse_prefix(prefix);
-    if (!routes_->add_route(prefix_edge(address, length, false), length, hop))
-        throw std::runtime_error("no room for the route to " + prefix);
+    add_route(w, prefix_edge(address, length, false), length, hop);
     routes_settle(address);
 }
 
@@ -215,7 +227,7 @@ std::uint32_t Box::learn(Wire& w, const IpAddress& address, std::optional<MacAdd
         found->second = routes_->add_hop(hop);
         // What is of the link has no route: it may be the neighbour's address on every port.
         if (address.is_v4() || !address.is_link_local())
-            routes_->add_route(address, static_cast<std::uint8_t>(address.bits()), found->second);
+            add_route(w, address, static_cast<std::uint8_t>(address.bits()), found->second);
     }
     return found->second;
 }
@@ -242,7 +254,7 @@ void Box::configure(const std::string& yaml) {
     for (const Wire& w : wires_)
         text += "  - {name: " + w.name + ", device: net_ring" + std::to_string(w.index) +
                 ", role: " + (ports_[w.index].role == PortRole::inside ? "inside" : "outside") + ", tap: t" + w.name +
-                "}\n";
+                ", zone: " + std::to_string(ports_[w.index].zone) + "}\n";
     if (yaml.find("workers:") == std::string::npos) {
         text += "workers: {main: 0, cores: [";
         for (unsigned i = 1; i <= options_.workers; ++i) text += (i > 1 ? ", " : "") + std::to_string(i);

@@ -54,12 +54,13 @@ public:
 
     // --- the machine: ports, addresses, routes, neighbours (what netlink would tell)
     /// A port with its twin's address; every host of the subnet that is asked for answers at once with a MAC of its
-    /// own, unless `silent` says that neighbours must be told by `neighbour`.
+    /// own, unless `silent` says that neighbours must be told by `neighbour`. In zones the same network may be there
+    /// several times: to the routes that all have, the first one counts.
     void port(const std::string& name, PortRole role, const std::string& address, bool silent = false,
-              std::uint16_t mtu = 1500);
+              std::uint16_t mtu = 1500, std::uint16_t zone = 0);
     /// One more address of the twin, of either family, with its subnet and, unless it is of the link, its routes.
     void address(const std::string& port, const std::string& address);
-    /// `via`: an address of a port's subnet, or "fe80::1%port".
+    /// `via`: an address of a port's subnet; "fe80::1%port", "10.0.0.9%port".
     void route(const std::string& prefix, const std::string& via);
     /// A route that leads nowhere.
     void route(const std::string& prefix, HopKind kind);
@@ -148,6 +149,7 @@ private:
     void collect();
     void serve_control();
     /// The next hop's id.
+    void add_route(const Wire& w, const IpAddress& prefix, std::uint8_t length, std::uint32_t hop);
     std::uint32_t learn(Wire& w, const IpAddress& address, std::optional<MacAddress> mac);
     void tell_of_neighbour(const Wire& w, const IpAddress& address);
     void publish_addresses();
@@ -168,6 +170,8 @@ private:
     std::unique_ptr<Ageing> ageing_;
     std::deque<Wire> wires_;
     std::map<std::pair<PortIndex, IpAddress>, std::uint32_t> hop_of_neighbour_;  // → next hop id
+    std::map<std::pair<IpAddress, std::uint8_t>, PortIndex> port_of_route_;      // of all
+    std::map<std::uint16_t, bool> zones_;                                        // that the table has
     std::vector<Notice> logged_;
     NatGauges nat_gauges_;
     TimeoutIds timeout_ids_;

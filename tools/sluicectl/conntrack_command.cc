@@ -1,6 +1,7 @@
 // sluicectl conntrack: conntrack(8) for flows that the kernel never sees. Options, lines, last lines and exit codes are
 // those of conntrack 1.4.7, so that scripts need another command name only. And sluicectl proc, which is what
 // `cat /proc/net/nf_conntrack` would print.
+#include <algorithm>
 #include <cstdio>
 #include <functional>
 #include <optional>
@@ -48,7 +49,8 @@ Which flows:
   --state STATE                            SYN_SENT, ESTABLISHED, TIME_WAIT, …
   -u, --status STATUS[,…]                  ASSURED, SEEN_REPLY, UNREPLIED, EXPECTED
   -n, --src-nat, -g, --dst-nat, -j, --any-nat [ADDRESS[:PORT]]
-  -m, --mark MARK[/MASK]    -f, --family ipv4|ipv6    -w, --zone 0    -i, --id ID (as -o id shows it)
+  -m, --mark MARK[/MASK]    -f, --family ipv4|ipv6    -i, --id ID (as -o id shows it)
+  -w, --zone N              flows with zone=N      --orig-zone N   with zone-orig=N     --reply-zone N   with zone-reply=N
 
 Output:
   -o, --output extended,id,timestamp,save,labels,json      --json is the same as -o json
@@ -154,12 +156,16 @@ ExitCode list_flows(const Context& context, const ConntrackOptions& options) {
     return kOk;
 }
 
-/// The filter names one tuple, so that at most one flow matches.
+/// The filter names one tuple, so that at most one flow matches: as on Linux, where -G asks for a tuple in zone 0.
 ExitCode get_flow(const Context& context, ConntrackOptions options) {
     options.style.references = 1;  // whoever looks at one entry on Linux holds it
+    const auto has = [&](std::string_view name) {
+        return std::ranges::any_of(options.filter, [&](const auto& parameter) { return parameter.first == name; });
+    };
+    const bool by_original = has("src") && has("dst");
     std::optional<api::FlowRecord> found;
     each_flow(context.client(), {.target = target_of(options), .accept = kNdjson}, [&](const api::FlowRecord& flow) {
-        if (!found) found = flow;
+        if (!found && (by_original ? flow.original : flow.reply).zone == 0) found = flow;
     });
     if (!found) throw Complaint(kFailure, "Operation failed: such conntrack doesn't exist");
     if (context.json) {

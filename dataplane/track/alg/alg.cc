@@ -69,6 +69,7 @@ Announcement Alg::announce(const Packet& p, const Policy& policy, FtpState& stat
         port_key(IpProto::tcp, peer.src(), Be16{}, elsewhere ? command.address : peer.dst(), command.port, peer.zone);
     e.real_destination = elsewhere ? command.address : sender.src();
     e.real_port = command.port;
+    e.real_zone = sender.zone;
     if (sender.dst() != peer.src()) e.source_as = sender.dst();  // the peer is shown to the sender by this address
     e.master = p.slot;
     e.master_generation = state.generation;
