@@ -161,6 +161,19 @@ void Box::add_route(const Wire& w, const IpAddress& prefix, std::uint8_t length,
         throw std::runtime_error("no room for a route of " + w.name);
 }
 
+void Box::lose_networks(const std::string& name) {
+    const Wire& w = wire(name);
+    const std::uint16_t zone = ports_[w.index].zone;
+    for (const PortAddress& own : w.addresses) {
+        routes_->remove_route(prefix_edge(own.address, own.prefix_length, false), own.prefix_length, zone);
+        routes_->remove_route(own.address, static_cast<std::uint8_t>(own.address.bits()), zone);
+    }
+    for (const auto& [neighbour, hop] : hop_of_neighbour_)
+        if (neighbour.first == w.index)
+            routes_->remove_route(neighbour.second, static_cast<std::uint8_t>(neighbour.second.bits()), zone);
+    settle();
+}
+
 void Box::publish_addresses() {
     auto all = std::make_unique<Addresses>();
     for (const Wire& w : wires_) {

@@ -64,6 +64,8 @@ public:
     void route(const std::string& prefix, const std::string& via);
     /// A route that leads nowhere.
     void route(const std::string& prefix, HopKind kind);
+    /// The routes of a port in a zone, and of its neighbours, go: its carrier is lost. Those that all have stay.
+    void lose_networks(const std::string& port);
     void neighbour(const std::string& port, const IpAddress& address, std::optional<MacAddress> mac);
     /// The port's first address goes, and with it the local route, unless the news of that come later.
     void remove_address(const std::string& port, bool route_too = true);
