@@ -38,6 +38,38 @@ constexpr ConntrackStyle kExtended{.extended = true, .counters = false};
 
 }  // namespace
 
+TEST_CASE("a zone stands behind its tuple, or at the end when both tuples are in it") {
+    auto udp = flow(17, 29, tuple("192.0.2.1", "192.0.2.2", 777, 1001), tuple("192.0.2.2", "192.0.2.1", 1001, 777));
+    udp.unreplied = true;
+    udp.counters[0] = {1, 29};
+    const auto line = [&](std::uint16_t original, std::uint16_t reply, const ConntrackStyle& style = {}) {
+        udp.original.zone = original;
+        udp.reply.zone = reply;
+        return conntrack_line(udp, style);
+    };
+    CHECK(line(11, 0) ==
+          "udp      17 29 src=192.0.2.1 dst=192.0.2.2 sport=777 dport=1001 zone-orig=11 packets=1 bytes=29 [UNREPLIED] "
+          "src=192.0.2.2 dst=192.0.2.1 sport=1001 dport=777 packets=0 bytes=0 mark=0 use=1");
+    CHECK(line(0, 14, kProcStyle) ==
+          "ipv4     2 udp      17 29 src=192.0.2.1 dst=192.0.2.2 sport=777 dport=1001 packets=1 bytes=29 [UNREPLIED] "
+          "src=192.0.2.2 dst=192.0.2.1 sport=1001 dport=777 zone-reply=14 packets=0 bytes=0 mark=0 use=2");
+    CHECK(line(12, 12) ==
+          "udp      17 29 src=192.0.2.1 dst=192.0.2.2 sport=777 dport=1001 packets=1 bytes=29 [UNREPLIED] "
+          "src=192.0.2.2 dst=192.0.2.1 sport=1001 dport=777 packets=0 bytes=0 mark=0 zone=12 use=1");
+    CHECK(line(12, 12, kProcStyle).ends_with("mark=0 zone=12 use=2"));
+    CHECK(line(1, 2).find("dport=1001 zone-orig=1 packets") != std::string::npos);
+    CHECK(line(1, 2).find("dport=777 zone-reply=2 packets") != std::string::npos);
+    const auto saved = [&](std::uint16_t original, std::uint16_t reply) {
+        udp.original.zone = original;
+        udp.reply.zone = reply;
+        return conntrack_save_line(udp).substr(0, 60);
+    };
+    CHECK(saved(11, 0).starts_with("-A -t 29 -u UNSET --orig-zone 11 -s 192.0.2.1"));
+    CHECK(saved(0, 14).starts_with("-A -t 29 -u UNSET --reply-zone 14 -s 192.0.2.1"));
+    CHECK(saved(12, 12).starts_with("-A -t 29 -u UNSET -w 12 -s 192.0.2.1"));
+    CHECK(saved(0, 0).starts_with("-A -t 29 -u UNSET -s 192.0.2.1"));
+}
+
 TEST_CASE("delta-time stands behind the zone, and accounting that is off leaves the counters out") {
     auto udp = flow(17, 4, tuple("127.0.0.1", "127.0.0.1", 60746, 53), tuple("127.0.0.1", "127.0.0.1", 53, 60746));
     udp.unreplied = true;

@@ -71,8 +71,33 @@ TEST_CASE("statuses in any case; what no flow has matches none") {
     CHECK(matches("status", "EXPECTED"));
     CHECK_FALSE(matches("status", "OFFLOAD"));
     CHECK_FALSE(matches("status", "ASSURED,FIXED_TIMEOUT"));
-    CHECK(matches("zone", "0"));
-    CHECK_FALSE(matches("zone", "1"));
+}
+
+TEST_CASE("zones as conntrack(8) has them: of both tuples, or of one where they differ") {
+    auto flow = tcp_flow(1, 40000);
+    // Of zone, orig_zone and reply_zone, which match the number.
+    const auto matching = [&flow](const char* value) {
+        std::string names;
+        for (const char* name : {"zone", "orig_zone", "reply_zone"})
+            if (std::get<FlowFilter>(parse_flow_filter({{name, value}})).matches(flow))
+                names += std::string(name) + " ";
+        return names;
+    };
+    CHECK(matching("0") == "zone orig_zone reply_zone ");
+    CHECK(matching("1").empty());
+    flow.original.zone = flow.reply.zone = 12;
+    CHECK(matching("12") == "zone ");
+    CHECK(matching("0xc") == "zone ");
+    CHECK(matching("0") == "orig_zone reply_zone ");
+    flow.reply.zone = 0;
+    CHECK(matching("12") == "orig_zone ");
+    CHECK(matching("0") == "zone reply_zone ");
+    flow.reply.zone = 13;
+    CHECK(matching("12") == "orig_zone ");
+    CHECK(matching("13") == "reply_zone ");
+    CHECK(std::get<std::string>(parse_flow_filter({{"orig_zone", "65536"}})) ==
+          "parameter 'orig_zone': '65536' is not a zone (0-65535)");
+    CHECK(std::holds_alternative<std::string>(parse_flow_filter({{"zone", "x"}})));
 }
 
 TEST_CASE("no parameter matches everything, any parameter does not") {
@@ -86,6 +111,8 @@ TEST_CASE("no parameter matches everything, any parameter does not") {
                                                  {"status", "OFFLOAD"},
                                                  {"any_nat", ""},
                                                  {"zone", "0"},
+                                                 {"orig_zone", "0"},
+                                                 {"reply_zone", "0"},
                                                  {"icmp_id", "0"},
                                                  {"family", "ipv4"}})
         CHECK_FALSE(std::get<FlowFilter>(parse_flow_filter({parameter})).matches_all());

@@ -82,6 +82,63 @@ struct Lab : test::EalFixture {
     }
 };
 
+/// Two tenants with one network, and what all have.
+struct Tenants : test::EalFixture {
+    static constexpr IfIndex kA = 20, kB = 21, kOut = 22;
+    GracePeriods grace{1};
+    RouteTable table{"bridge-zones", grace, 64, 64, 0, true};
+    FakeKernel kernel;
+    std::string changed, complaints;
+    RoutingBridge bridge{table,
+                         kernel,
+                         {[this](const IpAddress& a, PortIndex p) {
+                              changed += std::to_string(p) + ":" + std::to_string(a.low.host() & 255) + " ";
+                          },
+                          {},
+                          {},
+                          [this](const Failure& f) { complaints += f.text; },
+                          {}},
+                         true};
+    Tenants() {
+        table.add_zone(1);
+        table.add_zone(2);
+        bridge.bind(kA, 0, 1);
+        bridge.bind(kB, 1, 2);
+        bridge.bind(kOut, 2);
+    }
+    /// As the kernel makes it for an address.
+    void direct(const IpPrefix& to, IfIndex device, bool added = true, bool usable = true) {
+        RouteInfo r;
+        r.key = {kMainTable, to, 0, 0, device};
+        r.next_hops = {{device, {}, 1, usable}};
+        bridge.on_route(r, added);
+        grace.reclaim();
+    }
+    void local(const IpAddress& address, IfIndex device) {
+        RouteInfo r;
+        r.key = {kLocalTable, host_prefix(address), 0, 0, device};
+        r.type = RouteType::local;
+        r.next_hops = {{device, {}, 1, true}};
+        bridge.on_route(r, true);
+        grace.reclaim();
+    }
+    void neighbour(const IpAddress& address, IfIndex device, NeighbourState state) {
+        bridge.on_neighbour({device, address, {{2, 0, 0, 0, 0, static_cast<std::uint8_t>(device)}}, state, false},
+                            false);
+        grace.reclaim();
+    }
+    /// "PORT kind", "-" for none.
+    [[nodiscard]] std::string to(const IpAddress& address, std::uint16_t zone) const {
+        const NextHop* hop = table.lookup(address, 0, zone).hop;
+        if (hop == nullptr) return "-";
+        const char* kind = hop->kind == HopKind::local       ? "local"
+                           : hop->kind == HopKind::connected ? "connected"
+                           : hop->kind == HopKind::neighbour ? "neighbour"
+                                                             : "other";
+        return (hop->kind == HopKind::local ? std::string() : std::to_string(hop->out_port) + ' ') + kind;
+    }
+};
+
 constexpr Ip4 kHost = ip4(192, 0, 2, 9);
 constexpr Ip4 kGateway = ip4(203, 0, 113, 254);
 constexpr Ip4 kAway = ip4(198, 51, 100, 1);
@@ -392,4 +449,92 @@ TEST_CASE_METHOD(Lab, "without IPv6 the kernel's IPv6 is nobody's business") {
     CHECK(deaf.neighbours() == 0);
     CHECK_FALSE(four.addresses().is_own(six));
     CHECK(complaints.empty());
+}
+
+TEST_CASE_METHOD(Tenants, "one network on the ports of two zones is two networks") {
+    const bool v6 = GENERATE(false, true);
+    const IpPrefix net = v6 ? IpPrefix{ip6(0x2001, 0xdb8, 1, 0, 0, 0, 0, 0), 64} : IpPrefix{ip4(10, 0, 0, 0), 24};
+    const IpAddress host = v6 ? ip6(0x2001, 0xdb8, 1, 0, 0, 0, 0, 5) : IpAddress(ip4(10, 0, 0, 5));
+    direct(net, kA);
+    direct(net, kB);
+    direct({ip4(203, 0, 113, 0), 24}, kOut);
+    CHECK(to(host, 1) == "0 connected");
+    CHECK(to(host, 2) == "1 connected");
+    CHECK(to(host, 0) == "0 connected");
+    CHECK(to(ip4(203, 0, 113, 9), 2) == "2 connected");
+    CHECK(bridge.routes() == 2);
+
+    neighbour(host, kB, NeighbourState::reachable);
+    CHECK(to(host, 1) == "0 connected");
+    CHECK(to(host, 2) == "1 neighbour");
+    CHECK(to(host, 0) == "0 connected");
+    CHECK(table.lookup(host, 0, 2).hop->mac == MacAddress{{2, 0, 0, 0, 0, 21}});
+    neighbour(host, kA, NeighbourState::reachable);
+    CHECK(to(host, 1) == "0 neighbour");
+    CHECK(to(host, 0) == "0 neighbour");
+    CHECK(table.lookup(host, 0, 1).hop->mac == MacAddress{{2, 0, 0, 0, 0, 20}});
+    CHECK(changed == "1:5 0:5 ");
+
+    // The network of one goes: to all together the other one is left, to the tenant nothing of its own.
+    direct(net, kA, false);
+    CHECK(to(host, 0) == "1 neighbour");
+    CHECK(to(host, 1) == to(host, 0));
+    CHECK(to(host, 2) == "1 neighbour");
+    direct(net, kB, true, false);  // no carrier
+    CHECK(to(host, 2) == "-");
+    CHECK(complaints.empty());
+}
+
+TEST_CASE_METHOD(Tenants, "an address of the box on a tenant's port is the box's to that tenant") {
+    const IpAddress nine = ip4(10, 0, 0, 9), gate = ip4(10, 0, 0, 1);
+    direct({ip4(10, 0, 0, 0), 24}, kA);
+    direct({ip4(10, 0, 0, 0), 24}, kB);
+    for (const IfIndex device : {kA, kB}) {
+        local(gate, device);
+        bridge.on_address({device, {gate, 24}, gate, 0, false, 0}, true);
+    }
+    local(nine, kB);
+    bridge.on_address({kB, {nine, 24}, nine, 0, true, 0}, true);
+    bridge.on_address({kOut, {ip4(203, 0, 113, 1), 24}, ip4(203, 0, 113, 1), 0, false, 0}, true);
+    for (const std::uint16_t zone : {std::uint16_t{0}, std::uint16_t{1}, std::uint16_t{2}})
+        CHECK(to(gate, zone) == "local");
+    CHECK(to(nine, 1) == "0 connected");
+    CHECK(to(nine, 2) == "local");
+    const Addresses& own = table.addresses();
+    CHECK(own.is_own_in(1, gate));
+    CHECK_FALSE(own.is_own_in(1, nine));
+    CHECK(own.is_own_in(2, nine));
+    CHECK(own.is_own_in(0, nine));
+    CHECK(own.is_own_in(1, ip4(203, 0, 113, 1)));
+    // A tenant that has that network as well.
+    bridge.on_address({kA, {ip4(203, 0, 113, 99), 24}, ip4(203, 0, 113, 99), 0, false, 0}, true);
+    CHECK_FALSE(table.addresses().is_own_in(1, ip4(203, 0, 113, 1)));
+    CHECK(table.addresses().is_own_in(2, ip4(203, 0, 113, 1)));
+}
+
+TEST_CASE_METHOD(Tenants, "of a route with several next hops each zone has its own; zone 0 goes first") {
+    direct({ip4(10, 0, 0, 0), 24}, kA);
+    direct({ip4(10, 0, 0, 0), 24}, kB);
+    RouteInfo both;
+    both.key.to = {ip4(10, 9, 0, 0), 16};
+    both.next_hops = {{kA, ip4(10, 0, 0, 254), 1, true}, {kB, ip4(10, 0, 0, 254), 1, true}};
+    bridge.on_route(both, true);
+    grace.reclaim();
+    CHECK(to(ip4(10, 9, 0, 1), 1) == "0 neighbour");
+    CHECK(to(ip4(10, 9, 0, 1), 2) == "1 neighbour");
+    CHECK(kernel.calls == "keep20:254 keep21:254 ");
+
+    // Of equal routes of all that of zone 0 counts, whichever is known first.
+    direct({ip4(10, 0, 0, 0), 24}, kOut);
+    CHECK(to(ip4(10, 0, 0, 5), 0) == "2 connected");
+    CHECK(to(ip4(10, 0, 0, 5), 1) == "0 connected");
+    RouteInfo nowhere;
+    nowhere.key.to = {ip4(10, 0, 0, 128), 25};
+    nowhere.type = RouteType::blackhole;
+    bridge.on_route(nowhere, true);
+    CHECK(to(ip4(10, 0, 0, 200), 0) == "255 other");
+    CHECK(to(ip4(10, 0, 0, 200), 1) == "0 connected");
+    bridge.on_route(both, false);
+    grace.reclaim();
+    CHECK(to(ip4(10, 9, 0, 1), 1) == "-");
 }

@@ -44,7 +44,12 @@ TEST_CASE("without conntrack.max the memory decides, within the tables") {
     CHECK(compile::flow_limit(config, {1, 5000, 1}) == 5000);
     config.memory.megabytes = 1024;
     CHECK(compile::flow_limit(config, {4, compile::share_of(999'424, 4), 1}) == 999'424);
+    config.ports[0].zone = 1;
+    config.ports[1].zone = 9;
+    CHECK(limit(1024) == 999'424 - 2 * 4 * 1024);
     config.ipv6 = config::Ipv6Mode::on;
+    CHECK(limit(1024) == 608'256 - 2 * 2 * 4 * 704);
+    config.ports[0].zone = config.ports[1].zone = 0;
     CHECK(limit(1024) == 608'256);
     CHECK(limit(64) == 11264);
     config.conntrack.max = 700;

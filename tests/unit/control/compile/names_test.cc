@@ -66,6 +66,17 @@ TEST_CASE("a NAT rule reads as its author wrote it") {
           })) == "in wan dst 203.0.113.1 proto tcp dport 8080 dnat to servers port 80 schedule source-hash");
 }
 
+TEST_CASE("the zone of a target is part of what a rule does") {
+    const auto rule = [](std::optional<std::uint16_t> zone) {
+        return nat_rule([&](auto& r) {
+            r.in.names = {"wan"};
+            r.action = config::Dnat{{group("servers")}, {}, config::Schedule::round_robin, {}, zone};
+        });
+    };
+    CHECK(compile::text_of(rule(7)) == "in wan dnat to servers zone 7");
+    CHECK(compile::text_of(rule({})) == "in wan dnat to servers");
+}
+
 TEST_CASE("identity: what a rule does and where, not what is said about it") {
     const auto rule = filter_rule([](auto& r) { r.proto = 6, r.dport.items = {port(80)}; });
     const auto id = [](const config::FilterRule& r, Chain chain = Chain::forward, std::uint32_t number = 1) {

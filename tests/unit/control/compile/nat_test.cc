@@ -89,6 +89,14 @@ TEST_CASE("DNAT that keeps the port, to several targets, never asks for an exit"
     CHECK(rule.pool.size == 2);
     CHECK_FALSE(rule.has_ports);
     CHECK(rule.schedule == Schedule::random);
+    CHECK_FALSE(rule.zone);
+}
+
+TEST_CASE("DNAT into a zone") {
+    const NatRule rule = only_rule(nat_rule([](auto& r) {
+        r.action = config::Dnat{{net(192, 0, 2, 10, 32)}, {}, config::Schedule::round_robin, {}, 7};
+    }));
+    CHECK(rule.zone == 7);
 }
 
 TEST_CASE("DNAT of a range of ports shifts it; widths that differ are refused") {

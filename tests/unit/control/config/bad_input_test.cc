@@ -240,11 +240,19 @@ TEST_CASE("names, devices, addresses, VLANs and cores that overlap") {
             {"a network on two ports",
              "ports:\n  - {name: a, device: d0, role: inside, addresses: [198.51.100.1/24, 192.0.2.1/24]}\n"
              "  - {name: b, device: d1, role: inside, addresses: [192.0.2.2/24]}\n",
-             "3:53: ports[1].addresses[0]: the network 192.0.2.0/24 is that of ports[0] too: one network, one port\n"},
+             "3:53: ports[1].addresses[0]: the network 192.0.2.0/24 is that of ports[0] too: one network, one port "
+             "(or a zone for each)\n"},
+            {"a network on two ports of one zone",
+             "ports:\n  - {name: a, device: d0, role: inside, zone: 3, addresses: [192.0.2.1/24]}\n"
+             "  - {name: b, device: d1, role: inside, zone: 3, addresses: [192.0.2.1/24]}\n"
+             "  - {name: c, device: d2, role: inside, zone: 65536, addresses: [192.0.2.1/24]}\n",
+             "3:62: ports[1].addresses[0]: the address 192.0.2.1 is that of ports[0] too\n"
+             "4:49: ports[2].zone: 65536 is out of range 0..65535\n"},
             {"a network on a port and on a VLAN of it",
              "ports:\n  - {name: a, device: d0, role: inside, addresses: [192.0.2.0/31]}\n"
              "  - {name: b, parent: a, vlan: 7, role: inside, addresses: [192.0.2.1/31]}\n",
-             "3:61: ports[1].addresses[0]: the network 192.0.2.0/31 is that of ports[0] too: one network, one port\n"},
+             "3:61: ports[1].addresses[0]: the network 192.0.2.0/31 is that of ports[0] too: one network, one port "
+             "(or a zone for each)\n"},
             {"a VLAN twice",
              "ports:\n  - {name: a, device: d0, role: inside}\n  - {name: b, parent: a, vlan: 7, role: inside}\n"
              "  - {name: c, parent: a, vlan: 7, role: inside}\n",

@@ -88,6 +88,20 @@ TEST_CASE("next hops that are no neighbour of the box") {
                       "'p14', 192.0.2.15/32 of 'p15', 192.0.2.16/32 of 'p16', 192.0.2.17/32 of 'p17' and 2 more\n"}});
 }
 
+TEST_CASE("tenants that are not told apart, or are not there") {
+    const std::string ports =
+        "ports:\n"
+        "  - {name: a, device: d0, role: inside, zone: 1, addresses: [10.0.0.1/24]}\n"
+        "  - {name: b, device: d1, role: inside, zone: 2, addresses: [10.0.0.1/24]}\n";
+    check_bad(ports, {{"a next hop in the networks of two", "routes: [{to: default, via: 10.0.0.254}]\n",
+                       "4:29: routes[0].via: 10.0.0.254 is in a network of 'a' and in one of 'b', in different zones: "
+                       "add the key 'out'\n"},
+                      {"a target of nobody", "nat: [{dst: 192.0.2.1, dnat: {to: 10.0.0.5, zone: 3}}]\n",
+                       "4:50: nat[0].dnat.zone: no port is in zone 3\n"},
+                      {"zone 0 has no port", "nat: [{dst: 192.0.2.1, dnat: {to: 10.0.0.5, zone: 0}}]\n",
+                       "4:50: nat[0].dnat.zone: no port is in zone 0\n"}});
+}
+
 TEST_CASE("next hops that the kernel takes, or of which the file cannot know") {
     const std::string lan =
         "ports:\n  - {name: lan, device: d0, role: inside, addresses: [192.0.2.1/25, 10.0.0.1/8]}\n";

@@ -380,7 +380,7 @@ TEST_CASE("a file is named in its errors") {
 
 TEST_CASE("what is printed loads again to the same configuration") {
     const ConfigResult first = load_config_text(kTwoPorts + R"(
-  - {name: "y", parent: lan, vlan: 5, role: inside, mtu: 1400, addresses: [192.0.2.1/31]}
+  - {name: "y", parent: lan, vlan: 5, role: inside, mtu: 1400, zone: 65535, addresses: [192.0.2.1/31]}
 routes: [{to: default, via: 198.51.100.1, out: wan}, {to: 192.0.2.0/25, out: "y"}]
 groups: {addresses: {"true": [192.0.2.1-192.0.2.3], all: ["true", 192.0.2.128/25]}, ports: {web: [80, 8000-8080]}}
 conntrack:
@@ -399,7 +399,8 @@ filter:
 nat:
   - {out: [wan, lan], mark: "!4", ct_mark: 1/1, snat: {to: masquerade, ports: 2000-3000}}
   - {out: wan, src: "!all", snat: {to: [all, 198.51.100.9]}}
-  - {dst: all, proto: udp, dport: 5000-5001, dnat: {to: all, ports: 6000-6001, schedule: source-hash}}
+  - {dst: all, proto: udp, dport: 5000-5001, dnat: {to: all, ports: 6000-6001, schedule: source-hash, zone: 65535}}
+  - {in: wan, dst: "2001:db8::/48", dnat: {prefix: "fd00::/48", zone: 0}}
 raw:
   prerouting: [{in: lan, proto: udp, sport: 53, action: notrack}, {set: {mark: 1}}, {mark: 1, action: drop, log: "x"}]
   output: [{out: wan, icmp_type: 8, proto: icmp, action: accept, comment: c}]
@@ -417,6 +418,29 @@ log: {level: trace}
     REQUIRE(second.ok());
     CHECK(*second.config == *first.config);
     CHECK(to_yaml(*second.config) == printed);
+}
+
+TEST_CASE("two tenants with one network, told apart by zones") {
+    const ConfigResult result = load_config_text(R"(
+ports:
+  - {name: a, device: d0, role: inside, zone: 1, addresses: [10.0.0.1/24, "2001:db8:1::1/64"]}
+  - {name: b, device: d1, role: inside, zone: 2, addresses: [10.0.0.1/24, "2001:db8:1::1/64"]}
+  - {name: b2, device: d2, role: inside, zone: 2, addresses: [10.0.1.1/24]}
+  - {name: wan, device: d3, role: outside, addresses: [203.0.113.1/24]}
+routes:
+  - {to: 10.9.0.0/16, via: 10.0.0.254, out: a}
+  - {to: 10.9.0.0/16, via: 10.0.0.254, out: b}
+nat:
+  - {in: wan, dst: 203.0.113.1, proto: tcp, dport: 8001, dnat: {to: 10.0.0.5, port: 80, zone: 1}}
+  - {in: wan, dst: 203.0.113.1, proto: tcp, dport: 8002, dnat: {to: 10.0.0.5, port: 80}}
+)",
+                                                 "test.yaml");
+    INFO(to_string(result.errors));
+    REQUIRE(result.ok());
+    CHECK(zones_of(*result.config) == std::vector<std::uint16_t>{1, 2});
+    CHECK(result.config->ports[3].zone == 0);
+    CHECK(std::get<Dnat>(result.config->nat[0].action).zone == 1);
+    CHECK_FALSE(std::get<Dnat>(result.config->nat[1].action).zone);
 }
 
 }  // namespace

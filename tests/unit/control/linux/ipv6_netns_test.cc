@@ -124,13 +124,13 @@ TEST_CASE("netlink tells of IPv6 addresses, routes and neighbours, and of none t
     CHECK(own.protocol == kOwnProtocol);
     CHECK(box.seen.addresses.at({i, ip6(0xfe80, 0, 0, 0, 0, 0xff, 0xfe00, 1)}).scope == 253);
 
-    const RouteKey connected{kMainTable, {six(0), 64}, 0, 256};
+    const RouteKey connected{kMainTable, {six(0), 64}, 0, 256, i};
     REQUIRE(box.seen.routes.contains(connected));
     CHECK(box.seen.routes.at(connected).next_hops == std::vector<RouteNextHop>{{i, std::nullopt, 1, true}});
     // Those of the box itself come a moment later, when the kernel has the address in force.
     const auto is = [&](const IpAddress& address, RouteType type) {
-        const auto found = box.seen.routes.find({kLocalTable, {address, 128}, 0, 0});
-        return found != box.seen.routes.end() && found->second.type == type;
+        const RouteInfo* found = box.seen.route_of({kLocalTable, {address, 128}, 0, 0});
+        return found != nullptr && found->type == type;
     };
     box.until("a local route", [&] { return is(six(1), RouteType::local); });
     box.until("an anycast route", [&] { return is(six(0), RouteType::anycast); });

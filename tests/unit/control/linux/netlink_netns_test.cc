@@ -21,7 +21,7 @@ TEST_CASE("what is there at the start is known when the first resync ends") {
     CHECK(box.seen.route(ip4(198, 51, 100, 0), 24)->next_hops ==
           std::vector<RouteNextHop>{{wan, ip4(203, 0, 113, 254)}});
     CHECK(box.seen.route(ip4(203, 0, 113, 0), 24)->preferred_source == ip4(203, 0, 113, 1));
-    CHECK(box.seen.routes.at({kLocalTable, {ip4(203, 0, 113, 1), 32}, 0, 0}).type == RouteType::local);
+    CHECK(box.seen.route_of({kLocalTable, {ip4(203, 0, 113, 1), 32}, 0, 0})->type == RouteType::local);
     CHECK(box.seen.neighbours.at({wan, ip4(203, 0, 113, 254)}).state == NeighbourState::permanent);
     CHECK(netlink->sizes().routes == box.seen.routes.size());
 }
@@ -107,6 +107,35 @@ TEST_CASE("what the kernel forgets without a word: next-hop objects, preferred s
     box.until("the first", [&] { return gateway() == ip4(203, 0, 113, 254); });
     sh("ip route del 198.51.100.0/24 via 203.0.113.254");
     box.until("the second", [&] { return gateway() == ip4(203, 0, 113, 253); });
+}
+
+TEST_CASE("one network on two links: the routes of each come and go with it") {
+    Box box;
+    const bool known_before = GENERATE(true, false);
+    const IpPrefix own{ip4(198, 51, 100, 1), 24};
+    const auto a = box.twin("a0", 1, {own});
+    auto b = box.twin("b0", 2);
+    if (known_before) sh("ip addr add 198.51.100.1/24 dev b0");
+    const auto netlink = box.watch();
+    if (!known_before) sh("ip addr add 198.51.100.1/24 dev b0");
+    const auto there = [&](const Twin& twin) {
+        const auto has = [&](std::uint32_t table, const IpAddress& to, std::uint8_t length) {
+            return box.seen.routes.contains({table, {to, length}, 0, 0, twin.ifindex()});
+        };
+        return has(kMainTable, ip4(198, 51, 100, 0), 24) && has(kLocalTable, ip4(198, 51, 100, 1), 32);
+    };
+    box.until("both", [&] { return there(*a) && there(*b); });
+    CHECK(box.seen.addresses.contains({b->ifindex(), own.address}));
+    sh("ip addr del 198.51.100.1/24 dev a0");
+    box.until("the second alone", [&] { return !there(*a) && there(*b); });
+    sh("ip addr add 198.51.100.1/24 dev a0");
+    box.until("both again", [&] { return there(*a) && there(*b); });
+    sh("ip route replace 198.51.100.0/24 dev b0");
+    box.until("what the kernel made for the first is replaced", [&] { return !there(*a) && there(*b); });
+    sh("ip link set b0 down");
+    box.until("no network of it", [&] {
+        return !box.seen.routes.contains({kMainTable, {ip4(198, 51, 100, 0), 24}, 0, 0, b->ifindex()});
+    });
 }
 
 TEST_CASE("messages that were lost: dumped again, and what vanished meanwhile is withdrawn") {

@@ -83,8 +83,14 @@ struct Recorder : KernelObserver {
     void on_kernel_lost(const Failure& why) override { FAIL_CHECK(why.text); }
 
     [[nodiscard]] const RouteInfo* route(const IpAddress& to, std::uint8_t length) const {
-        const auto at = routes.find({kMainTable, {to, length}, 0, to.is_v4() ? 0 : kDefaultMetric6});
-        return at == routes.end() ? nullptr : &at->second;
+        return route_of({kMainTable, {to, length}, 0, to.is_v4() ? 0 : kDefaultMetric6});
+    }
+    /// The first of the key, whichever link it is of.
+    [[nodiscard]] const RouteInfo* route_of(RouteKey key) const {
+        const auto at = routes.lower_bound(key);
+        if (at == routes.end()) return nullptr;
+        key.device = at->first.device;
+        return at->first == key ? &at->second : nullptr;
     }
 
 private:

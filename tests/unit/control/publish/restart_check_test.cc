@@ -46,6 +46,7 @@ TEST_CASE("what is fixed at start needs a restart, each thing by its name") {
         {[](Config& c) { c.ports[2].parent = "lan"; }, "port 'dmz': parent has changed: needs a restart"},
         {[](Config& c) { c.ports[2].vlan = 21; }, "port 'dmz': vlan has changed: needs a restart"},
         {[](Config& c) { c.ports[0].role = PortRole::outside; }, "port 'lan': role has changed: needs a restart"},
+        {[](Config& c) { c.ports[0].zone = 1; }, "port 'lan': zone has changed: needs a restart"},
         {[](Config& c) { c.ports[0].tap = "lan0"; }, "port 'lan': tap has changed: needs a restart"},
         {[](Config& c) { c.ports[0].mtu = 9000; }, "port 'lan': mtu has changed: needs a restart"},
         {[](Config& c) {

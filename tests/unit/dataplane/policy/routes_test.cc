@@ -69,6 +69,49 @@ TEST_CASE_METHOD(Room, "the longest prefix wins, the default route last") {
     CHECK(routes.lookup(kHost, 0).hop == nullptr);
 }
 
+TEST_CASE_METHOD(Room, "a zone's own routes go first, and are nobody else's") {
+    routes.add_zone(7);
+    const auto all = routes.add_hop(of_kind(HopKind::connected, 1));
+    const auto own = routes.add_hop(of_kind(HopKind::connected, 2));
+    const auto beyond = routes.add_hop(neighbour(1, kGateway));
+    REQUIRE(routes.add_route(kNet, 24, all));
+    REQUIRE(routes.add_route(Ip4{}, 0, beyond));
+    CHECK(routes.lookup(kHost, 0, 7).id == all);
+    const std::uint32_t before = routes.epoch();
+    REQUIRE(routes.add_route(ip4(192, 0, 0, 0), 16, own, 7));
+    CHECK(routes.epoch() != before);
+    CHECK(routes.lookup(kHost, 0, 7).id == own);
+    CHECK(routes.lookup(kHost, 0).id == all);
+    CHECK(routes.lookup(kHost, 0, 8).id == all);
+    CHECK(routes.lookup(ip4(203, 0, 113, 1), 0, 7).id == beyond);
+    CHECK_FALSE(routes.add_route(kNet, 24, own, 8));
+    grace.reclaim();
+    routes.remove_route(ip4(192, 0, 0, 0), 16, 7);
+    routes.remove_route(ip4(192, 0, 0, 0), 16, 8);
+    grace.reclaim();
+    CHECK(routes.lookup(kHost, 0, 7).id == all);
+    REQUIRE(routes.add_route(Ip4{}, 0, own, 7));  // its default route, before more of all
+    grace.reclaim();
+    CHECK(routes.lookup(kHost, 0, 7).id == own);
+    CHECK_FALSE(routes.add_route(IpAddress{}, 0, own, 7));  // no IPv6 here
+}
+
+TEST_CASE_METHOD(Room, "who waits until a change is seen waits for zones too") {
+    routes.add_zone(7);
+    const auto own = routes.add_hop(of_kind(HopKind::connected, 2));
+    bool seen = false;
+    routes.when_seen([&] { seen = true; });
+    CHECK(seen);
+    REQUIRE(routes.add_route(kNet, 24, own, 7));
+    REQUIRE(routes.add_route(kHost, 32, own, 7));  // behind a change that workers may still be reading
+    seen = false;
+    routes.when_seen([&] { seen = true; });
+    CHECK_FALSE(seen);
+    grace.reclaim();
+    CHECK(seen);
+    CHECK(routes.lookup(kHost, 0, 7).id == own);
+}
+
 TEST_CASE_METHOD(Room, "a route can be pointed elsewhere; ids that are not in use are refused") {
     const auto a = routes.add_hop(of_kind(HopKind::connected));
     const auto b = routes.add_hop(of_kind(HopKind::unreachable));
