@@ -1,9 +1,10 @@
 """The judge: Linux itself in the middle, with the nftables rules that a configuration of sluice stands for."""
+import ipaddress
+
 from . import config as config_module
 from .machine import LabError
 
 TIMEOUTS = {"generic": "nf_conntrack_generic_timeout", "icmp": "nf_conntrack_icmp_timeout",
-            "icmpv6": "nf_conntrack_icmpv6_timeout",
             "icmpv6": "nf_conntrack_icmpv6_timeout",
             "udp": "nf_conntrack_udp_timeout", "udp_stream": "nf_conntrack_udp_timeout_stream"}
 TIMEOUTS |= {f"tcp_{state}": f"nf_conntrack_tcp_timeout_{state}" for state in (
@@ -215,6 +216,30 @@ class Rules:
                 target += [f"{match} counter {self.target(rule['dnat'])}" for match in self.matches(rule)]
         return ("chain postrouting {\n" + "\n".join(source) + "\n}\nchain prerouting {\n" + "\n".join(target) + "\n}")
 
+    def zones(self):
+        """sluice takes the zone of a tuple from the port by which its packets come; Linux is told, and a flow of it has
+        one zone: of its original tuple, of its reply (DNAT with `zone`), or, with the box itself, of both. The mark is
+        for the way: see `route_zones`."""
+        inside, away, way = [], [], []
+        for rule in self.config.get("nat", []):
+            if "zone" in rule.get("dnat", {}):
+                inside += [f"{match} ct reply zone set {rule['dnat']['zone']}" for match in self.matches(rule)]
+        for port in self.config["ports"]:
+            zone, device = port.get("zone", 0), self.devices[port["name"]]
+            if zone:
+                inside += [f'iifname "{device}" fib daddr type local ct zone set {zone}',
+                           f'iifname "{device}" ct original zone set {zone}']
+                away.append(f'oifname "{device}" ct zone set {zone}')
+                way += [f'iifname "{device}" meta mark set {zone}',
+                        f"ct direction reply ct original zone {zone} meta mark set {zone}",
+                        f"ct direction original ct reply zone {zone} meta mark set {zone}"]
+        if not away:
+            return ""
+        chains = (("zones", "prerouting priority -310", inside), ("zones_output", "output priority -310", away),
+                  ("zones_way", "prerouting priority -140", way))
+        return "".join(f"chain {name} {{\ntype filter hook {hook};\n" + "\n".join(rules) + "\n}\n"
+                       for name, hook, rules in chains)
+
     def timeouts(self):
         """nft has objects for TCP and UDP alone. It fills in what a policy does not name by defaults of its own, so all
         that a sysctl has changed is named."""
@@ -244,7 +269,25 @@ class Rules:
         # sluice tracks always, Linux when a rule asks for a state.
         track = "chain track {\ntype filter hook prerouting priority -150;\nct state untracked accept\n}"
         return ("table inet box\ndelete table inet box\ntable inet box {\n"
-                f"{self.timeouts()}{helper}{track}\n{self.raw()}\n{chains}\n{self.nat()}\n}}\n")
+                f"{self.timeouts()}{self.zones()}{helper}{track}\n{self.raw()}\n{chains}\n{self.nat()}\n}}\n")
+
+
+def route_zones(host, config, devices):
+    """What has the mark of a zone goes by the routes of its ports first. What the box answers takes the mark along."""
+    zones = {port["zone"] for port in config["ports"] if port.get("zone")}
+    if not zones:
+        return
+    host.sysctls({"net.ipv4.fwmark_reflect": 1, "net.ipv4.tcp_fwmark_accept": 1, "net.ipv6.fwmark_reflect": 1,
+                  "net.ipv4.conf.all.rp_filter": 0, "net.ipv4.conf.default.rp_filter": 0})
+    for zone in zones:
+        for family in ("-4", "-6"):
+            host.run("ip", family, "rule", "del", "pref", str(zone), check=False)
+            host.ip(family, "rule", "add", "pref", str(zone), "fwmark", str(zone), "lookup", str(1000 + zone))
+    for port in config["ports"]:
+        for address in port["addresses"] if port.get("zone") else ():
+            net = str(ipaddress.ip_interface(address).network)
+            host.sysctl(f"net.ipv4.conf.{devices[port['name']]}.rp_filter", 0)
+            host.ip("route", "replace", net, "dev", devices[port["name"]], "table", str(1000 + port["zone"]))
 
 
 class LinuxBox:
@@ -263,6 +306,8 @@ class LinuxBox:
                 self.host.ip("addr", "add", address, "dev", device, *(["nodad"] if ":" in address else []))
             self.host.ip("link", "set", device, "up")
         self.host.sysctls({"net.ipv4.ip_forward": 1, "net.ipv6.conf.all.forwarding": 1})
+        route_zones(self.host, self.config, {port["name"]: port["device"].split("iface=")[1]
+                                             for port in self.config["ports"]})
         self.reload(self.config)
         self.running = True
 

@@ -247,7 +247,7 @@ TEST_CASE("names, devices, addresses, VLANs and cores that overlap") {
              "  - {name: b, device: d1, role: inside, zone: 3, addresses: [192.0.2.1/24]}\n"
              "  - {name: c, device: d2, role: inside, zone: 65536, addresses: [192.0.2.1/24]}\n",
              "3:62: ports[1].addresses[0]: the address 192.0.2.1 is that of ports[0] too\n"
-             "4:49: ports[2].zone: 65536 is out of range 0..65535\n"},
+             "4:47: ports[2].zone: 65536 is out of range 0..65535\n"},
             {"a network on a port and on a VLAN of it",
              "ports:\n  - {name: a, device: d0, role: inside, addresses: [192.0.2.0/31]}\n"
              "  - {name: b, parent: a, vlan: 7, role: inside, addresses: [192.0.2.1/31]}\n",

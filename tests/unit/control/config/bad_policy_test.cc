@@ -97,9 +97,9 @@ TEST_CASE("tenants that are not told apart, or are not there") {
                        "4:29: routes[0].via: 10.0.0.254 is in a network of 'a' and in one of 'b', in different zones: "
                        "add the key 'out'\n"},
                       {"a target of nobody", "nat: [{dst: 192.0.2.1, dnat: {to: 10.0.0.5, zone: 3}}]\n",
-                       "4:50: nat[0].dnat.zone: no port is in zone 3\n"},
+                       "4:51: nat[0].dnat.zone: no port is in zone 3\n"},
                       {"zone 0 has no port", "nat: [{dst: 192.0.2.1, dnat: {to: 10.0.0.5, zone: 0}}]\n",
-                       "4:50: nat[0].dnat.zone: no port is in zone 0\n"}});
+                       "4:51: nat[0].dnat.zone: no port is in zone 0\n"}});
 }
 
 TEST_CASE("next hops that the kernel takes, or of which the file cannot know") {
