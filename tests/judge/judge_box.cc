@@ -53,16 +53,20 @@ public:
     JudgedBox() : box_({.workers = 1, .flows_per_worker = 16384}), lister_(io_, {}, [this] { return box_.now(); }, {}) {
         box_.port("lan", PortRole::inside, "192.168.1.1/24");
         box_.port("wan", PortRole::outside, "203.0.113.1/24", false, kWanMtu);
+        box_.port("lan2", PortRole::inside, "192.168.1.1/24", false, 1500, 2);
         for (const std::string address : {"2001:db8:1::1/64", "fe80::ff:fe00:10/64"}) box_.address("lan", address);
+        box_.address("lan2", "2001:db8:1::1/64");
         for (const std::string address : {"2001:db8:2::1/64", "fe80::ff:fe00:11/64"}) box_.address("wan", address);
         for (unsigned host = 10; host <= 30; host += 10) {
             for (const std::string net : {"192.168.1.", "203.0.113."}) {
                 const std::string address = net + std::to_string(host);
                 box_.route(address + "/32", address);
+                if (net == "192.168.1.") box_.route(address + "/32", address + "%lan2");
             }
             for (const std::string net : {"2001:db8:1::", "2001:db8:2::"}) {
                 const std::string address = net + std::to_string(host);
                 box_.route(address + "/128", address);
+                if (net == "2001:db8:1::") box_.route(address + "/128", address + "%lan2");
             }
         }
         box_.route("192.0.2.0/25", "203.0.113.254");
@@ -102,7 +106,7 @@ private:
     std::string run() {
         settle();
         std::string out;
-        for (const std::string port : {"lan", "wan"})
+        for (const std::string port : {"lan", "wan", "lan2"})
             for (const Frame& frame : box_.sent(port)) {
                 out += port + ' ';
                 append_hex(out, frame);

@@ -83,7 +83,7 @@ class Wired:
         self.outside = machine.host("wire" + short)
         self.host.sysctls(QUIET | QUIET_BOX)
         self.outside.sysctls(QUIET)
-        for device, port in (("l1", "lan"), ("w1", "wan")):
+        for device, port in (("l1", "lan"), ("w1", "wan"), ("l2", "lan2")):
             machine.wire(self.host, device, self.outside, port, mac_text(wires_module.MACS[port]))
         self.wires = Wires(self.outside)
         self.lab = Place(machine, self.host)
@@ -93,8 +93,9 @@ class Wired:
         lines = []
         for address in [*HOSTS.values(), wires_module.INSIDE, wires_module.OUTSIDE, *ROUTERS]:
             if address.startswith(LAN_NETS + WAN_NETS) and address not in compare.BOX_ADDRESSES:
-                lines.append(f"neigh replace {address} lladdr {mac_text(host_mac(address))} "
-                             f"dev {self.box.twins[side_of(address)]} nud permanent")
+                side = side_of(address)
+                lines += [f"neigh replace {address} lladdr {mac_text(host_mac(address))} dev {self.box.twins[port]} "
+                          "nud permanent" for port in ((side, "lan2") if side == "lan" else (side,))]
         self.host.run("ip", "-batch", "-", stdin="\n".join(lines) + "\n")
         self.warm_up()
 

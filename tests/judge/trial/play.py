@@ -10,6 +10,7 @@ from .boxes import BoxRefused
 from .language import LanguageError, Text, address_of, is_ipv6, side_of, words_of
 from .packets import ETHER, Decoded
 from .scenario import ScenarioError
+from .wires import PORTS
 
 
 class Memory:
@@ -95,7 +96,7 @@ def run_step(step, box, memory, masks, helpers):
         sent.append((port, packet))
         along = along or text.startswith(">")
         to_box = to_box or is_for_box(packet)
-    frames = box.play(sent, to_box) if sent else {"lan": [], "wan": []}
+    frames = box.play(sent, to_box) if sent else {port: [] for port in PORTS}
     memory.saw(frames, along)
     packets = [packet for _, packet in sent]
     idents = {decoded.ident for decoded in map(Decoded, packets) if not decoded.error}

@@ -1,4 +1,4 @@
-"""The two wires of a box, seen from outside: raw frames in, raw frames out, on the far ends of its veth pairs.
+"""The wires of a box, seen from outside: raw frames in, raw frames out, on the far ends of its veth pairs.
 
 One packet socket per wire lives as long as the laboratory. Nobody waits for a packet that may not come: behind the
 packets of a step, of whichever family, go *sentinels* of IPv4, which are known to pass, on the same way: one from lan
@@ -17,8 +17,9 @@ from lab.machine import LabError
 
 from . import packets
 
-PORTS = ("lan", "wan")
-MACS = {"lan": bytes.fromhex("020000000010"), "wan": bytes.fromhex("020000000011")}
+PORTS = ("lan", "wan", "lan2")
+MACS = {"lan": bytes.fromhex("020000000010"), "wan": bytes.fromhex("020000000011"),
+        "lan2": bytes.fromhex("020000000012")}
 INSIDE, OUTSIDE = "192.168.1.200", "203.0.113.200"       # where sentinels come from
 BOX = "192.168.1.1"
 PATIENCE = 5.0

@@ -292,7 +292,7 @@ def route_zones(host, config, devices):
 
 class LinuxBox:
     kind = "linux"
-    twins = {"lan": "l1", "wan": "w1"}      # the devices that carry the box's addresses
+    twins = {"lan": "l1", "wan": "w1", "lan2": "l2"}      # the devices that carry the box's addresses
 
     def __init__(self, lab):
         self.lab, self.host, self.running = lab, lab.box_host, False

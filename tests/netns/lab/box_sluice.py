@@ -21,7 +21,7 @@ MOUNT = ('mount --make-rprivate /sys 2>/dev/null; mount -t sysfs sysfs /sys && m
 
 class SluiceBox:
     kind = "sluice"
-    twins = {"lan": "lan0", "wan": "wan0"}
+    twins = {"lan": "lan0", "wan": "wan0", "lan2": "lan20"}
 
     def __init__(self, lab, build):
         self.lab, self.host = lab, lab.box_host
