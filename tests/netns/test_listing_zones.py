@@ -26,6 +26,7 @@ def in_a_zone():
     for rule in result["nat"]:
         if "dnat" in rule:
             rule["dnat"]["zone"] = 5
+            rule["dnat"]["to"] = config.IN2
     return result
 
 

@@ -84,6 +84,9 @@ def case_ftp_of_both(lab):
         assert both(lab, fetch) == [ftp.digests["big.bin"]] * 2, mode
 
 
+case_ftp_of_both.boxes = ("sluice",)    # Linux looks for an expectation in the zone of its master alone
+
+
 def case_published_hosts(lab):
     """DNAT with a zone: each tenant's server is its own"""
     for host in hosts(lab):
@@ -91,7 +94,7 @@ def case_published_hosts(lab):
     for name, zone in TENANTS.items():
         text = clients.curl(lab.out2, f"http://{config.OUTSIDE_BOX}:{8000 + zone}/")
         assert text == f"hello from t{name}\n", text
-    lines = lab.box.conntrack("--reply-zone", "2")
+    lines = lab.box.conntrack("--reply-zone", "2", "-p", "tcp", "--dport", "8002")
     assert len(lines) == 1 and "zone-reply=2" in lines[0], lines
 
 
@@ -109,8 +112,6 @@ def case_the_box_itself(lab):
 
 def case_a_tenant_without_its_port(lab):
     """answers for a tenant whose port is down do not reach the other one"""
-    if lab.box.kind != "sluice":
-        return      # there a route by which the mark goes on says so: it is not the box's
     ta, tb = hosts(lab)
     seen = tb.spawn("sniff", "timeout", "3", "tcpdump", "-n", "-i", "eth0", "-c", "1", "udp")
     talk = "import socket,time; s=socket.socket(2,2); s.bind(('',4321)); s.sendto(b'x',('%s',9999)); time.sleep(9)"
@@ -125,3 +126,6 @@ def case_a_tenant_without_its_port(lab):
     assert "UDP" not in seen.log(), seen.log()
     lab.box_host.ip("link", "set", "a0", "up")
     wait_until("the first tenant again", lambda: clients.ping(ta, config.OUT1, 1) == 1, 15)
+
+
+case_a_tenant_without_its_port.boxes = ("sluice",)  # with Linux the routes of the marks would have to say so

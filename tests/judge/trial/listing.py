@@ -11,7 +11,7 @@ from .wires import INSIDE, OUTSIDE
 
 LINE = re.compile(r"^(?:ipv[46]\s+\d+ )?(\S+)\s+(\d+)\s+(\d+)\s+(?:([A-Z][A-Z_0-9]+)\s+)?(?:timeout=\d+, \S+ )?"
                   r"(src=.*)$")
-LEFT_OUT = ("use", "zone", "helper", "spi")
+LEFT_OUT = ("use", "helper", "spi")
 TUPLE_KEYS = ("sport", "dport", "type", "code", "id", "srckey", "dstkey")
 SENTINELS = tuple(f"={address} " for address in (INSIDE, OUTSIDE))
 
@@ -41,12 +41,12 @@ class Flow:
                 self.counters[len(self.tuples) - 1][key == "bytes"] = int(value)
             elif key in TUPLE_KEYS:
                 self.tuples[-1][key] = value
-            elif sep and key not in LEFT_OUT:
+            elif sep and key not in LEFT_OUT and word != "zone=0":
                 self.other.append(word)
 
     def key(self):
-        """Who the flow is: its original direction."""
-        return (self.number, *self.tuples[0].values())
+        """Who the flow is: its original direction, and of which zone."""
+        return (self.number, *self.tuples[0].values(), *(word for word in self.other if word.startswith("zone")))
 
     def same_words(self):
         """All that must be the same in two boxes, but for the seconds."""
@@ -83,11 +83,21 @@ def from_json(listed):
     for flow in listed:
         words = [flow["proto_name"], str(flow["proto"]), str(flow["timeout_s"]), flow["state"]]
         for side in ("original", "reply"):
-            words += [f"{key.removeprefix('icmp_')}={hexed(key, value)}" for key, value in flow[side].items()]
+            words += [f"{key.removeprefix('icmp_')}={hexed(key, value)}" for key, value in flow[side].items()
+                      if key != "zone"]
+            words += zones(flow, side)
             words.append("[UNREPLIED]" if side == "original" and flow["unreplied"] else "")
-        words += ["[ASSURED]" if flow["assured"] else "", f"mark={flow['mark']}"]
+        words += ["[ASSURED]" if flow["assured"] else "", f"mark={flow['mark']}", *zones(flow)]
         lines.append(" ".join(word for word in words if word))
     return flows(lines)
+
+
+def zones(flow, side=None):
+    """The words of the other listings, behind a tuple and, without `side`, at the end."""
+    same = flow["original"]["zone"] == flow["reply"]["zone"]
+    if side is None:
+        return [f"zone={flow['reply']['zone']}"] if same else []
+    return [] if same or not flow[side]["zone"] else [f"zone-{'orig' if side == 'original' else side}={flow[side]['zone']}"]
 
 
 def hexed(key, value):

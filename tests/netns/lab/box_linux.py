@@ -218,12 +218,17 @@ class Rules:
 
     def zones(self):
         """sluice takes the zone of a tuple from the port by which its packets come; Linux is told, and a flow of it has
-        one zone: of its original tuple, of its reply (DNAT with `zone`), or, with the box itself, of both. The mark is
-        for the way: see `route_zones`."""
+        one zone: of its original tuple, of its reply (DNAT with `zone` to one address), or, with the box itself, of
+        both. Which of them a packet asks for it must say itself. The mark is for the way: see `route_zones`."""
         inside, away, way = [], [], []
         for rule in self.config.get("nat", []):
-            if "zone" in rule.get("dnat", {}):
-                inside += [f"{match} ct reply zone set {rule['dnat']['zone']}" for match in self.matches(rule)]
+            target = rule.get("dnat", {})
+            if "zone" in target:
+                tenants = set_of([f'"{self.devices[port["name"]]}"' for port in self.config["ports"]
+                                  if port.get("zone") == target["zone"]], {})
+                answers = (f"iifname {tenants} {FAMILIES[family_of(target['to'])][0]} saddr {target['to']} "
+                           f"{rule['proto']} sport {target.get('port', rule.get('dport'))}")
+                inside += [f"{match} ct reply zone set {target['zone']}" for match in [*self.matches(rule), answers]]
         for port in self.config["ports"]:
             zone, device = port.get("zone", 0), self.devices[port["name"]]
             if zone:
