@@ -285,7 +285,8 @@ bool FlowFilter::matches(const FlowRecord& flow) const {
 bool FlowFilter::matches_all() const {
     return !proto && !v6 && !src && !dst && !reply_src && !reply_dst && !sport && !dport && !reply_sport &&
            !reply_dport && !icmp_type && !icmp_code && !icmp_id && !state && !assured && !seen_reply && !expected &&
-           !never && !zone && !orig_zone && !reply_zone && !src_nat.wanted && !dst_nat.wanted && !any_nat.wanted && !mark && !id && !worker;
+           !never && !zone && !orig_zone && !reply_zone && !src_nat.wanted && !dst_nat.wanted && !any_nat.wanted &&
+           !mark && !id && !worker;
 }
 
 std::variant<FlowFilter, std::string> parse_flow_filter(const QueryParameters& parameters) {

@@ -164,8 +164,7 @@ void RoutingBridge::evaluate(View& view, const IpPrefix& prefix) {
     if (prefix.length == prefix.address.bits()) {
         const IpAddress address = prefix.address;
         for (auto n = neighbours_.lower_bound({address, 0}); n != neighbours_.end() && n->first.first == address; ++n) {
-            if (!n->second.is_valid() && n->second.state != NeighbourState::failed &&
-                view.installed.count(prefix) == 0)
+            if (!n->second.is_valid() && n->second.state != NeighbourState::failed && view.installed.count(prefix) == 0)
                 continue;  // being asked for: the subnet's route has workers hold their packets
             if (!is_on_link(view, address, n->first.second)) continue;
             install(view, prefix, acquire({HopKind::neighbour, port_of(n->first.second), address, {}, false}));

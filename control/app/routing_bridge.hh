@@ -128,7 +128,7 @@ private:
     std::map<IfIndex, PortIndex> ports_;
     std::map<PortIndex, IfIndex> twins_;
     std::array<std::uint16_t, kMaxPorts + 1> zone_of_port_{};
-    std::vector<View> views_{1};  // the first is that of all
+    std::vector<View> views_{1};          // the first is that of all
     std::vector<AddressInfo> addresses_;  // in the kernel's order
     std::map<IpPrefix, std::map<Preference, RouteInfo>> routes_;
     std::map<NeighbourKey, NeighbourInfo> neighbours_;

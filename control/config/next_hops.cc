@@ -112,8 +112,9 @@ std::string complaint(const Config& config, const Neighbourhood& known, const Ro
         if (std::string why = broadcast(std::nullopt); !why.empty()) return why;
         const Network* second = known.second_holder(via);
         if (second != nullptr && config.ports[holder->port].zone != config.ports[second->port].zone)
-            return to_string(via) + " is in a network of " + in_quotes(config.ports[holder->port].name) + " and in one of " +
-                   in_quotes(config.ports[second->port].name) + ", in different zones: add the key 'out'";
+            return to_string(via) + " is in a network of " + in_quotes(config.ports[holder->port].name) +
+                   " and in one of " + in_quotes(config.ports[second->port].name) +
+                   ", in different zones: add the key 'out'";
         if (holder != nullptr || known.any_unknown(v6)) return {};
         return to_string(via) + " is in no network of a port: " + list(config, known, v6, std::nullopt);
     }

@@ -69,8 +69,8 @@ struct Addresses {
     [[nodiscard]] IpAddress towards(PortIndex port, const IpAddress& far) const noexcept;
     [[nodiscard]] bool has(PortIndex port, const IpAddress& address) const noexcept;
     [[nodiscard]] bool is_own(const IpAddress& address) const noexcept;
-    /// The same as a host in `zone` means the address: those of ports of other zones are not the box's there, nor is one
-    /// of zone 0 in a network that lies behind a port of the zone. In zone 0 all are.
+    /// The same as a host in `zone` means the address: those of ports of other zones are not the box's there, nor is
+    /// one of zone 0 in a network that lies behind a port of the zone. In zone 0 all are.
     [[nodiscard]] bool is_own_in(std::uint16_t zone, const IpAddress& address) const noexcept;
 };
 

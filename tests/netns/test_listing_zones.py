@@ -1,4 +1,4 @@
-"""Listings of flows in a conntrack zone: what is told of a zone behind either tuple, or at the end, and the options that
+"""Listings of flows in a conntrack zone: what is told of it behind either tuple, or at the end, and the options that
 ask for it. The inside is in zone 5; flows from there, to there, and to the box itself."""
 import copy
 

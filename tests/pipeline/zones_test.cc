@@ -69,7 +69,8 @@ struct Ftp {
         CHECK(box.one("wan").sport == sport);
     }
     Decoded client_says(const std::string& text) {
-        box.send(tenant, tcp(kHost, 40000, kServer, 21).flags(kPsh | kAck).seq(client_seq).ack(server_seq).payload(text));
+        box.send(tenant,
+                 tcp(kHost, 40000, kServer, 21).flags(kPsh | kAck).seq(client_seq).ack(server_seq).payload(text));
         const Decoded out = box.one("wan");
         shift += static_cast<int>(out.payload.size()) - static_cast<int>(text.size());
         client_seq += static_cast<std::uint32_t>(text.size());
@@ -135,7 +136,8 @@ TEST_CASE("two tenants with the same addresses and ports reach one server, and e
 
 TEST_CASE("a pool is shared by tenants, without NAT their tuples clash and the port moves") {
     Tenants box;
-    box.configure(kAcceptAll + GENERATE("nat: [{out: wan, src: 10.0.0.0/24, snat: {to: 203.0.113.50}}]\n", "nat: []\n"));
+    box.configure(kAcceptAll +
+                  GENERATE("nat: [{out: wan, src: 10.0.0.0/24, snat: {to: 203.0.113.50}}]\n", "nat: []\n"));
     box.send("a", udp(kHost, 5000, kServer, 53));
     const Decoded first = box.one("wan");
     box.send("b", udp(kHost, 5000, kServer, 53));

@@ -12,8 +12,8 @@
 Flags of TCP are letters: S F R P A U E C, or 0 for none. Every packet takes `ttl N`, `tos N`, `ipid N`, `df`,
 `data N` (bytes of a pattern), `text "…"` (\\r\\n are understood), `hex 00ff…`, `badsum`, `badipsum`, `frag OFFSET` and
 `more`, `cut N` (the IP packet ends after N bytes), `total N`, `option HEX` (IP), `@PORT` (where it comes in; else the
-side of its source: `@lan2` for a host of the tenant that has the network of lan, too). SCTP: `vtag`; its chunks are data, hex or text. TCP: `seq ack win urgent mss wscale sackok
-sack A-B ts VALUE:ECHO opt HEX`. UDP: `nosum`, `length N`.
+side of its source: `@lan2` for a host of the tenant that has the network of lan, too). SCTP: `vtag`; its chunks are
+data, hex or text. TCP: `seq ack win urgent mss wscale sackok sack A-B ts VALUE:ECHO opt HEX`. UDP: `nosum`, `length N`.
 ICMP: a type by name or `type N code N`, `id`, `seq`, `mtu`, `rest N`, `quote […]` with `quoted N` bytes behind the IP
 header. `slice A-B` is the fragment of the whole packet that holds these bytes of what follows the IP header (with
 `frag` at another place).

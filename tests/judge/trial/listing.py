@@ -97,7 +97,8 @@ def zones(flow, side=None):
     same = flow["original"]["zone"] == flow["reply"]["zone"]
     if side is None:
         return [f"zone={flow['reply']['zone']}"] if same else []
-    return [] if same or not flow[side]["zone"] else [f"zone-{'orig' if side == 'original' else side}={flow[side]['zone']}"]
+    name = "zone-orig" if side == "original" else "zone-reply"
+    return [] if same or not flow[side]["zone"] else [f"{name}={flow[side]['zone']}"]
 
 
 def hexed(key, value):
