@@ -192,8 +192,9 @@ void RoutingBridge::install(View& view, const IpPrefix& prefix, std::uint32_t id
         if (id != kNoNextHop) {
             ++refused_;
             release(id);
-            const std::string whose = view.zone == 0 ? "" : " of zone " + std::to_string(view.zone);
-            complain(Failure{"no room in the routing table" + whose + " for " + to_string(prefix)});
+            std::string why = "no room in the routing table";
+            if (view.zone != 0) why.append(" of zone ").append(std::to_string(view.zone));
+            complain(Failure{why.append(" for ").append(to_string(prefix))});
         }
         if (former != kNoNextHop) {
             table_.remove_route(prefix.address, prefix.length, view.zone);

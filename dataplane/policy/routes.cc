@@ -106,11 +106,12 @@ RouteTable::~RouteTable() {
 }
 
 void RouteTable::add_zone(std::uint16_t zone) {
-    const std::string name = "z" + std::to_string(zone) + "-" + name_;
-    const auto make = [&](const std::string& of_family) {
-        return std::make_unique<Routes6>(of_family, grace_, kMaxZoneRoutes, socket_, [this] { touch(); });
+    const auto make = [&](char family) {
+        std::string name = name_;
+        name.append("-z").append(std::to_string(zone)).append(1, '.').append(1, family);
+        return std::make_unique<Routes6>(name, grace_, kMaxZoneRoutes, socket_, [this] { touch(); });
     };
-    zones_.push_back({zone, make(name + "4"), ip6_ == nullptr ? nullptr : make(name + "6")});
+    zones_.push_back({zone, make('4'), ip6_ == nullptr ? nullptr : make('6')});
 }
 
 Routes6* RouteTable::routes_of(std::uint16_t zone, bool v4) const noexcept {
