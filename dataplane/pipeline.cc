@@ -24,7 +24,7 @@ Pipeline::Pipeline(PipelineParts parts) noexcept
 // --- where packets come from
 
 void Pipeline::receive(Now now, std::uint16_t device, rte_mbuf** mbufs, unsigned n) noexcept {
-    const Policy& policy = begin();
+    const Policy& policy = begin(now);
     p_.counters.balance.received.add(n);
     for (unsigned i = 0; i < n; ++i) {
         mbufs[i]->port = device;
@@ -35,7 +35,7 @@ void Pipeline::receive(Now now, std::uint16_t device, rte_mbuf** mbufs, unsigned
 }
 
 void Pipeline::receive_from_kernel(Now now, rte_mbuf** mbufs, unsigned n) noexcept {
-    const Policy& policy = begin();
+    const Policy& policy = begin(now);
     p_.counters.balance.from_twins.add(n);
     for (unsigned i = 0; i < n; ++i) arrive(mbufs[i], policy, note_of(mbufs[i]).out_port, now);
     run(policy, now);
@@ -44,7 +44,7 @@ void Pipeline::receive_from_kernel(Now now, rte_mbuf** mbufs, unsigned n) noexce
 void Pipeline::receive_handoff(Now now, rte_mbuf** mbufs, unsigned n) noexcept {
     // Stubs and expectations that the sender took back or announced before it let go of these packets.
     (void)orders(now);
-    const Policy& policy = begin();
+    const Policy& policy = begin(now);
     for (unsigned i = 0; i < n; ++i) {
         if (note_of(mbufs[i]).kind == HandoffKind::transmit) {
             p_.tx.send_complete(note_of(mbufs[i]).out_port, mbufs[i]);
@@ -148,12 +148,25 @@ void Pipeline::run(const Policy& policy, Now now) noexcept {
     if (policy.has_raw()) [[unlikely]]
         burst_.keep([&](Packet& p) noexcept { return obey(p, judge_raw(policy, p_.worker, p)); });
     stages_.end(Stage::parse);
-    if (burst_.count == 0) return;
+    const bool watched = p_.store.events().on();
+    if (burst_.count == 0) {
+        if (watched) tell_events();
+        return;
+    }
     look_up(burst_, p_.store, p_.counters);
     stages_.end(Stage::lookup);
     burst_.keep([&](Packet& p) noexcept { return obey(p, newcomers_.admit(p, policy, now)); });
     stages_.end(Stage::policy);
-    burst_.keep([&](Packet& p) noexcept { return obey(p, conntrack_.follow(p, policy, now)); });
+    const auto follow = [&](Packet& p) noexcept { return obey(p, conntrack_.follow(p, policy, now)); };
+    if (watched) [[unlikely]] {
+        burst_.keep([&](Packet& p) noexcept {
+            const Verdict verdict = follow(p);
+            if (p.changes != 0) p_.store.note_changes(p);
+            return verdict;
+        });
+    } else {
+        burst_.keep(follow);
+    }
     stages_.end(Stage::track);
     burst_.keep([&](Packet& p) noexcept { return obey(p, exits_.choose(p, policy, now)); });
     stages_.end(Stage::route);
@@ -165,8 +178,14 @@ void Pipeline::run(const Policy& policy, Now now) noexcept {
     stages_.end(Stage::translate);
     for (Packet* p : burst_.packets()) p_.egress.leave(*p, now);
     stages_.end(Stage::transmit);
-    burst_.clear();
     conntrack_.end_burst();
+    if (watched) [[unlikely]]
+        tell_events();
+    burst_.clear();
+}
+
+void Pipeline::tell_events() noexcept {
+    p_.store.tell_events(burst_.packets());
 }
 
 /// From here on no flow ends while the burst is under way: those made in it stand, and helpers may attach to them.
@@ -222,8 +241,9 @@ void Pipeline::translate_error(Packet& p) noexcept {
 
 // --- the frame around a burst
 
-const Policy& Pipeline::begin() noexcept {
+const Policy& Pipeline::begin(Now now) noexcept {
     stages_.start();
+    p_.store.events().at(now.ms);
     burst_.clear();
     const Policy& policy = *p_.policy.load();
     if (policy.generation != configured_generation_) {

@@ -94,7 +94,7 @@ public:
 
 private:
     // --- in order (pipeline.cc)
-    const Policy& begin() noexcept;
+    const Policy& begin(Now now) noexcept;
     /// `twin`: the port whose twin sent it, or kNoPort for a frame from a device.
     void arrive(rte_mbuf* m, const Policy& policy, PortIndex twin, Now now) noexcept;
     /// A fragment, at its home: when it is the one that was missing, its datagram arrives. `p`, the last of the burst,
@@ -103,6 +103,8 @@ private:
     /// From another worker, or from among those that waited here.
     void arrive_again(rte_mbuf* m, const Policy& policy, Now now) noexcept;
     void run(const Policy& policy, Now now) noexcept;
+    /// The burst is decided: its events are told.
+    void tell_events() noexcept;
     [[nodiscard]] Decision filter(Packet& p, const Policy& policy, Now now) noexcept;
     Verdict translate(Packet& p, const Policy& policy, Now now) noexcept;
     void translate_error(Packet& p) noexcept;
@@ -115,6 +117,7 @@ private:
     void list_flows(ListSlice& slice) noexcept;
     void flush_slice() noexcept;
     void erase(EraseBatch& batch) noexcept;
+    void update(UpdateBatch& batch, Now now) noexcept;
 
     PipelineParts p_;
     Steering steering_;

@@ -1,7 +1,6 @@
 // What a pipeline does besides packets: orders of control, messages of other workers, timers. All bounded per call.
 #include <algorithm>
 
-#include "dataplane/l4/trackers.hh"
 #include "dataplane/pipeline.hh"
 
 namespace sluice {
@@ -14,37 +13,20 @@ constexpr unsigned kFlushedPerLoop = 256;
 constexpr unsigned kSweptPerCall = 32;
 constexpr unsigned kNoticesPerCall = 128;
 
-FlowCopy copy_of(const FlowStore& store, SlotIndex slot) noexcept {
+/// Slot generations in names of flows: what a FlowId has room for.
+constexpr std::uint32_t kNamed = 0xffffffU;
+
+bool names(const FlowStore& store, SlotIndex slot, std::uint32_t generation) noexcept {
+    if (slot >= store.capacity()) return false;
     const FlowHot& h = store.hot(slot);
-    const FlowCold& c = store.cold(slot);
-    FlowCopy out;
-    for (unsigned d = 0; d < 2; ++d) {
-        out.key[d] = store.key(slot, static_cast<Direction>(d));
-        out.packets[d] = h.half[d].packets;
-        out.bytes[d] = h.half[d].bytes;
-    }
-    out.lifetime = h.lifetime.load();
-    out.created_ms = c.created_ms;
-    out.slot = slot;
-    out.generation = h.generation;
-    out.snat_rule = c.snat_rule;
-    out.dnat_rule = c.dnat_rule;
-    out.nat_generation = c.nat_generation;
-    out.mark = c.mark;
-    out.id = c.id;
-    out.tcp_state = h.tcp_state;
-    const Listed listed = tracker_of(h.kind).list(h);
-    out.kind = h.kind;
-    out.state = listed.state;
-    out.timeouts_s = listed.timeouts_s;
-    out.status = h.status;
-    return out;
+    return h.alive && (h.generation & kNamed) == (generation & kNamed);
 }
 
 }  // namespace
 
 unsigned Pipeline::orders(Now now) noexcept {
     unsigned done = 0;
+    p_.store.events().at(now.ms);
     if (flush_from_ != kNoSlot) {
         flush_slice();
         ++done;
@@ -54,13 +36,14 @@ unsigned Pipeline::orders(Now now) noexcept {
         obey_order(order, now);
         ++done;
         // However many listings there are, a loop does one piece of one of them.
-        if (order.kind == OrderKind::list || order.kind == OrderKind::erase) break;
+        if (order.kind == OrderKind::list || order.kind == OrderKind::erase || order.kind == OrderKind::update) break;
     }
     PeerMessage message;
     for (Ring<PeerMessage>* peer : p_.from_peers) {
         if (peer == nullptr) continue;
         for (unsigned i = 0; i < kMessagesPerLoop && peer->take(&message, 1) == 1; ++i, ++done) hear_peer(message, now);
     }
+    if (p_.store.events().waiting()) p_.store.events().tell_all();
     return done;
 }
 
@@ -77,6 +60,12 @@ void Pipeline::obey_order(const Order& order, Now now) noexcept {
             return;
         case OrderKind::erase:
             erase(*reinterpret_cast<EraseBatch*>(order.target));
+            return;
+        case OrderKind::update:
+            update(*reinterpret_cast<UpdateBatch*>(order.target), now);
+            return;
+        case OrderKind::watch:
+            p_.store.events().listen(reinterpret_cast<Ring<FlowEvent>*>(order.target));
             return;
         case OrderKind::flush:
             // One at a time: control waits for the ticket before it asks again.
@@ -108,6 +97,7 @@ void Pipeline::hear_peer(const PeerMessage& m, Now now) noexcept {
 }
 
 void Pipeline::housekeeping(Now now) noexcept {
+    p_.store.events().at(now.ms);
     p_.expectations.sweep(now, kSweptPerCall);
     p_.alg.sweep(now, kSweptPerCall);
     p_.egress.expire(now);
@@ -117,10 +107,11 @@ void Pipeline::housekeeping(Now now) noexcept {
             p_.egress.answer(first, Answer::reassembly_timeout, 0, now);
     });
     if (p_.firsts.overdue(now)) {
-        const Policy& policy = begin();
+        const Policy& policy = begin(now);
         p_.firsts.expire(now, [&](rte_mbuf* m) noexcept { arrive_again(m, policy, now); });
         run(policy, now);
     }
+    if (p_.store.events().waiting()) p_.store.events().tell_all();
     (void)p_.store.pump(kNoticesPerCall);
 }
 
@@ -128,7 +119,7 @@ void Pipeline::flush_slice() noexcept {
     const SlotIndex end = std::min<SlotIndex>(flush_from_ + kFlushedPerLoop, p_.store.capacity());
     for (SlotIndex slot = flush_from_; slot < end; ++slot) {
         if (!p_.store.hot(slot).alive) continue;
-        p_.store.kill(slot, DeathCause::flushed);
+        p_.store.kill(slot, DeathCause::flushed, flush_ticket_->by);
         ++flush_ticket_->erased;
     }
     flush_from_ = end == p_.store.capacity() ? kNoSlot : end;
@@ -136,14 +127,21 @@ void Pipeline::flush_slice() noexcept {
 }
 
 void Pipeline::erase(EraseBatch& batch) noexcept {
-    constexpr std::uint32_t kNamed = 0xffffffU;
     for (unsigned i = 0; i < batch.count; ++i) {
         EraseBatch::Name& name = batch.flows[i];
-        if (name.slot >= p_.store.capacity()) continue;
-        const FlowHot& h = p_.store.hot(name.slot);
-        if (!h.alive || (h.generation & kNamed) != (name.generation & kNamed)) continue;
-        p_.store.kill(name.slot, DeathCause::flushed);
+        if (!names(p_.store, name.slot, name.generation)) continue;
+        p_.store.kill(name.slot, DeathCause::flushed, batch.by);
         name.erased = true;
+    }
+    batch.done.store(true, std::memory_order_release);
+}
+
+void Pipeline::update(UpdateBatch& batch, Now now) noexcept {
+    for (unsigned i = 0; i < batch.count; ++i) {
+        UpdateBatch::One& one = batch.flows[i];
+        if (!names(p_.store, one.slot, one.generation) || p_.store.expired(one.slot, now)) continue;
+        one.result = p_.store.update(one.slot, batch.what, batch.by, now);
+        if (one.result == UpdateBatch::Result::updated) one.flow = p_.store.copy(one.slot);
     }
     batch.done.store(true, std::memory_order_release);
 }
@@ -164,7 +162,7 @@ void Pipeline::list_flows(ListSlice& slice) noexcept {
     const SlotIndex end = std::min<SlotIndex>(slice.from + ListSlice::kMaxSlotsLooked, p_.store.capacity());
     SlotIndex slot = slice.from;
     for (; slot < end && slice.count < ListSlice::kMaxFlows; ++slot)
-        if (p_.store.hot(slot).alive) slice.flows[slice.count++] = copy_of(p_.store, slot);
+        if (p_.store.hot(slot).alive) slice.flows[slice.count++] = p_.store.copy(slot);
     slice.next = slot >= p_.store.capacity() ? kNoSlot : slot;
 }
 

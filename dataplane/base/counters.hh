@@ -139,6 +139,7 @@ struct alignas(64) WorkerCounters {
     Counter handoff_bursts, stub_hits, stub_requests;
     Counter firsts_waited_for, firsts_lost;  ///< packets that waited for a first one; firsts that did not come back
     Counter notices_sent, notices_deferred, expire_refused, expire_late;
+    Counter events_told, events_lost;  ///< to those who listen; lost: the ring was full
 
     Counter loops_busy, loops_idle, cycles_busy, cycles_idle;
     std::array<Counter, kStageCount> stage_cycles;

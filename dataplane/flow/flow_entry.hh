@@ -125,6 +125,7 @@ struct alignas(64) FlowCold {
     std::uint32_t id = 0;                   // 64: as conntrack -o id prints
     PendingNotice notice;                   // 68
     bool masqueraded = false;               // 76: it dies when its translated address leaves the box
+    std::uint8_t untold = 0;                // 77: changed:: bits that wait for a packet of it to leave
     std::uint16_t nat_gauge = kNoNatGauge;  // 80: the source NAT rule that it counts on
     std::uint8_t stub_worker = 255;         // 82: worker that keeps a stub for the reply key; 255: none
     std::uint32_t nat_generation = 0;       // 84: policy generation that decided NAT
@@ -179,10 +180,12 @@ struct FlowView {
 };
 
 /// Rules match the mark, so what was judged by the old one does not hold any more.
-inline void set_mark(FlowHot& hot, FlowCold& cold, std::uint32_t mark) noexcept {
-    if (cold.mark == mark) return;
+/// False: it has it already.
+inline bool set_mark(FlowHot& hot, FlowCold& cold, std::uint32_t mark) noexcept {
+    if (cold.mark == mark) return false;
     cold.mark = mark;
     for (DirectionHalf& half : hot.half) half.verdict.policy_generation = 0;
+    return true;
 }
 
 }  // namespace sluice

@@ -58,12 +58,41 @@ struct EraseBatch {
     };
     std::array<Name, kMaxFlows> flows{};
     unsigned count = 0;
+    std::uint32_t by = 0;  ///< process that wants it so
+    std::atomic<bool> done{false};
+};
+
+/// What `conntrack -U` changes of a flow.
+struct FlowUpdate {
+    bool set_mark = false;
+    std::uint32_t mark = 0;  ///< the new mark is (old & ~mark_mask) ^ mark
+    std::uint32_t mark_mask = 0;
+    bool set_timeout = false;
+    std::uint32_t timeout_s = 0;  ///< from now on, until a packet sets another; below 2^24
+    std::uint8_t status = 0;      ///< status:: bits to be set; kSeenReply and kAssured may be
+};
+
+/// Flows to be updated by name, a bounded number. The same hand-over: `OrderKind::update` points to it.
+struct UpdateBatch {
+    static constexpr unsigned kMaxFlows = 128;
+    enum class Result : std::uint8_t { gone, unchanged, updated };
+    struct One {
+        SlotIndex slot = kNoSlot;
+        std::uint32_t generation = 0;  ///< low 24 bits count
+        Result result = Result::gone;  ///< the worker's answer
+        FlowCopy flow{};               ///< with `updated`: as it is now
+    };
+    FlowUpdate what{};
+    std::array<One, kMaxFlows> flows{};
+    unsigned count = 0;
+    std::uint32_t by = 0;
     std::atomic<bool> done{false};
 };
 
 /// A flush under way: `OrderKind::flush` points to it. `erased` is valid once `done`.
 struct FlushTicket {
     std::uint64_t erased = 0;
+    std::uint32_t by = 0;  ///< process that wants it so
     std::atomic<bool> done{false};
 };
 

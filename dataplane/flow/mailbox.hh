@@ -42,6 +42,8 @@ enum class OrderKind : std::uint32_t {
     expire,  ///< slot, generation: erase if still past its deadline
     erase,   ///< erase the flows of `target` (an EraseBatch*) now (conntrack -D)
     flush,   ///< erase every flow, in slices of bounded work per loop; `target` is a FlushTicket*
+    update,  ///< change the flows of `target` (an UpdateBatch*) (conntrack -U)
+    watch,   ///< events go to `target` (a Ring<FlowEvent>*) from now on; 0: nobody listens any more
     list,    ///< copy live flows from `slot` on into `target` (a ListSlice*), bounded; flips its flag when done
     neighbour_changed,  ///< address, port: let held packets go, or drop them if it failed
 };

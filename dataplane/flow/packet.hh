@@ -48,6 +48,7 @@ struct Packet {
     bool trackable = true;  // false: it names no flow and is INVALID for `invalid_reason`, as in Linux, and `key` is
                             // empty; or UNTRACKED because a raw rule said so
     PuntClass punt_class = PuntClass::exception;  // meaningful when the packet is punted
+    std::uint8_t changes = 0;                     // changed:: bits: what it has changed of its flow
     std::uint32_t next_hop = kNoNextHop;
     std::uint32_t mark = 0;        // set and matched by rules; ends with the packet
     SlotIndex slot = kNoSlot;      // the flow, once found or made

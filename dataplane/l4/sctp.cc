@@ -291,12 +291,15 @@ std::uint32_t Sctp::begin(FlowHot& flow, const Packet& p, const TrackRules& rule
 
 Followed Sctp::follow(FlowHot& flow, const FlowCold&, Packet& p, const TrackRules& rules, Now) noexcept {
     auto memory = flow.memory<Memory>();
+    const SctpState old = memory.state;
     const Outcome out = Reader(memory, p.direction, p).go_on();
     if (!out.valid) return Followed::refuse(p, out.reason);
     flow.remember(memory);
-    if (out.ignore) return {TrackResult::ignore};
+    const bool moved = memory.state != old;
+    if (out.ignore) return {.result = TrackResult::ignore, .moved = moved};
     return {.timeout_s = timeout_of(rules.timeouts, memory.state),
-            .status = out.established ? status::kAssured : std::uint8_t{0}};
+            .status = out.established ? status::kAssured : std::uint8_t{0},
+            .moved = moved};
 }
 
 void Sctp::rewrite(Packet& p, const RewritePlan& plan) noexcept {

@@ -63,6 +63,7 @@ struct Followed {
     TrackResult result = TrackResult::accept;
     std::uint32_t timeout_s = 0;  ///< with accept: from now on
     std::uint8_t status = 0;      ///< with accept: status:: bits to be set
+    bool moved = false;           ///< with accept and ignore: its state is another one now (TCP's is known elsewhere)
 
     static Followed refuse(Packet& p, InvalidReason reason) noexcept {
         p.invalid_reason = reason;

@@ -39,6 +39,7 @@ FlowStore::FlowStore(const Options& options, WorkerCounters& counters, Ring<Noti
       to_control_(to_control),
       table_(FlowTable::create(options.name, 2 * options.capacity + stub_capacity(options.capacity), options.socket,
                                options.secret, options.ipv6)),
+      events_(counters),
       capacity_(options.capacity) {
     hot_ = make_array<FlowHot>(capacity_, options.socket);
     try {
@@ -115,13 +116,16 @@ bool FlowStore::publish(SlotIndex slot) noexcept {
     if (c.nat_gauge < kNatGauges) counters_.nat_mappings[c.nat_gauge].add();
     counters_.flow_births.add();
     if (h.kind == L4Kind::esp) insert_quoted(slot, Direction::original);
+    if (events_.on()) events_.created(copy(slot));
     notify(slot, kBorn);
     return true;
 }
 
-void FlowStore::kill(SlotIndex slot, DeathCause cause) noexcept {
+void FlowStore::kill(SlotIndex slot, DeathCause cause, std::uint32_t by) noexcept {
     FlowHot& h = hot_[slot];
     FlowCold& c = cold_[slot];
+    if (events_.on()) events_.destroyed(copy(slot), by);
+    if (c.untold != 0) --untold_;
     if (h.has(status::kHelper) && death_hook_ != nullptr) death_hook_(death_context_, slot);
     if (h.kind == L4Kind::esp) erase_quoted(slot);
     table_.erase(key(slot, Direction::original), c.hash[0]);
@@ -282,7 +286,7 @@ void FlowStore::set_tcp_state(SlotIndex slot, TcpState state) noexcept {
 void FlowStore::set_status(SlotIndex slot, std::uint8_t bits) noexcept {
     FlowHot& h = hot_[slot];
     const auto after = static_cast<std::uint8_t>(h.status | bits);
-    if (after == h.status) return;  // streams say with each packet that they are ASSURED
+    if (after == h.status) return;
     if ((bits & status::kAssured) != 0 && !h.has(status::kAssured) && h.alive) counters_.flows_assured.add();
     const bool was_half_open = is_half_open(h);
     h.status = after;

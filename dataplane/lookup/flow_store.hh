@@ -14,13 +14,17 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "dataplane/base/clock.hh"
 #include "dataplane/flow/flow_entry.hh"
 #include "dataplane/flow/flow_ref.hh"
+#include "dataplane/flow/listing.hh"
 #include "dataplane/flow/mailbox.hh"
+#include "dataplane/flow/packet.hh"
+#include "dataplane/lookup/flow_events.hh"
 #include "dataplane/lookup/flow_table.hh"
 
 namespace sluice {
@@ -56,8 +60,9 @@ public:
     /// Inserts the reply key (unless another worker keeps it as a stub), then the original key, and tells control. On
     /// failure everything is undone and the slot is free again.
     [[nodiscard]] bool publish(SlotIndex slot) noexcept;
-    /// Takes the flow out of the table, counts why, and tells control. The slot's generation changes.
-    void kill(SlotIndex slot, DeathCause cause) noexcept;
+    /// Takes the flow out of the table, counts why, and tells control. The slot's generation changes. `by`: the process
+    /// that wants it so, for those who listen to events.
+    void kill(SlotIndex slot, DeathCause cause, std::uint32_t by = 0) noexcept;
 
     [[nodiscard]] FlowHot& hot(SlotIndex slot) noexcept { return hot_[slot]; }
     [[nodiscard]] const FlowHot& hot(SlotIndex slot) const noexcept { return hot_[slot]; }
@@ -71,6 +76,8 @@ public:
     [[nodiscard]] bool is(SlotIndex slot, std::uint32_t generation) const noexcept {
         return slot < capacity_ && hot_[slot].alive && hot_[slot].generation == generation;
     }
+    /// A live flow as listings and events show it.
+    [[nodiscard]] FlowCopy copy(SlotIndex slot) const noexcept;
     [[nodiscard]] std::uint32_t capacity() const noexcept { return capacity_; }
     [[nodiscard]] std::uint32_t live() const noexcept { return live_; }
     /// Live flows that nobody has vouched for yet: TCP and SCTP that are not ASSURED, others that nobody answered.
@@ -125,8 +132,26 @@ public:
     // --- state that gauges follow
     void set_tcp_state(SlotIndex slot, TcpState state) noexcept;
     void set_status(SlotIndex slot, std::uint8_t bits) noexcept;
-    /// The flow's mark from now on; the next packets are judged by it.
-    void set_mark(SlotIndex slot, std::uint32_t mark) noexcept { sluice::set_mark(hot_[slot], cold_[slot], mark); }
+    /// The same of the packet's flow, because of the packet.
+    void set_status(Packet& p, std::uint8_t bits) noexcept;
+    /// The flow's mark from now on; the next packets are judged by it. False: it has it already.
+    bool set_mark(SlotIndex slot, std::uint32_t mark) noexcept {
+        return sluice::set_mark(hot_[slot], cold_[slot], mark);
+    }
+
+    /// What an operator wants of a live flow (conntrack -U); Linux's words are ctnetlink_change_conntrack. A timeout of
+    /// 0 ends it: `gone`.
+    UpdateBatch::Result update(SlotIndex slot, const FlowUpdate& what, std::uint32_t by, Now now) noexcept;
+
+    // --- events
+    [[nodiscard]] FlowEvents& events() noexcept { return events_; }
+    /// While somebody listens: what this packet has just changed of its flow is noted, as the flow is now.
+    void note_changes(const Packet& p) noexcept {
+        if (p.slot != kNoSlot) events_.updated(copy(p.slot), 0, 0, &p);
+    }
+    /// The burst is decided, and these packets leave: events are told. What other packets have changed is told with the
+    /// next one of their flow that leaves.
+    void tell_events(std::span<Packet* const> leaving) noexcept;
 
     /// Who makes room in a full table: the oldest half-open flow; without any, an un-ASSURED or expired flow near a
     /// rotating hand, or kNoSlot: at most 16 flows are looked at (Linux looks at 8 buckets), in at most 256 slots. The
@@ -162,6 +187,8 @@ private:
     WorkerCounters& counters_;
     Ring<Notice>& to_control_;
     FlowTable table_;
+    FlowEvents events_;
+    std::uint32_t untold_ = 0;  // live flows with changes that wait for a packet to leave
     std::uint32_t capacity_;
     std::uint32_t live_ = 0;
     std::uint32_t half_open_ = 0;

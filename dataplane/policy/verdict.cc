@@ -1,5 +1,7 @@
 #include "dataplane/policy/verdict.hh"
 
+#include "dataplane/flow/flow_event.hh"
+
 namespace sluice {
 
 namespace {
@@ -54,7 +56,7 @@ Decision judge_anew(const Policy& policy, unsigned worker, Packet& p, const Flow
                     VerdictCache* cache, WorkerCounters& counters) noexcept {
     std::uint32_t mark = flow.cold.mark;
     const Decision decision = judge_packet(policy, worker, p, tuple, {&mark, cache}, counters);
-    set_mark(flow.hot, flow.cold, mark);
+    if (set_mark(flow.hot, flow.cold, mark)) p.changes |= changed::kMark;
     return decision;
 }
 

@@ -22,6 +22,7 @@ Decision Conntrack::follow(Packet& p, const Policy& policy, Now now) noexcept {
             store_.kill(p.slot, DeathCause::replaced);
             return newcomers_.begin_again(p, policy, now);
         case TrackResult::kill:
+            p.changes = 0;  // only its end is told
             ended_[ended_count_++] = {p.slot, p.generation};
             break;
     }

@@ -1,6 +1,7 @@
 #include "dataplane/track/tcp_fsm.hh"
 
 #include "dataplane/base/sequence.hh"
+#include "dataplane/flow/flow_event.hh"
 #include "dataplane/flow/tcp_window.hh"
 
 namespace sluice {
@@ -19,7 +20,7 @@ enum class Step : std::uint8_t {
 /// One segment on its way through the rules.
 struct Passage {
     FlowHot& flow;
-    const Packet& p;
+    Packet& p;
     const TcpSegment& segment;
     const TcpRules& rules;
     TcpState next;
@@ -146,6 +147,7 @@ TrackResult arrive(FlowStore& store, const Passage& t, const Timeouts& timeouts,
     if (t.next != old) {
         if (t.next == TcpState::fin_wait) h.tcp.set(t.direction(), tcp_end::kCloseInitiated);
         store.set_tcp_state(t.p.slot, t.next);
+        t.p.changes |= changed::kState;
     }
     if (!h.has(status::kSeenReply)) {
         if (kind == TcpFlagClass::rst) return TrackResult::kill;
@@ -153,7 +155,7 @@ TrackResult arrive(FlowStore& store, const Passage& t, const Timeouts& timeouts,
         if (kind == TcpFlagClass::syn && old == TcpState::syn_sent) return TrackResult::ignore;
     } else if (!h.has(status::kAssured) && t.next == TcpState::established &&
                (old == TcpState::syn_recv || old == TcpState::established)) {
-        store.set_status(t.p.slot, status::kAssured);
+        store.set_status(t.p, status::kAssured);
     }
     store.refresh(t.p.slot, now, tcp_timeout(h, kind, timeouts, t.rules));
     return TrackResult::accept;

@@ -12,9 +12,10 @@ PacketState state_of(const FlowHot& h, Direction d) noexcept {
 }
 
 /// What a tracker says of the packet is done here, to the flow's lifetime and to what gauges count.
-TrackResult carry_out(FlowStore& store, const Packet& p, const Followed& followed, Now now) noexcept {
+TrackResult carry_out(FlowStore& store, Packet& p, const Followed& followed, Now now) noexcept {
+    if (followed.moved) p.changes |= changed::kState;
     if (followed.result != TrackResult::accept) return followed.result;
-    if (followed.status != 0) store.set_status(p.slot, followed.status);
+    if (followed.status != 0) store.set_status(p, followed.status);
     store.refresh(p.slot, now, followed.timeout_s);
     return followed.result;
 }
@@ -47,7 +48,9 @@ TrackResult track(FlowStore& store, Packet& p, const TrackRules& rules, const Se
     }
     if (result == TrackResult::reopen) return result;
     p.state = state_of(h, p.direction);
-    if (p.direction == Direction::reply && !h.has(status::kSeenReply)) store.set_status(p.slot, status::kSeenReply);
+    // What ends a flow answers it no more.
+    if (p.direction == Direction::reply && !h.has(status::kSeenReply) && result != TrackResult::kill)
+        store.set_status(p, status::kSeenReply);
     if (result == TrackResult::ignore) return result;
     DirectionHalf& half = h.dir(p.direction);
     ++half.packets;

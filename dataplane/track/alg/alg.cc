@@ -12,7 +12,7 @@ Alg::Alg(const Parts& parts, std::uint32_t states) : p_(parts), states_(states) 
     for (std::uint32_t i = states; i-- > 0;) free_.push_back(i);
 }
 
-void Alg::attach(const Packet& p, const Policy& policy, Now) noexcept {
+void Alg::attach(Packet& p, const Policy& policy, Now) noexcept {
     if (p.proto != static_cast<std::uint8_t>(IpProto::tcp) || !policy.ftp.enabled) return;
     FlowCold& cold = p_.store.cold(p.slot);
     const auto& ports = policy.ftp.ports;
@@ -32,7 +32,7 @@ void Alg::attach(const Packet& p, const Policy& policy, Now) noexcept {
     state.generation = p.generation;
     state.live = true;
     cold.helper_state = index;
-    p_.store.set_status(p.slot, status::kHelper);
+    p_.store.set_status(p, status::kHelper);
 }
 
 void Alg::count_problem(FtpProblem problem) noexcept {

@@ -66,7 +66,7 @@ public:
     void connect_peers(std::vector<Ring<PeerMessage>*> peers) { peers_ = std::move(peers); }
 
     /// A flow was made by `p`: the helper that wants it gets state and the flow status::kHelper.
-    void attach(const Packet& p, const Policy& policy, Now now) noexcept;
+    void attach(Packet& p, const Policy& policy, Now now) noexcept;
     /// The helper's state of a live flow with status::kHelper.
     [[nodiscard]] FtpState& state_of(SlotIndex slot) noexcept { return states_[p_.store.cold(slot).helper_state]; }
     /// The line `command`, seen for the first time in a packet of a helper's flow that is about to leave.
