@@ -68,6 +68,24 @@ struct CaptureRefused : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
+/// Called for each event, and with the number of those that a worker could not tell.
+struct EventHandlers {
+    std::function<void(const FlowEventRecord&)> event;
+    std::function<void(std::uint64_t lost)> lost;
+};
+
+/// Why there are no events to be had: one sentence for people.
+struct EventsRefused : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+/// Somebody listens to events.
+struct EventWatch {
+    virtual ~EventWatch() = default;  ///< no more: the handlers are not called again
+    /// For the metrics: so many events were not passed on, because the listener took too few.
+    virtual void count_lost(std::uint64_t events) = 0;
+};
+
 /// A capture in progress.
 struct Capture {
     virtual ~Capture() = default;  ///< stops the capture; the handler is not called any more
@@ -87,10 +105,17 @@ struct Box {
     [[nodiscard]] virtual std::uint64_t count_flows() = 0;
     /// Starts a listing of the flows that match; use `filter.matches(record)`.
     [[nodiscard]] virtual std::unique_ptr<FlowCursor> list_flows(FlowFilter filter) = 0;
-    /// Deletes these flows; the handler gets those that were alive and are gone now.
-    virtual void delete_flows(std::vector<FlowId> ids, std::function<void(std::vector<FlowId> deleted)> handler) = 0;
+    /// Deletes these flows; the handler gets those that were alive and are gone now. `by`: the process that wants it
+    /// (0: nobody knows), here and below.
+    virtual void delete_flows(std::vector<FlowId> ids, std::uint32_t by,
+                              std::function<void(std::vector<FlowId> deleted)> handler) = 0;
     /// Deletes all flows; the handler gets their number.
-    virtual void flush_flows(std::function<void(std::uint64_t deleted)> handler) = 0;
+    virtual void flush_flows(std::uint32_t by, std::function<void(std::uint64_t deleted)> handler) = 0;
+    /// Changes these flows; the handler gets those that are different now, as they are now.
+    virtual void update_flows(std::vector<FlowId> ids, const FlowUpdate& what, std::uint32_t by,
+                              std::function<void(std::vector<FlowRecord> updated)> handler) = 0;
+    /// Tells what happens to flows until the watch is destroyed. Throws EventsRefused.
+    [[nodiscard]] virtual std::unique_ptr<EventWatch> watch_events(EventHandlers handlers) = 0;
     /// Bounded by the limits of the helpers, so it comes in one piece.
     virtual void list_expectations(std::function<void(std::vector<ExpectationRecord>)> handler) = 0;
 

@@ -2,6 +2,9 @@
 // [ASSURED] mark zone delta-time helper use id.
 #include "control/api/conntrack_format.hh"
 
+#include <array>
+#include <ctime>
+
 #include <spdlog/fmt/fmt.h>
 
 #include "control/api/protocols.hh"
@@ -35,43 +38,60 @@ void append_counters(std::string& out, const FlowCounters& c) {
     out += fmt::format("packets={} bytes={} ", c.packets, c.bytes);
 }
 
-}  // namespace
+/// What a line has of a flow, and in front of it.
+struct Parts {
+    std::string_view front;
+    bool timeout = true;
+    bool state = true;
+    bool counters = true;
+    bool mark = true;
+    bool age = true;
+    std::string_view times;
+    bool helper = true;
+    bool use = true;
+};
 
-std::string full_text(const std::array<std::uint8_t, 16>& address) {
-    std::string text;
-    for (std::size_t i = 0; i < address.size(); i += 2)
-        text += fmt::format("{}{:02x}{:02x}", i == 0 ? "" : ":", address[i], address[i + 1]);
-    return text;
-}
-
-std::string conntrack_line(const FlowRecord& flow, const ConntrackStyle& style) {
+std::string line_of(const FlowRecord& flow, const ConntrackStyle& style, const Parts& parts) {
     std::string out;
     out.reserve(256);
+    out += parts.front;
     if (style.extended) out += flow.original.src.is_v6() ? "ipv6     10 " : "ipv4     2 ";
-    out += fmt::format("{:<8} {} {} ", protocol_name(flow.proto), flow.proto, flow.timeout_s);
-    if (!flow.state.empty()) out += fmt::format("{} ", flow.state);
+    out += fmt::format("{:<8} {} ", protocol_name(flow.proto), flow.proto);
+    if (parts.timeout) out += fmt::format("{} ", flow.timeout_s);
+    if (parts.state && !flow.state.empty()) out += fmt::format("{} ", flow.state);
     if (style.timeouts && flow.timeouts_s[0] != 0)
         out += fmt::format("timeout={}, stream_timeout={} ", flow.timeouts_s[0], flow.timeouts_s[1]);
     append_tuple(out, flow.proto, flow.original, style.whole_addresses);
     append_zone(out, "zone-orig", flow, flow.original.zone);
-    const bool counters = style.counters && flow.counted;
+    const bool counters = style.counters && parts.counters && flow.counted;
     if (counters) append_counters(out, flow.counters[0]);
     if (flow.unreplied) out += "[UNREPLIED] ";
     append_tuple(out, flow.proto, flow.reply, style.whole_addresses);
     append_zone(out, "zone-reply", flow, flow.reply.zone);
     if (counters) append_counters(out, flow.counters[1]);
     if (flow.assured) out += "[ASSURED] ";
-    out += fmt::format("mark={} ", flow.mark);
+    if (parts.mark) out += fmt::format("mark={} ", flow.mark);
     if (flow.original.zone == flow.reply.zone && (style.zone || flow.original.zone != 0))
         out += fmt::format("zone={} ", flow.original.zone);
-    if (flow.age_s) out += fmt::format("delta-time={} ", *flow.age_s);
-    if (style.helper && !flow.helper.empty()) out += fmt::format("helper={} ", flow.helper);
-    out += fmt::format("use={}", flow.use + style.references);
-    if (style.id) out += fmt::format(" id={}", flow.id);
+    if (parts.age && flow.age_s) out += fmt::format("delta-time={} ", *flow.age_s);
+    out += parts.times;
+    if (style.helper && parts.helper && !flow.helper.empty()) out += fmt::format("helper={} ", flow.helper);
+    if (parts.use) out += fmt::format("use={} ", flow.use + style.references);
+    if (style.id) out += fmt::format("id={} ", flow.id);
+    out.pop_back();
     return out;
 }
 
-std::string conntrack_save_line(const FlowRecord& flow) {
+/// As ctime(3) has it, in local time.
+std::string date_text(std::uint64_t unix_s) {
+    const auto seconds = static_cast<std::time_t>(unix_s);
+    std::tm local{};
+    std::array<char, 64> text{};
+    if (::localtime_r(&seconds, &local) == nullptr) return {};
+    return {text.data(), std::strftime(text.data(), text.size(), "%a %b %e %H:%M:%S %Y", &local)};
+}
+
+std::string save_line(const FlowRecord& flow, char verb, bool timeout, bool with_state) {
     const FlowTuple& o = flow.original;
     const FlowTuple& r = flow.reply;
     std::string status = flow.expected ? "EXPECTED," : "";
@@ -79,7 +99,9 @@ std::string conntrack_save_line(const FlowRecord& flow) {
     if (flow.assured) status += "ASSURED,";
     if (status.empty()) status = "UNSET,";
     status.pop_back();
-    std::string out = fmt::format("-A -t {} -u {} ", flow.timeout_s, status);
+    std::string out = fmt::format("-{} ", verb);
+    if (timeout) out += fmt::format("-t {} ", flow.timeout_s);
+    out += fmt::format("-u {} ", status);
     if (o.zone == r.zone) {
         if (o.zone != 0) out += fmt::format("-w {} ", o.zone);
     } else {
@@ -104,8 +126,50 @@ std::string conntrack_save_line(const FlowRecord& flow) {
         out += fmt::format(" --srckey {} --dstkey {} --reply-key-src {} --reply-key-dst {}", o.sport, o.dport, r.sport,
                            r.dport);
     }
-    if (!flow.state.empty()) out += fmt::format(" --state {}", flow.state);
+    if (with_state && !flow.state.empty()) out += fmt::format(" --state {}", flow.state);
     return out;
+}
+
+}  // namespace
+
+std::string full_text(const std::array<std::uint8_t, 16>& address) {
+    std::string text;
+    for (std::size_t i = 0; i < address.size(); i += 2)
+        text += fmt::format("{}{:02x}{:02x}", i == 0 ? "" : ":", address[i], address[i + 1]);
+    return text;
+}
+
+std::string conntrack_line(const FlowRecord& flow, const ConntrackStyle& style) {
+    return line_of(flow, style, {});
+}
+
+std::string conntrack_save_line(const FlowRecord& flow) {
+    return save_line(flow, 'A', true, true);
+}
+
+std::string conntrack_event_line(const FlowEventRecord& event, const ConntrackStyle& style, const EventStyle& more) {
+    const bool ended = event.kind == FlowEventKind::destroyed;
+    Parts parts;
+    parts.timeout = !ended || event.flow.timeout_s != 0;
+    parts.state = event.tells_state();
+    const auto time =
+        more.time ? fmt::format("[{}.{:06}]\t", event.time_us / 1'000'000, event.time_us % 1'000'000) : "";
+    if (more.save) {
+        constexpr std::string_view kVerbs = "AUD";
+        return time + save_line(event.flow, kVerbs[static_cast<std::size_t>(event.kind)], parts.timeout, parts.state);
+    }
+    constexpr std::array<std::string_view, 3> kNames{"    [NEW] ", " [UPDATE] ", "[DESTROY] "};
+    const std::string front = time + std::string(kNames[static_cast<std::size_t>(event.kind)]);
+    std::string times;
+    if (more.kernel && event.start_s && event.stop_s)
+        times = fmt::format("[start={}] [stop={}] ", date_text(*event.start_s), date_text(*event.stop_s));
+    parts.front = front;
+    parts.times = times;
+    parts.mark = event.tells_mark();
+    parts.counters = parts.age = ended;
+    parts.helper = !ended;
+    parts.use = false;
+    return line_of(event.flow, style, parts);
 }
 
 std::string expectation_line(const ExpectationRecord& e) {

@@ -32,6 +32,17 @@ std::string conntrack_line(const FlowRecord& flow, const ConntrackStyle& style =
 /// A line of `conntrack -L -o save`: the options that would make this entry.
 std::string conntrack_save_line(const FlowRecord& flow);
 
+/// Of `conntrack -E`: what else -o asks for.
+struct EventStyle {
+    bool time = false;    ///< -o timestamp: when it happened
+    bool kernel = false;  ///< -o ktimestamp: when the flow began and ended
+    bool save = false;    ///< -o save
+};
+
+/// A line of `conntrack -E`, without its end and without the program that wanted it so.
+std::string conntrack_event_line(const FlowEventRecord& event, const ConntrackStyle& style = {},
+                                 const EventStyle& more = {});
+
 /// An IPv6 address as Linux itself writes it (%pI6): 2001:0db8:0000:0000:0000:0000:0000:0001.
 std::string full_text(const std::array<std::uint8_t, 16>& address);
 

@@ -136,13 +136,8 @@ std::string set_zone(FlowFilter& filter, const std::string& text) {
 }
 
 std::string set_mark(FlowFilter& filter, const std::string& text) {
-    const std::string_view view = text;
-    const auto slash = view.find('/');
-    const auto value = parse_u32_any_base(view.substr(0, slash));
-    const auto mask = slash == std::string_view::npos ? 0xffffffffU : parse_u32_any_base(view.substr(slash + 1));
-    if (!value || !mask) return "a mark (number, or value/mask)";
-    filter.mark = std::pair{*value, *mask};
-    return "";
+    filter.mark = parse_mark(text);
+    return filter.mark ? "" : "a mark (number, or value/mask)";
 }
 
 std::string set_id(FlowFilter& filter, const std::string& text) {
@@ -236,6 +231,14 @@ bool nat_agrees(const FlowFilter& f, const FlowRecord& flow) {
 }
 
 }  // namespace
+
+std::optional<std::pair<std::uint32_t, std::uint32_t>> parse_mark(std::string_view text) {
+    const auto slash = text.find('/');
+    const auto value = parse_u32_any_base(text.substr(0, slash));
+    const auto mask = slash == std::string_view::npos ? 0xffffffffU : parse_u32_any_base(text.substr(slash + 1));
+    if (!value || !mask) return std::nullopt;
+    return std::pair{*value, *mask};
+}
 
 std::optional<AddressMatch> AddressMatch::parse(std::string_view text) {
     if (text.find('%') != std::string_view::npos) return std::nullopt;  // a zone names an interface, not an address

@@ -61,6 +61,9 @@ struct FlowFilter {
     [[nodiscard]] bool matches_all() const;
 };
 
+/// "5", "0x10/0xf0": value and mask; nothing when it is neither.
+std::optional<std::pair<std::uint32_t, std::uint32_t>> parse_mark(std::string_view text);
+
 /// Query parameters, decoded, in the order given.
 using QueryParameters = std::vector<std::pair<std::string, std::string>>;
 

@@ -9,6 +9,8 @@
 
 #include <boost/asio/ip/address.hpp>
 
+#include "dataplane/flow/flow_event.hh"
+
 namespace sluice::api {
 
 using IpAddress = boost::asio::ip::address;
@@ -61,6 +63,25 @@ struct FlowRecord {
     std::string rule;      ///< filter rule that admitted it, for people; may be empty
     std::string nat_rule;  ///< NAT rule(s) that translated it, for people; may be empty
     bool operator==(const FlowRecord&) const = default;
+};
+
+/// What happened to a flow.
+struct FlowEventRecord {
+    FlowEventKind kind{};
+    std::uint8_t changes = 0;   ///< changed:: bits; of an update
+    FlowRecord flow;            ///< right after it; of a flow that has ended, as it was then
+    std::uint64_t time_us = 0;  ///< UNIX time
+    std::uint32_t by = 0;       ///< process that wanted it so; 0: nobody did
+    /// UNIX time of its first packet and of its end; of a flow that has ended, if timestamps are on.
+    std::optional<std::uint64_t> start_s, stop_s;
+    bool operator==(const FlowEventRecord&) const = default;
+
+    /// What conntrack(8) is told with this event: the state only with a birth, an end, or when it has changed; the mark
+    /// only when there is one or it has changed.
+    [[nodiscard]] bool tells_state() const {
+        return kind != FlowEventKind::updated || (changes & changed::kState) != 0;
+    }
+    [[nodiscard]] bool tells_mark() const { return flow.mark != 0 || (changes & changed::kMark) != 0; }
 };
 
 /// A connection that a helper announced and that has not come yet.

@@ -1,5 +1,7 @@
 #include "control/api/http_session.hh"
 
+#include <sys/socket.h>
+
 #include <boost/asio/post.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/beast/http/chunk_encode.hpp>
@@ -14,6 +16,14 @@ namespace beast = boost::beast;
 
 constexpr std::chrono::seconds kDrainTime{2};
 constexpr std::size_t kDrainBytes = 16 << 20;
+
+/// 0: it is not on this machine, or in another namespace of processes.
+std::uint32_t pid_of_peer(int descriptor) {
+    ::ucred peer{};
+    ::socklen_t size = sizeof peer;
+    if (::getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0 || peer.pid < 0) return 0;
+    return static_cast<std::uint32_t>(peer.pid);
+}
 
 }  // namespace
 
@@ -45,6 +55,8 @@ public:
         if (!leave(Stage::asked, Stage::streaming)) return;
         session_->start_stream(status, content_type, fields_);
     }
+
+    void be_patient() override { session_->patient_ = true; }
 
     void write_chunk(std::string chunk, std::function<void()> written) override {
         if (stage_ == Stage::streaming) session_->queue_chunk(std::move(chunk), std::move(written));
@@ -178,7 +190,9 @@ void HttpSession::handle() {
                     .path = {},
                     .query = {},
                     .accept = std::string(message[http::field::accept]),
-                    .body = std::move(message.body())};
+                    .body = std::move(message.body()),
+                    .client_pid = pid_of_peer(stream_.socket().native_handle())};
+    patient_ = false;
     const bool well_formed = decode_target(message.target(), request.path, request.query);
     const auto answer = std::make_shared<Answer>(shared_from_this(), std::move(request));
     answer_ = answer;
@@ -253,7 +267,7 @@ void HttpSession::write_next() {
     if (!chunk_.empty()) {
         writing_ = true;
         wait_for(Waiting::reader);
-        stream_.expires_after(limits_.timeout);
+        if (!patient_) stream_.expires_after(limits_.timeout);
         auto done = [self = shared_from_this()](beast::error_code error, std::size_t) {
             self->writing_ = false;
             if (!self->open_) return;

@@ -106,6 +106,7 @@ private:
     bool writing_ = false;  ///< an operation of the stream is under way
     bool finishing_ = false;
     bool watching_ = false;  ///< for a hang-up
+    bool patient_ = false;   ///< with who takes a stream
     bool open_ = true;
     std::size_t drained_bytes_ = 0;
 };

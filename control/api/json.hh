@@ -2,7 +2,9 @@
 // in the keys. 64-bit ids are strings, since many JSON readers keep 53 bits only.
 #pragma once
 
+#include <array>
 #include <optional>
+#include <string_view>
 #include <vector>
 
 #include <boost/json/array.hpp>
@@ -15,6 +17,11 @@ namespace sluice::api {
 boost::json::object to_json(const FlowRecord& flow);
 /// Nothing when the object is not such a record.
 std::optional<FlowRecord> flow_from_json(const boost::json::object& object);
+
+boost::json::object to_json(const FlowEventRecord& event);
+std::optional<FlowEventRecord> event_from_json(const boost::json::object& object);
+/// In the order of FlowEventKind: what events are called on the wire.
+inline constexpr std::array<std::string_view, 3> kEventNames{"new", "update", "destroy"};
 
 boost::json::object to_json(const ExpectationRecord& expectation);
 std::optional<ExpectationRecord> expectation_from_json(const boost::json::object& object);

@@ -1,4 +1,6 @@
 // JSON of flows and expectations, both ways.
+#include <algorithm>
+
 #include <boost/json/value.hpp>
 #include <boost/json/value_to.hpp>
 
@@ -12,6 +14,10 @@ namespace {
 namespace json = boost::json;
 
 constexpr std::uint8_t kGre = 47, kEsp = 50;
+
+/// By the number of the changed:: bit.
+constexpr std::array<std::string_view, 5> kChangeNames{"reply", "assured", "state", "helper", "mark"};
+static_assert(changed::kAll == (1U << kChangeNames.size()) - 1);
 
 json::object tuple_json(std::uint8_t proto, const FlowTuple& t) {
     json::object out{{"src", t.src.to_string()}, {"dst", t.dst.to_string()}, {"zone", t.zone}};
@@ -129,6 +135,41 @@ std::optional<FlowRecord> flow_from_json(const json::object& object) try {
     flow.rule = text(object, "rule");
     flow.nat_rule = text(object, "nat_rule");
     return flow;
+} catch (const std::exception&) {
+    return std::nullopt;
+}
+
+json::object to_json(const FlowEventRecord& event) {
+    json::array changes;
+    for (std::size_t bit = 0; bit < kChangeNames.size(); ++bit)
+        if ((event.changes >> bit & 1) != 0) changes.emplace_back(kChangeNames[bit]);
+    const auto seconds = [](const auto& value) { return value ? json::value(*value) : json::value(nullptr); };
+    return {{"event", kEventNames[static_cast<std::size_t>(event.kind)]},
+            {"time_us", event.time_us},
+            {"changes", std::move(changes)},
+            {"by", event.by},
+            {"start_s", seconds(event.start_s)},
+            {"stop_s", seconds(event.stop_s)},
+            {"flow", to_json(event.flow)}};
+}
+
+std::optional<FlowEventRecord> event_from_json(const json::object& object) try {
+    FlowEventRecord event;
+    const auto name = std::ranges::find(kEventNames, std::string_view(object.at("event").as_string()));
+    auto flow = flow_from_json(object.at("flow").as_object());
+    if (name == kEventNames.end() || !flow) return std::nullopt;
+    event.kind = static_cast<FlowEventKind>(name - kEventNames.begin());
+    event.flow = std::move(*flow);
+    event.time_us = number<std::uint64_t>(object, "time_us");
+    event.by = number<std::uint32_t>(object, "by");
+    for (const auto& change : object.at("changes").as_array()) {
+        const auto known = std::ranges::find(kChangeNames, std::string_view(change.as_string()));
+        if (known == kChangeNames.end()) return std::nullopt;
+        event.changes = static_cast<std::uint8_t>(event.changes | 1U << (known - kChangeNames.begin()));
+    }
+    if (!object.at("start_s").is_null()) event.start_s = number<std::uint64_t>(object, "start_s");
+    if (!object.at("stop_s").is_null()) event.stop_s = number<std::uint64_t>(object, "stop_s");
+    return event;
 } catch (const std::exception&) {
     return std::nullopt;
 }

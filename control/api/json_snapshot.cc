@@ -52,6 +52,8 @@ json::object worker_json(const metrics::Worker& w) {
             {"handoffs_sent", w.handoffs_sent},
             {"handoffs_received", w.handoffs_received},
             {"mailbox_overflows", w.mailbox_overflows},
+            {"events_told", w.events_told},
+            {"events_lost", w.events_lost},
             {"held_packets", w.held_packets},
             {"first_packet_waits", w.first_packet_waits},
             {"first_packets_lost", w.first_packets_lost},

@@ -4,6 +4,7 @@
 // Control thread only.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
@@ -27,6 +28,7 @@ struct Request {
     QueryParameters query;
     std::string accept;
     std::string body;
+    std::uint32_t client_pid = 0;  ///< of a client on a UNIX socket; 0: not known
 };
 
 /// One request and its answer. Kept alive by shared pointers; when the client goes away, answers are ignored.
@@ -41,6 +43,9 @@ public:
     virtual void set_header(http::field name, std::string_view value) = 0;
     /// Starts a chunked answer.
     virtual void start_stream(http::status status, std::string_view content_type) = 0;
+    /// A stream's client may take its time over a chunk: it is cut off only to make room for others. Before
+    /// start_stream().
+    virtual void be_patient() = 0;
     /// Sends a chunk (not empty); `written` is called when the client's socket has taken it, and never if the client
     /// went away. Not called again before that.
     virtual void write_chunk(std::string chunk, std::function<void()> written) = 0;

@@ -96,6 +96,7 @@ void add_metrics_route(Router& router, Box& box) {
 
 void add_api_routes(Router& router, Box& box) {
     add_flow_routes(router, box);
+    add_event_route(router, box);
     add_capture_route(router, box);
     add_expectation_route(router, box);
     add_config_routes(router, box);

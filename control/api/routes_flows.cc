@@ -1,11 +1,12 @@
-// /v1/flows: listing and deletion. Both walk a FlowCursor slice by slice; the next slice is fetched when the client has
-// taken the last one, so a slow reader holds one slice and no handler grows with the table. A deletion lists and
-// deletes what it listed, as conntrack(8) does; a client that leaves in the middle stops it there.
+// /v1/flows: listing, deletion and change. All walk a FlowCursor slice by slice; the next slice is fetched when the
+// client has taken the last one, so a slow reader holds one slice and no handler grows with the table. A deletion lists
+// and deletes what it listed, as conntrack(8) does; a client that leaves in the middle stops it there.
 #include <set>
 
 #include <boost/json/serialize.hpp>
 #include <spdlog/spdlog.h>
 
+#include "control/api/flow_update.hh"
 #include "control/api/json.hh"
 #include "control/api/routes_impl.hh"
 
@@ -100,17 +101,18 @@ private:
         std::vector<FlowId> ids;
         ids.reserve(slice.size());
         for (const auto& flow : slice) ids.push_back(flow.id);
-        box_.delete_flows(std::move(ids), [self = shared_from_this(), slice = std::move(slice),
-                                           last](const std::vector<FlowId>& deleted) {
-            self->deleted_ += deleted.size();
-            std::string chunk;
-            if (self->stream_) {
-                const std::set<FlowId> gone(deleted.begin(), deleted.end());
-                for (const auto& flow : slice)
-                    if (gone.contains(flow.id)) chunk += json::serialize(to_json(flow)) + '\n';
-            }
-            self->go_on(std::move(chunk), last);
-        });
+        box_.delete_flows(
+            std::move(ids), exchange_->request().client_pid,
+            [self = shared_from_this(), slice = std::move(slice), last](const std::vector<FlowId>& deleted) {
+                self->deleted_ += deleted.size();
+                std::string chunk;
+                if (self->stream_) {
+                    const std::set<FlowId> gone(deleted.begin(), deleted.end());
+                    for (const auto& flow : slice)
+                        if (gone.contains(flow.id)) chunk += json::serialize(to_json(flow)) + '\n';
+                }
+                self->go_on(std::move(chunk), last);
+            });
     }
 
     void go_on(std::string chunk, bool last) {
@@ -134,8 +136,63 @@ private:
     std::uint64_t deleted_ = 0;
 };
 
+/// PATCH: what it changes has no part in the filter.
+class Change : public std::enable_shared_from_this<Change> {
+public:
+    Change(ExchangePtr exchange, Box& box, const FlowUpdate& what, std::unique_ptr<FlowCursor> cursor)
+        : exchange_(std::move(exchange)),
+          box_(box),
+          what_(what),
+          cursor_(std::move(cursor)),
+          stream_(wants_ndjson(*exchange_)) {}
+
+    void start() {
+        exchange_->on_gone([self = shared_from_this()] { self->cursor_.reset(); });
+        if (stream_) exchange_->start_stream(http::status::ok, kNdjson);
+        fetch();
+    }
+
+private:
+    void fetch() {
+        if (!cursor_) return;
+        cursor_->next([self = shared_from_this()](const std::vector<FlowRecord>& slice, bool last) {
+            std::vector<FlowId> ids;
+            ids.reserve(slice.size());
+            for (const auto& flow : slice) ids.push_back(flow.id);
+            self->box_.update_flows(
+                std::move(ids), self->what_, self->exchange_->request().client_pid,
+                [self, last](const std::vector<FlowRecord>& updated) { self->on_updated(updated, last); });
+        });
+    }
+
+    void on_updated(const std::vector<FlowRecord>& updated, bool last) {
+        updated_ += updated.size();
+        std::string chunk;
+        if (stream_)
+            for (const auto& flow : updated) chunk += json::serialize(to_json(flow)) + '\n';
+        if (stream_ && last) chunk += json::serialize(json::object{{"updated", updated_}}) + '\n';
+        auto next = [self = shared_from_this(), last] { last ? self->finish() : self->fetch(); };
+        if (chunk.empty()) return exchange_->defer(std::move(next));
+        exchange_->write_chunk(std::move(chunk), std::move(next));
+    }
+
+    void finish() {
+        cursor_.reset();
+        spdlog::info("api: {} flows updated", updated_);
+        if (stream_) return exchange_->finish_stream();
+        reply_json(*exchange_, http::status::ok, json::object{{"updated", updated_}});
+    }
+
+    ExchangePtr exchange_;
+    Box& box_;
+    FlowUpdate what_;
+    std::unique_ptr<FlowCursor> cursor_;
+    bool stream_;
+    std::uint64_t updated_ = 0;
+};
+
 void flush(const ExchangePtr& exchange, Box& box) {
-    box.flush_flows([exchange](std::uint64_t deleted) {
+    box.flush_flows(exchange->request().client_pid, [exchange](std::uint64_t deleted) {
         spdlog::info("api: all {} flows deleted", deleted);
         reply_json(*exchange, http::status::ok, json::object{{"deleted", deleted}});
     });
@@ -154,6 +211,15 @@ void add_flow_routes(Router& router, Box& box) {
         // One message per worker instead of one per flow, unless the client wants to see them.
         if (filter->matches_all() && !wants_ndjson(*exchange)) return flush(exchange, box);
         std::make_shared<Deletion>(exchange, box, box.list_flows(std::move(*filter)))->start();
+    });
+    router.add(http::verb::patch, "/v1/flows", [&box](const ExchangePtr& exchange) {
+        auto filter = filter_of(*exchange);
+        if (!filter) return;
+        const auto what = parse_flow_update(exchange->request().body);
+        if (const auto* error = std::get_if<std::string>(&what))
+            return reply_error(*exchange, http::status::bad_request, *error);
+        std::make_shared<Change>(exchange, box, std::get<FlowUpdate>(what), box.list_flows(std::move(*filter)))
+            ->start();
     });
     router.add(http::verb::get, "/v1/flows/count", [&box](const ExchangePtr& exchange) {
         if (!exchange->request().query.empty())

@@ -10,6 +10,7 @@ namespace sluice::api {
 
 void reply_json(Exchange& exchange, http::status status, const boost::json::value& value);
 void add_flow_routes(Router& router, Box& box);
+void add_event_route(Router& router, Box& box);
 void add_capture_route(Router& router, Box& box);
 
 }  // namespace sluice::api

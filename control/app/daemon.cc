@@ -33,6 +33,7 @@ using namespace std::chrono_literals;
 
 constexpr unsigned kPuntsPerTick = 256;
 constexpr unsigned kStepsPerTick = 1024;  // of ageing, for each worker
+constexpr unsigned kEventsPerTick = 256;  // for those who listen, of each worker
 constexpr auto kSlowTick = 500ms;         // carrier, full tables
 
 void log_dpdk(int level, std::string_view line) {
@@ -112,9 +113,10 @@ struct Daemon::State {
     void tick() {
         const bool more_punts = kernel.serve(kPuntsPerTick);
         const bool more_ageing = ageing.poll(machine.clock.now().ms, kStepsPerTick);
+        const bool more_events = box.events().poll(kEventsPerTick);
         const bool orders_wait = engine.retry_orders();
         machine.grace.reclaim();
-        if (more_punts || more_ageing) {
+        if (more_punts || more_ageing || more_events) {
             boost::asio::post(io, [this] { tick(); });
             return;
         }
@@ -131,7 +133,7 @@ struct Daemon::State {
         const PuntBridgeStats& punts = kernel.punts().stats();
         const AgeingStats aged = ageing.stats();
         return punts.to_kernel + punts.twin_refused + punts.twin_absent + punts.from_kernel + aged.notices +
-               aged.expires_posted;
+               aged.expires_posted + box.events().told();
     }
 
     void slow_tick() {

@@ -48,13 +48,13 @@ api::FlowId FlowLister::id_of(unsigned worker, SlotIndex slot, std::uint32_t gen
     return std::uint64_t{worker} << 56 | std::uint64_t{slot} << 24 | (generation & 0xffffffU);
 }
 
-api::FlowRecord FlowLister::record_of(unsigned worker, const FlowCopy& f) const {
+api::FlowRecord FlowLister::record_of(unsigned worker, const FlowCopy& f, TimeMs now_ms) const {
     api::FlowRecord r;
     r.id = id_of(worker, f.slot, f.generation);
     r.proto = f.key[0].proto;
     r.original = tuple_of(f.key[0]);
     r.reply = tuple_of(f.key[1]);
-    r.timeout_s = seconds_left(f.lifetime.deadline_ms(), clock_());
+    r.timeout_s = seconds_left(f.lifetime.deadline_ms(), now_ms);
     if (const auto states = tracker_of(f.kind).states; f.state < states.size()) r.state = std::string(states[f.state]);
     r.timeouts_s = f.timeouts_s;
     r.unreplied = (f.status & status::kSeenReply) == 0;
@@ -64,7 +64,7 @@ api::FlowRecord FlowLister::record_of(unsigned worker, const FlowCopy& f) const 
     for (unsigned d = 0; d < 2; ++d) r.counters[d] = {f.packets[d], f.bytes[d]};
     r.worker = static_cast<std::uint16_t>(worker);
     if ((f.status & status::kHelper) != 0) r.helper = "ftp";
-    if (describe_) describe_(f, r);
+    if (describe_) describe_(f, now_ms, r);
     return r;
 }
 
@@ -90,7 +90,7 @@ private:
         for (unsigned i = 0; i < slice.count; ++i) {
             // Past its deadline a flow is gone for every packet; its slot merely waits for the wheel.
             if (slice.flows[i].lifetime.deadline_ms() <= now_ms) continue;
-            api::FlowRecord r = lister_.record_of(worker_, slice.flows[i]);
+            api::FlowRecord r = lister_.record_of(worker_, slice.flows[i], now_ms);
             if (filter_.matches(r)) records.push_back(std::move(r));
         }
         from_ = slice.next;
@@ -160,48 +160,74 @@ std::unique_ptr<api::FlowCursor> FlowLister::list(api::FlowFilter filter) {
     return std::make_unique<Cursor>(*this, std::move(filter));
 }
 
-void FlowLister::erase(const std::vector<api::FlowId>& ids, std::function<void(std::vector<api::FlowId>)> handler) {
-    struct Answer {
-        std::vector<api::FlowId> deleted;
-        unsigned open = 1;  // batches without an answer, and this function itself
-        std::function<void(std::vector<api::FlowId>)> handler;
-        void close() {
-            if (--open == 0) handler(std::move(deleted));
-        }
+template <class Batch>
+void FlowLister::ask_by_name(const std::vector<api::FlowId>& ids, OrderKind kind,
+                             const std::function<void(Batch&)>& prepare,
+                             const std::function<void(unsigned, Batch&)>& take, std::function<void()> then) {
+    // The last batch that is done calls it; this function itself counts as one.
+    const auto open = std::make_shared<unsigned>(1);
+    const auto close = [open, then = std::move(then)] {
+        if (--*open == 0) then();
     };
-    auto answer = std::make_shared<Answer>();
-    answer->handler = std::move(handler);
     std::vector<std::vector<api::FlowId>> by_worker(orders_.size());
     for (const api::FlowId id : ids)
         if (id >> 56 < by_worker.size()) by_worker[id >> 56].push_back(id);
     for (unsigned w = 0; w < by_worker.size(); ++w) {
-        for (std::size_t at = 0; at < by_worker[w].size(); at += EraseBatch::kMaxFlows) {
-            auto batch = std::make_shared<EraseBatch>();
-            const std::size_t end = std::min(by_worker[w].size(), at + EraseBatch::kMaxFlows);
+        for (std::size_t at = 0; at < by_worker[w].size(); at += Batch::kMaxFlows) {
+            auto batch = std::make_shared<Batch>();
+            prepare(*batch);
+            const std::size_t end = std::min(by_worker[w].size(), at + Batch::kMaxFlows);
             for (std::size_t i = at; i < end; ++i) {
-                const api::FlowId id = by_worker[w][i];
-                batch->flows[batch->count++] = {static_cast<SlotIndex>(id >> 24 & 0xffffffffU),
-                                                static_cast<std::uint32_t>(id & 0xffffffU), false};
+                auto& name = batch->flows[batch->count++];
+                name.slot = static_cast<SlotIndex>(by_worker[w][i] >> 24 & 0xffffffffU);
+                name.generation = static_cast<std::uint32_t>(by_worker[w][i] & 0xffffffU);
             }
-            ++answer->open;
+            ++*open;
             Ring<Order>* orders = orders_[w];
-            ask({[orders, batch] {
-                     return orders->post({OrderKind::erase, 0, 0, 0, reinterpret_cast<std::uint64_t>(batch.get())});
+            ask({[orders, batch, kind] {
+                     return orders->post({kind, 0, 0, 0, reinterpret_cast<std::uint64_t>(batch.get())});
                  },
                  [batch] { return batch->done.load(std::memory_order_acquire); },
-                 [answer, batch, w] {
-                     for (unsigned i = 0; i < batch->count; ++i) {
-                         const auto& f = batch->flows[i];
-                         if (f.erased) answer->deleted.push_back(id_of(w, f.slot, f.generation));
-                     }
-                     answer->close();
+                 [batch, take, close, w] {
+                     take(w, *batch);
+                     close();
                  }});
         }
     }
-    answer->close();
+    close();
 }
 
-void FlowLister::flush(std::function<void(std::uint64_t)> handler) {
+void FlowLister::erase(const std::vector<api::FlowId>& ids, std::uint32_t by,
+                       std::function<void(std::vector<api::FlowId>)> handler) {
+    const auto deleted = std::make_shared<std::vector<api::FlowId>>();
+    ask_by_name<EraseBatch>(
+        ids, OrderKind::erase, [by](EraseBatch& batch) { batch.by = by; },
+        [deleted](unsigned worker, EraseBatch& batch) {
+            for (unsigned i = 0; i < batch.count; ++i)
+                if (const auto& f = batch.flows[i]; f.erased) deleted->push_back(id_of(worker, f.slot, f.generation));
+        },
+        [deleted, handler = std::move(handler)] { handler(std::move(*deleted)); });
+}
+
+void FlowLister::update(const std::vector<api::FlowId>& ids, const FlowUpdate& what, std::uint32_t by,
+                        std::function<void(std::vector<api::FlowRecord>)> handler) {
+    const auto updated = std::make_shared<std::vector<api::FlowRecord>>();
+    ask_by_name<UpdateBatch>(
+        ids, OrderKind::update,
+        [what, by](UpdateBatch& batch) {
+            batch.what = what;
+            batch.by = by;
+        },
+        [this, updated](unsigned worker, UpdateBatch& batch) {
+            const TimeMs now_ms = clock_();
+            for (unsigned i = 0; i < batch.count; ++i)
+                if (const auto& one = batch.flows[i]; one.result == UpdateBatch::Result::updated)
+                    updated->push_back(record_of(worker, one.flow, now_ms));
+        },
+        [updated, handler = std::move(handler)] { handler(std::move(*updated)); });
+}
+
+void FlowLister::flush(std::uint32_t by, std::function<void(std::uint64_t)> handler) {
     struct Answer {
         std::uint64_t erased = 0;
         std::size_t open = 0;
@@ -212,6 +238,7 @@ void FlowLister::flush(std::function<void(std::uint64_t)> handler) {
     answer->handler = std::move(handler);
     for (Ring<Order>* orders : orders_) {
         auto ticket = std::make_shared<FlushTicket>();
+        ticket->by = by;
         ask({[orders, ticket] {
                  return orders->post({OrderKind::flush, 0, 0, 0, reinterpret_cast<std::uint64_t>(ticket.get())});
              },

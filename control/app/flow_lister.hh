@@ -23,8 +23,9 @@ namespace sluice {
 
 class FlowLister {
 public:
-    using Orders = std::vector<Ring<Order>*>;                                 ///< by worker
-    using Describe = std::function<void(const FlowCopy&, api::FlowRecord&)>;  ///< adds names of rules and helpers
+    using Orders = std::vector<Ring<Order>*>;  ///< by worker
+    /// Adds names of rules, and what is shown at a time.
+    using Describe = std::function<void(const FlowCopy&, TimeMs now_ms, api::FlowRecord&)>;
 
     /// `clock` gives the workers' milliseconds.
     FlowLister(boost::asio::io_context& io, Orders orders, std::function<TimeMs()> clock, Describe describe);
@@ -33,12 +34,17 @@ public:
     FlowLister& operator=(const FlowLister&) = delete;
 
     [[nodiscard]] std::unique_ptr<api::FlowCursor> list(api::FlowFilter filter);
-    void erase(const std::vector<api::FlowId>& ids, std::function<void(std::vector<api::FlowId>)> handler);
-    void flush(std::function<void(std::uint64_t)> handler);
+    /// `by`: the process that wants it so.
+    void erase(const std::vector<api::FlowId>& ids, std::uint32_t by,
+               std::function<void(std::vector<api::FlowId>)> handler);
+    void flush(std::uint32_t by, std::function<void(std::uint64_t)> handler);
+    void update(const std::vector<api::FlowId>& ids, const FlowUpdate& what, std::uint32_t by,
+                std::function<void(std::vector<api::FlowRecord>)> handler);
     void expectations(std::function<void(std::vector<api::ExpectationRecord>)> handler);
 
     static api::FlowId id_of(unsigned worker, SlotIndex slot, std::uint32_t generation) noexcept;
-    [[nodiscard]] api::FlowRecord record_of(unsigned worker, const FlowCopy& flow) const;
+    /// The flow as it is shown at this time.
+    [[nodiscard]] api::FlowRecord record_of(unsigned worker, const FlowCopy& flow, TimeMs now_ms) const;
 
 private:
     class Cursor;
@@ -51,6 +57,11 @@ private:
         bool posted = false;
     };
     void ask(Task task);
+    /// Asks the workers something about flows by name, in batches: `prepare` a new one, `take` one that is done, `then`
+    /// go on behind the last.
+    template <class Batch>
+    void ask_by_name(const std::vector<api::FlowId>& ids, OrderKind kind, const std::function<void(Batch&)>& prepare,
+                     const std::function<void(unsigned, Batch&)>& take, std::function<void()> then);
     void poll();
     void ask_slice(unsigned worker, const std::shared_ptr<ListSlice>& slice, std::function<void()> then);
 

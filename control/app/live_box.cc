@@ -28,6 +28,12 @@ std::vector<api::ConfigIssue> issues_of(const std::string& file, const std::vect
     return issues;
 }
 
+std::vector<EventHub::Worker> event_workers(const Engine& engine) {
+    std::vector<EventHub::Worker> workers;
+    for (const auto& lcore : engine.lcores()) workers.push_back({&lcore->orders, &lcore->counters.events_lost});
+    return workers;
+}
+
 double unix_time() {
     return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
@@ -38,7 +44,9 @@ LiveBox::LiveBox(const Parts& parts)
     : at_(parts),
       lister_(
           parts.io, parts.engine.order_rings(), [this] { return at_.machine.clock.now().ms; },
-          [this](const FlowCopy& flow, api::FlowRecord& record) { describe(flow, record); }),
+          [this](const FlowCopy& flow, TimeMs now_ms, api::FlowRecord& record) { describe(flow, now_ms, record); }),
+      events_(event_workers(parts.engine),
+              [this](unsigned worker, const FlowEvent& event) { return event_record(worker, event); }),
       captures_(parts.io, parts.machine.grace) {
     reloads_.last_s = unix_time();  // the start has loaded a configuration as well
 }
@@ -51,6 +59,8 @@ metrics::Snapshot LiveBox::snapshot() {
     auto out = take_snapshot({at_.machine, at_.engine, at_.kernel, at_.publisher, at_.ageing}, reloads_);
     out.version = at_.version;
     out.listeners = at_.listeners();
+    out.event_listeners = events_.listeners();
+    out.events_lost_by_listeners = events_.lost_by_listeners();
     out.uptime_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - started_).count();
     return out;
 }
@@ -69,13 +79,11 @@ std::uint64_t LiveBox::count_flows() {
     return flows;
 }
 
-void LiveBox::describe(const FlowCopy& flow, api::FlowRecord& record) const {
+void LiveBox::describe(const FlowCopy& flow, TimeMs now_ms, api::FlowRecord& record) const {
     const config::Conntrack& conntrack = at_.publisher.config().conntrack;
     record.counted = conntrack.accounting;
-    if (conntrack.timestamps) {
-        const TimeMs now_ms = at_.machine.clock.now().ms;
+    if (conntrack.timestamps)
         record.age_s = static_cast<std::uint32_t>((now_ms - std::min(now_ms, flow.created_ms)) / 1000);
-    }
     // Rule numbers mean something in their own policy only.
     if (flow.nat_generation != at_.publisher.generation()) return;
     const auto& rules = at_.publisher.names().rules;
@@ -90,12 +98,43 @@ std::unique_ptr<api::FlowCursor> LiveBox::list_flows(api::FlowFilter filter) {
     return lister_.list(std::move(filter));
 }
 
-void LiveBox::delete_flows(std::vector<api::FlowId> ids, std::function<void(std::vector<api::FlowId>)> handler) {
-    lister_.erase(ids, std::move(handler));
+void LiveBox::delete_flows(std::vector<api::FlowId> ids, std::uint32_t by,
+                           std::function<void(std::vector<api::FlowId>)> handler) {
+    lister_.erase(ids, by, std::move(handler));
 }
 
-void LiveBox::flush_flows(std::function<void(std::uint64_t)> handler) {
-    lister_.flush(std::move(handler));
+void LiveBox::flush_flows(std::uint32_t by, std::function<void(std::uint64_t)> handler) {
+    lister_.flush(by, std::move(handler));
+}
+
+void LiveBox::update_flows(std::vector<api::FlowId> ids, const FlowUpdate& what, std::uint32_t by,
+                           std::function<void(std::vector<api::FlowRecord>)> handler) {
+    lister_.update(ids, what, by, std::move(handler));
+}
+
+std::unique_ptr<api::EventWatch> LiveBox::watch_events(api::EventHandlers handlers) {
+    return events_.watch(std::move(handlers));
+}
+
+api::FlowEventRecord LiveBox::event_record(unsigned worker, const FlowEvent& event) const {
+    api::FlowEventRecord record;
+    record.kind = event.kind;
+    record.changes = event.changes;
+    record.by = event.by;
+    record.flow = lister_.record_of(worker, event.flow, event.at_ms);
+    // The workers' clock counts from the start, at whole milliseconds.
+    const TimeMs now_ms = at_.machine.clock.now().ms;
+    const auto now = std::chrono::system_clock::now().time_since_epoch();
+    const auto unix_us = [&](TimeMs at_ms) {
+        const auto ago = std::chrono::milliseconds(now_ms - std::min(now_ms, at_ms));
+        return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(now - ago).count());
+    };
+    record.time_us = unix_us(event.at_ms);
+    if (event.kind == FlowEventKind::destroyed && at_.publisher.config().conntrack.timestamps) {
+        record.start_s = unix_us(event.flow.created_ms) / 1'000'000;
+        record.stop_s = record.time_us / 1'000'000;
+    }
+    return record;
 }
 
 void LiveBox::list_expectations(std::function<void(std::vector<api::ExpectationRecord>)> handler) {

@@ -128,6 +128,8 @@ metrics::Worker worker_of(const Lcore& lcore, std::uint32_t number) {
     w.idle_cycles = c.cycles_idle.get();
     w.handoffs_sent = c.balance.handed_out.get();
     w.handoffs_received = c.balance.handed_in.get();
+    w.events_told = c.events_told.get();
+    w.events_lost = c.events_lost.get();
     w.mailbox_overflows = c.notices_deferred.get();
     w.held_packets = c.balance.held.get();
     w.first_packet_waits = c.firsts_waited_for.get();

@@ -80,6 +80,10 @@ void add_box(Builder& b, const Snapshot& s) {
 }
 
 void add_listeners(Builder& b, const Snapshot& s) {
+    b.gauge("sluice_flow_event_listeners", "Clients that listen to events of flows.").value(s.event_listeners);
+    b.counter("sluice_flow_event_listener_lost_total",
+              "Events of flows that a listener did not get because it was too slow.")
+        .value(s.events_lost_by_listeners);
     b.gauge("sluice_http_connections", "Open connections to the control socket and to the metrics endpoint.");
     for (const Listener& l : s.listeners) b.value(l.connections, {{"listener", l.name}});
     b.counter("sluice_http_accepted_total", "Connections accepted, by listener.");
@@ -255,6 +259,10 @@ void add_workers(Builder& b, const Snapshot& s) {
     }
     b.counter("sluice_mailbox_overflows_total", "Notices that found the mailbox full and waited in their flow slot.");
     each(&Worker::mailbox_overflows);
+    b.counter("sluice_flow_events_total", "Events of flows that a worker told, while somebody listened to them.");
+    each(&Worker::events_told);
+    b.counter("sluice_flow_events_lost_total", "Events of flows that found the ring to control full.");
+    each(&Worker::events_lost);
     b.gauge("sluice_held_packets",
             "Packets that wait for a neighbour, a fragment, the rest of a command or their flow's first one.");
     each(&Worker::held_packets);

@@ -86,6 +86,8 @@ struct Worker {
     std::uint64_t idle_cycles = 0;
     std::uint64_t handoffs_sent = 0;  ///< packets given to their home worker
     std::uint64_t handoffs_received = 0;
+    std::uint64_t events_told = 0;         ///< of flows, to control, while somebody listens
+    std::uint64_t events_lost = 0;         ///< found the ring to control full
     std::uint64_t mailbox_overflows = 0;   ///< notices that found the ring full and were linked into their slots
     std::uint64_t held_packets = 0;        ///< waiting for whatever it may be, now
     std::uint64_t first_packet_waits = 0;  ///< packets that waited for their flow's first, which was at another worker
@@ -139,6 +141,8 @@ struct Snapshot {
     std::vector<Worker> workers;
     std::vector<PuntClass> punts;
     std::vector<Listener> listeners;
+    std::uint64_t event_listeners = 0;           ///< who listens to events of flows, now
+    std::uint64_t events_lost_by_listeners = 0;  ///< events that were not passed on, because a listener took too few
     Ftp ftp;
     Traffic from_twins;  ///< sent by the kernel through a twin
     std::uint64_t punted_packets = 0;

@@ -120,7 +120,7 @@ private:
         for (const FlowCopy& flow : box_.flows()) {
             // The wheel may be late; for packets such a flow is gone, and Linux lists it no more either.
             if (flow.lifetime.deadline_ms() <= box_.now()) continue;
-            out += api::conntrack_line(lister_.record_of(0, flow)) + '\n';
+            out += api::conntrack_line(lister_.record_of(0, flow, box_.now())) + '\n';
         }
         return out;
     }

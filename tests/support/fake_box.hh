@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <list>
 #include <memory>
 #include <string>
 #include <utility>
@@ -12,6 +13,7 @@
 #include <boost/asio/post.hpp>
 
 #include "control/api/box.hh"
+#include "dataplane/flow/conn_state.hh"
 
 namespace sluice::test {
 
@@ -154,7 +156,11 @@ public:
     std::size_t slices_fetched = 0;
     bool refuse_captures = false;
     bool throw_in_snapshot = false;
+    bool refuse_events = false;
     std::uint64_t generation = 3;
+    std::uint32_t asked_by = 0;             ///< the process that wanted the last deletion, flush or update
+    std::list<api::EventHandlers> watches;  ///< of those who listen to events
+    std::uint64_t lost_by_listeners = 0;
     api::CaptureHandler on_packet;  ///< of the running capture; call it to capture a packet
 
     metrics::Snapshot snapshot() override {
@@ -167,16 +173,46 @@ public:
     std::unique_ptr<api::FlowCursor> list_flows(api::FlowFilter filter) override {
         return std::make_unique<Cursor>(*this, std::move(filter));
     }
-    void delete_flows(std::vector<api::FlowId> ids, std::function<void(std::vector<api::FlowId>)> handler) override {
+    void delete_flows(std::vector<api::FlowId> ids, std::uint32_t by,
+                      std::function<void(std::vector<api::FlowId>)> handler) override {
+        asked_by = by;
         std::vector<api::FlowId> deleted;
         for (const auto id : ids)
             if (std::erase_if(flows, [&](const auto& flow) { return flow.id == id; }) > 0) deleted.push_back(id);
         boost::asio::post(io_, [handler = std::move(handler), deleted] { handler(deleted); });
     }
-    void flush_flows(std::function<void(std::uint64_t)> handler) override {
+    void flush_flows(std::uint32_t by, std::function<void(std::uint64_t)> handler) override {
+        asked_by = by;
         const auto count = flows.size();
         flows.clear();
         boost::asio::post(io_, [handler = std::move(handler), count] { handler(count); });
+    }
+    void update_flows(std::vector<api::FlowId> ids, const FlowUpdate& what, std::uint32_t by,
+                      std::function<void(std::vector<api::FlowRecord>)> handler) override {
+        asked_by = by;
+        std::vector<api::FlowRecord> updated;
+        for (auto& flow : flows) {
+            if (std::ranges::find(ids, flow.id) == ids.end()) continue;
+            const api::FlowRecord before = flow;
+            if (what.set_mark) flow.mark = (flow.mark & ~what.mark_mask) ^ what.mark;
+            if (what.set_timeout) flow.timeout_s = what.timeout_s;
+            if ((what.status & status::kAssured) != 0) flow.assured = true;
+            if ((what.status & status::kSeenReply) != 0) flow.unreplied = false;
+            if (flow != before) updated.push_back(flow);
+        }
+        boost::asio::post(io_, [handler = std::move(handler), updated] { handler(updated); });
+    }
+    std::unique_ptr<api::EventWatch> watch_events(api::EventHandlers handlers) override {
+        if (refuse_events) throw api::EventsRefused("no memory for the rings of events");
+        watches.push_back(std::move(handlers));
+        return std::make_unique<RunningWatch>(*this, watches.back());
+    }
+    /// All listeners hear of it.
+    void tell(const api::FlowEventRecord& event) {
+        for (const auto& to : watches) to.event(event);
+    }
+    void tell_lost(std::uint64_t events) {
+        for (const auto& to : watches) to.lost(events);
     }
     void list_expectations(std::function<void(std::vector<api::ExpectationRecord>)> handler) override {
         boost::asio::post(io_, [this, handler = std::move(handler)] { handler(expectations); });
@@ -227,6 +263,21 @@ private:
         std::vector<api::FlowId> ids_;
         std::size_t position_ = 0;
         std::shared_ptr<int> alive_ = std::make_shared<int>(0);
+    };
+
+    class RunningWatch : public api::EventWatch {
+    public:
+        RunningWatch(FakeBox& box, api::EventHandlers& handlers) : box_(box), handlers_(&handlers) {}
+        RunningWatch(const RunningWatch&) = delete;
+        RunningWatch& operator=(const RunningWatch&) = delete;
+        ~RunningWatch() override {
+            box_.watches.remove_if([this](const api::EventHandlers& one) { return &one == handlers_; });
+        }
+        void count_lost(std::uint64_t events) override { box_.lost_by_listeners += events; }
+
+    private:
+        FakeBox& box_;
+        api::EventHandlers* handlers_;
     };
 
     class RunningCapture : public api::Capture {

@@ -273,3 +273,56 @@ TEST_CASE("an expectation, and the last lines") {
     CHECK(conntrack_trailer(10, "shown") == "conntrack v1.4.7 (conntrack-tools): 10 flow entries have been shown.");
     CHECK(conntrack_trailer(0, "deleted") == "conntrack v1.4.7 (conntrack-tools): 0 flow entries have been deleted.");
 }
+
+TEST_CASE("events: what Linux tells of a flow with them") {
+    FlowEventRecord event;
+    event.flow = flow(6, 120, tuple("192.168.1.10", "203.0.113.10", 40003, 9999),
+                      tuple("203.0.113.10", "203.0.113.1", 9999, 40003));
+    event.flow.state = "SYN_SENT";
+    event.flow.unreplied = true;
+    event.flow.helper = "ftp";
+    event.flow.id = 7;
+    event.flow.counters = {FlowCounters{1, 60}, FlowCounters{1, 40}};
+    event.flow.age_s = 4;
+    event.time_us = 1'795'341'805'073'028;
+    const std::string there = "src=192.168.1.10 dst=203.0.113.10 sport=40003 dport=9999 ";
+    const std::string back = "src=203.0.113.10 dst=203.0.113.1 sport=9999 dport=40003";
+
+    SECTION("a birth has neither counters nor age nor use") {
+        CHECK(conntrack_event_line(event) ==
+              "    [NEW] tcp      6 120 SYN_SENT " + there + "[UNREPLIED] " + back + " helper=ftp");
+        CHECK(conntrack_event_line(event, {.extended = true, .id = true}, {.time = true}) ==
+              "[1795341805.073028]\t    [NEW] ipv4     2 tcp      6 120 SYN_SENT " + there + "[UNREPLIED] " + back +
+                  " helper=ftp id=7");
+    }
+    SECTION("an update has the state and the mark if they are what has changed") {
+        event.kind = sluice::FlowEventKind::updated;
+        event.flow.unreplied = false;
+        event.changes = sluice::changed::kReply;
+        CHECK(conntrack_event_line(event) == " [UPDATE] tcp      6 120 " + there + back + " helper=ftp");
+        event.changes = sluice::changed::kAll;
+        CHECK(conntrack_event_line(event) ==
+              " [UPDATE] tcp      6 120 SYN_SENT " + there + back + " mark=0 helper=ftp");
+        event.changes = sluice::changed::kReply;
+        event.flow.mark = 5;
+        CHECK(conntrack_event_line(event) == " [UPDATE] tcp      6 120 " + there + back + " mark=5 helper=ftp");
+        CHECK(conntrack_event_line(event, {}, {.save = true}) ==
+              "-U -t 120 -u SEEN_REPLY -s 192.168.1.10 -d 203.0.113.10 -r 203.0.113.10 -n 203.0.113.1 -p tcp "
+              "--sport 40003 --dport 9999 --reply-port-src 9999 --reply-port-dst 40003");
+    }
+    SECTION("an end has counters and age, no helper, and seconds only if some are left") {
+        event.kind = sluice::FlowEventKind::destroyed;
+        event.flow.state = "CLOSE";
+        const std::string rest =
+            " CLOSE " + there + "packets=1 bytes=60 [UNREPLIED] " + back + " packets=1 bytes=40 delta-time=4";
+        CHECK(conntrack_event_line(event) == "[DESTROY] tcp      6 120" + rest);
+        event.flow.timeout_s = 0;
+        CHECK(conntrack_event_line(event) == "[DESTROY] tcp      6" + rest);
+        event.start_s = 1'795'342'136;
+        event.stop_s = 1'795'342'140;
+        const auto line = conntrack_event_line(event, {.id = true}, {.kernel = true});
+        CHECK(line.starts_with("[DESTROY] tcp      6" + rest + " [start="));
+        CHECK(line.ends_with(" 2026] id=7"));
+        CHECK(conntrack_event_line(event, {}, {.save = true}).starts_with("-D -u UNSET -s 192.168.1.10 "));
+    }
+}
