@@ -1,6 +1,7 @@
 // A server with the real API over a FakeBox, so that sluicectl can be tested end to end without a data plane.
-// Usage: fake_box SOCKET. Ends at SIGTERM. While a capture runs, a TCP and a UDP frame arrive every few milliseconds.
-// SIGUSR1 makes the configuration bad, so that reload fails; SIGUSR2 makes it one that needs a restart.
+// Usage: fake_box SOCKET. Ends at SIGTERM. While a capture runs, a TCP and a UDP frame arrive every few milliseconds,
+// and a connection comes and goes for those who listen to events. SIGUSR1 makes the configuration bad, so that reload
+// fails; SIGUSR2 makes it one that needs a restart.
 #include "tests/support/fake_box.hh"
 
 #include <arpa/inet.h>
@@ -35,6 +36,29 @@ std::array<std::uint8_t, 60> frame(std::uint8_t proto, std::uint8_t dport) {
     return f;
 }
 
+/// A connection comes, is answered and is deleted by the first process of all; and something is lost.
+void feed_listeners(test::FakeBox& box) {
+    api::FlowEventRecord event;
+    event.flow = test::tcp_flow(1, 40000);
+    event.flow.state = "SYN_SENT";
+    event.flow.timeout_s = 120;
+    event.flow.assured = false;
+    event.flow.unreplied = true;
+    event.time_us = 1'700'000'000'000'042;
+    box.tell(event);
+    event.kind = FlowEventKind::updated;
+    event.changes = changed::kReply | changed::kState;
+    event.flow.state = "SYN_RECV";
+    event.flow.timeout_s = 60;
+    event.flow.unreplied = false;
+    box.tell(event);
+    event.kind = FlowEventKind::destroyed;
+    event.changes = 0;
+    event.by = 1;
+    box.tell(event);
+    box.tell_lost(3);
+}
+
 void feed_captures(test::FakeBox& box, boost::asio::steady_timer& timer) {
     timer.expires_after(std::chrono::milliseconds(5));
     timer.async_wait([&](boost::system::error_code error) {
@@ -43,6 +67,7 @@ void feed_captures(test::FakeBox& box, boost::asio::steady_timer& timer) {
         const auto udp = frame(17, 53);
         for (const auto& data : {tcp, udp})
             if (box.on_packet) box.on_packet({.time_us = 1'700'000'000'000'000, .wire_bytes = 60, .data = data});
+        feed_listeners(box);
         feed_captures(box, timer);
     });
 }

@@ -126,7 +126,10 @@ class SluicectlTest(unittest.TestCase):
         for words in ('-L -p bogus', '-L -s bogus', '-L -s 192.0.2.0/33', '-L -p tcp --state BOGUS', '-L -u BOGUS',
                       '-L -f bogus', '-L -o bogus', '-L -o id,bogus', '-L -o save,id', '-L bogus',
                       '-L -D', '-C -L', '-L --bogus', '-L -s', '-L --status', '-C -p tcp', '-F -p tcp', '-S -p tcp',
-                      '-L -t 5', '-L -e NEW', '-L -b 5', '-L --tuple-src 192.0.2.1', '-F dying', '-C dying',
+                      '-L -t 5', '-E -t 5', '-E -u ASSURED', '-E -z', '-E -e FOO', '-E -e NEW,', '-E -i 5',
+                      '-E dying', '-E bogus', '-E -b', '-E -L', '-E --mask-src 255.0.0.0', '-E expect -p tcp',
+                      '-E -o bogus', '-U -e NEW', '-U -b 5', '-U -z', '-U -w 0 -m 1', '-U expect', '-U -L',
+                      '-U --orig-zone 1', '-U --mask-src 255.0.0.0 -m 4', '-L -e NEW', '-L -b 5', '-L --tuple-src 192.0.2.1', '-F dying', '-C dying',
                       '-L -f ipv6 -s 192.0.2.1', '-L --mask-src 255.0.0.0', '-G', '-G -p tcp', '-D expect',
                       '-G -p tcp -s 192.0.2.1 -d 192.0.2.2', '-G -p icmp -s 192.0.2.1 -d 192.0.2.2',
                       '-G -p tcp -s 192.0.2.1 -d 192.0.2.2 --sport 1 --dport 2 -u ASSURED', '-L expect -p tcp'):
@@ -163,6 +166,60 @@ class SluicectlTest(unittest.TestCase):
         self.check('conntrack -C', 0, '0\n')
         self.check('conntrack -D', 1, '', TRAILER + '0 flow entries have been deleted.')
         self.check('conntrack -D --json', 1, '{"deleted":0}')
+
+    def test_update(self):
+        flow = '-p tcp --sport 40000'
+        self.check(f'conntrack -U {flow} -m 0x10/0xf0 -t 77', 0,
+                   FLOW.replace('431995', '77').replace('mark=0', 'mark=16').replace('use=1', 'use=2') + '\n',
+                   TRAILER + '1 flow entries have been updated.\n')
+        self.check(f'conntrack -U {flow} -m 16', 1, '', TRAILER + '0 flow entries have been updated.\n')
+        self.check(f'conntrack -U {flow}', 1, '', TRAILER + '0 flow entries have been updated.\n')
+        self.check(f'conntrack -U {flow} -u UNSET', 1, '', TRAILER + '0 flow entries have been updated.\n')
+        out = self.check('conntrack -U -p udp -u assured,seen_reply', 0, '[ASSURED] mark=7 use=2\n')
+        self.assertNotIn('[UNREPLIED]', out)
+        self.check('conntrack -U -i 2 -m 5 -o extended,id', 0, 'mark=5 helper=ftp use=2 id=2\n')
+        self.assertEqual(json.loads(self.check('conntrack -U -p icmp -m 3 --json', 0).splitlines()[-1]), {'updated': 1})
+        for words, code, message in (('-u EXPECTED', 1, 'Operation failed: Device or resource busy'),
+                                     ('-u ASSURED,FIXED_TIMEOUT', 1, 'Operation failed: Operation not supported'),
+                                     ('-t many', 2, "`many' is not a number of seconds from 0 to 16777215"),
+                                     ('-t 16777216', 2, 'is not a number of seconds'),
+                                     ('-m x', 2, "`x' is not a mark"),
+                                     ('--state ESTABLISHED -m 5', 2, "Illegal option `--state' with this command")):
+            self.check('conntrack -U ' + words, code, '', TRAILER + message)
+
+    def listen(self, *words, until=b'DESTROY'):
+        """The outputs of -E, ended by Ctrl-C when `until` was heard."""
+        process = subprocess.Popen([SLUICECTL, '--socket', self.socket, 'conntrack', '-E', *words],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        heard = b''
+        while until not in heard:
+            part = process.stdout.read1()
+            self.assertTrue(part, process.stderr.read())
+            heard += part
+        process.send_signal(signal.SIGINT)
+        rest, said = process.communicate(timeout=10)
+        self.assertEqual(process.returncode, 0)
+        return (heard + rest).decode().splitlines(), said.decode()
+
+    def test_events(self):
+        lines, said = self.listen()
+        tuples = FLOW[FLOW.index('src='):FLOW.index(' packets')], FLOW[FLOW.rindex('src='):FLOW.rindex(' packets')]
+        self.assertEqual(lines[0], f'    [NEW] tcp      6 120 SYN_SENT {tuples[0]} [UNREPLIED] {tuples[1]} helper=ftp')
+        self.assertEqual(lines[1], f' [UPDATE] tcp      6 60 SYN_RECV {tuples[0]} {tuples[1]} helper=ftp')
+        ended = f'[DESTROY] tcp      6 60 SYN_RECV {tuples[0]} packets=7 bytes=401 {tuples[1]} packets=6 bytes=1434'
+        self.assertTrue(lines[2].startswith(ended + ' [USERSPACE] portid=1'), lines[2])
+        self.assertIn('WARNING: We have hit ENOBUFS! We are losing events.\n', said)
+        self.assertTrue(said.endswith(f'{TRAILER}{len(lines)} flow events have been shown.\n'), said)
+        lines, said = self.listen('-e', 'UPDATES', '-o', 'extended,id,timestamp', '-b', '4000', until=b'UPDATE')
+        self.assertTrue(lines[0].startswith('[1700000000.000042]\t [UPDATE] ipv4     2 tcp '), lines[0])
+        self.assertTrue(lines[0].endswith(' helper=ftp id=1'), lines[0])
+        self.assertIn('NOTICE: Netlink socket buffer size has been set to 8000 bytes.\n', said)
+        lines, said = self.listen('-e', 'des', '--json', until=b'destroy')
+        self.assertEqual(json.loads(lines[0])['event'], 'destroy')
+        lines, said = self.listen('-o', 'save', '-p', 'tcp', '--dport', '21', until=b'-D')
+        self.assertTrue(lines[1].startswith('-U -t 60 -u SEEN_REPLY -s 192.0.2.10 '), lines[1])
+        self.check('conntrack -E expect', 2, '', 'sluice tells no events of expectations')
+        self.check('conntrack -E -b many', 2, '', "`many' is not a number of bytes")
 
     def test_json(self):
         for command, kind in (('conntrack -L', list), ('conntrack -L expect', list), ('conntrack -C', dict),

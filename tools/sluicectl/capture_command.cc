@@ -1,6 +1,5 @@
 // sluicectl capture: packets of a port as a pcap file or stream. Ctrl-C ends it cleanly, as with tcpdump.
 #include <cerrno>
-#include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <fcntl.h>
@@ -123,13 +122,6 @@ private:
     bool begun_ = false;
 };
 
-void end_on_signals() {
-    struct sigaction action {};
-    action.sa_handler = [](int) { Client::stop_streams(); };
-    ::sigaction(SIGINT, &action, nullptr);
-    ::sigaction(SIGTERM, &action, nullptr);
-}
-
 std::string target_of(const Options& options) {
     std::string target =
         "/v1/capture?port=" + api::percent_encode(options.port) + "&snaplen=" + std::to_string(options.snaplen_bytes);
@@ -143,7 +135,7 @@ ExitCode capture(const Context& context, const Options& options) {
     if (to_stdout && ::isatty(STDOUT_FILENO) != 0)
         throw Failure(kUsage, "capture: packets are not for a terminal; use -w FILE, or -w - | tcpdump -nr -");
 
-    end_on_signals();
+    Client::end_streams_on_signals();
     PcapFile file(options.file, options.snaplen_bytes);
     PacketCounter counter;
     bool agreed = false;

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <atomic>
+#include <csignal>
 #include <poll.h>
 #include <sys/socket.h>
 
@@ -149,6 +150,13 @@ bool Client::stream(const Call& call, const std::function<void(std::string_view)
 void Client::stop_streams() noexcept {
     const int descriptor = running_stream.exchange(-2);
     if (descriptor >= 0) ::shutdown(descriptor, SHUT_RDWR);
+}
+
+void Client::end_streams_on_signals() noexcept {
+    struct sigaction action {};
+    action.sa_handler = [](int) { stop_streams(); };
+    ::sigaction(SIGINT, &action, nullptr);
+    ::sigaction(SIGTERM, &action, nullptr);
 }
 
 Failure refusal(const Reply& reply) {

@@ -55,6 +55,8 @@ public:
 
     /// Ends a stream() that is running; may be called from a signal handler.
     static void stop_streams() noexcept;
+    /// From now on SIGINT and SIGTERM do so.
+    static void end_streams_on_signals() noexcept;
 
 private:
     bool exchange(const Call& call, const std::function<void(unsigned status, std::string_view part)>& sink) const;

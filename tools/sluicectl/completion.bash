@@ -10,7 +10,8 @@ _sluicectl() {
         -p|--proto|--protonum) mapfile -t COMPREPLY < <(compgen -W 'tcp udp icmp icmpv6 sctp gre esp' -- "$cur"); return ;;
         -f|--family) mapfile -t COMPREPLY < <(compgen -W 'ipv4 ipv6' -- "$cur"); return ;;
         -u|--status) mapfile -t COMPREPLY < <(compgen -W 'ASSURED SEEN_REPLY UNREPLIED EXPECTED' -- "$cur"); return ;;
-        -o|--output) mapfile -t COMPREPLY < <(compgen -W 'extended id extended,id save timestamp labels json' -- "$cur"); return ;;
+        -o|--output) mapfile -t COMPREPLY < <(compgen -W 'extended id extended,id save timestamp ktimestamp labels json' -- "$cur"); return ;;
+        -e|--event-mask) mapfile -t COMPREPLY < <(compgen -W 'NEW UPDATES DESTROY NEW,DESTROY ALL' -- "$cur"); return ;;
         --state)
             mapfile -t COMPREPLY < <(compgen -W 'SYN_SENT SYN_RECV ESTABLISHED FIN_WAIT CLOSE_WAIT LAST_ACK
                 TIME_WAIT CLOSE SYN_SENT2' -- "$cur")
@@ -23,9 +24,9 @@ _sluicectl() {
     case $command in
         '') mapfile -t COMPREPLY < <(compgen -W "$commands --socket --json --version --help" -- "$cur") ;;
         conntrack)
-            mapfile -t COMPREPLY < <(compgen -W '-L -G -D -C -S -F -p -s -d -r -q -n -g -j -m -u -f -w -o --src --dst --reply-src
+            mapfile -t COMPREPLY < <(compgen -W '-L -E -G -D -U -C -S -F -p -s -d -r -q -n -g -j -m -u -f -w -o --src --dst --reply-src
                 --reply-dst --sport --dport --reply-port-src --reply-port-dst --icmp-type --icmp-code --icmp-id --state
-                --status --src-nat --dst-nat --any-nat --mark --zone --family --output
+                --status --timeout --event-mask --buffer-size --src-nat --dst-nat --any-nat --mark --zone --family --output
                 --orig-src --orig-dst --orig-port-src --orig-port-dst --mask-src --mask-dst --id --json --help' -- "$cur") ;;
         capture) mapfile -t COMPREPLY < <(compgen -W '--port --filter -c -s -w --json --help' -- "$cur") ;;
         stats) mapfile -t COMPREPLY < <(compgen -W '--all --json --help' -- "$cur") ;;

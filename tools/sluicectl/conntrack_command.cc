@@ -15,7 +15,7 @@
 #include "control/api/json.hh"
 #include "control/api/router.hh"
 #include "tools/sluicectl/commands.hh"
-#include "tools/sluicectl/conntrack_options.hh"
+#include "tools/sluicectl/conntrack_live.hh"
 #include "tools/sluicectl/line_splitter.hh"
 
 namespace sluice::ctl {
@@ -23,15 +23,15 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr const char* kNdjson = "application/x-ndjson";
-
 constexpr const char* kHelp = R"(conntrack(8) for flows that the kernel never sees.
 Usage: sluicectl conntrack [command] [table] [options]
 
 Commands:
   -L, --dump [table]     list flows or expectations
+  -E, --event            show what happens to flows, until Ctrl-C
   -G, --get              show one flow; needs -p and both addresses (and ports)
   -D, --delete           delete the flows that match; exit code 1 when none did
+  -U, --update           change the flows that match (-m, -t, -u); exit code 1 when none is different now
   -C, --count [table]    print the number of flows or expectations
   -S, --stats            print counters, a line for each worker
   -F, --flush            delete all flows; with -f, those of the family
@@ -52,8 +52,17 @@ Which flows:
   -m, --mark MARK[/MASK]    -f, --family ipv4|ipv6    -i, --id ID (as -o id shows it)
   -w, --zone N              flows with zone=N      --orig-zone N   with zone-orig=N     --reply-zone N   with zone-reply=N
 
+What -U changes, where it is no filter:
+  -m, --mark MARK[/MASK]    the new mark is (old & ~MASK) ^ MARK
+  -t, --timeout SECONDS     that are left, until a packet says otherwise
+  -u, --status ASSURED,SEEN_REPLY
+
+Which events (-E):
+  -e, --event-mask ALL|NEW,UPDATES,DESTROY
+  -b, --buffer-size BYTES   kept for a reader who takes his time; beyond, events are lost, which is said
+
 Output:
-  -o, --output extended,id,timestamp,save,labels,json      --json is the same as -o json
+  -o, --output extended,id,timestamp,ktimestamp,save,labels,json      --json is the same as -o json
   --socket PATH                                            control socket of sluiced
 
 Examples:
@@ -62,38 +71,16 @@ Examples:
   sluicectl conntrack -L -n 198.51.100.2 -o extended,id    flows whose source became 198.51.100.2
   sluicectl conntrack -C                                   how many there are
   sluicectl conntrack -D -p udp -d 203.0.113.53            exit code 1 when none matched
+  sluicectl conntrack -E -e NEW,DESTROY -p tcp -o timestamp
+  sluicectl conntrack -U -s 192.168.1.10 -m 0x10/0xf0      the next packets are judged by the new mark
 )";
-
-std::string target_of(const ConntrackOptions& options) {
-    std::string target = "/v1/flows";
-    char separator = '?';
-    for (const auto& [name, value] : options.filter) {
-        target += separator + name + '=' + api::percent_encode(value);
-        separator = '&';
-    }
-    return target;
-}
-
-std::string line_of(const api::FlowRecord& flow, const ConntrackOptions& options) {
-    return (options.save ? api::conntrack_save_line(flow) : api::conntrack_line(flow, options.style)) + '\n';
-}
-
-/// A remark beside the listing. What was listed goes first: with both outputs in one pipe, a remark from stderr would
-/// land in the middle of a line that stdout still buffers.
-void say(const std::string& line) {
-    flush_output();
-    std::fprintf(stderr, "%s\n", line.c_str());
-}
 
 /// Gives the flows of an NDJSON stream to `sink`.
 void each_flow(const Client& client, const Call& call, const std::function<void(const api::FlowRecord&)>& sink) {
     LineSplitter lines([&](std::string_view line) {
-        boost::system::error_code error;
-        const auto value = json::parse(line, error);
-        const auto* object = error ? nullptr : value.if_object();
-        if (object == nullptr) throw Failure(kFailure, "sluiced sent a line that is not JSON");
-        if (object->contains("deleted")) return;
-        const auto flow = api::flow_from_json(*object);
+        const auto object = object_of(line);
+        if (object.contains("deleted")) return;
+        const auto flow = api::flow_from_json(object);
         if (!flow) throw Failure(kFailure, "sluiced sent a flow that this sluicectl does not understand");
         sink(*flow);
     });
@@ -249,6 +236,10 @@ ExitCode obey(const Context& context, const ConntrackOptions& options) {
             return count_entries(context, options);
         case ConntrackCommand::stats:
             return print_stats(context, options);
+        case ConntrackCommand::update:
+            return update_flows(context, options);
+        case ConntrackCommand::events:
+            return show_events(context, options);
     }
     return kUsage;
 }
@@ -276,7 +267,7 @@ ExitCode print_proc(const Context& context) {
 }  // namespace
 
 void add_conntrack_command(CLI::App& app, Context& context) {
-    auto* command = app.add_subcommand("conntrack", "Lists, counts and deletes flows, as conntrack(8) does.");
+    auto* command = app.add_subcommand("conntrack", "Flows and their events, as conntrack(8) has them.");
     command->callback([&context] { context.run = [&context] { return run(context); }; });
     auto* proc = app.add_subcommand("proc", "Prints flows as the lines of /proc/net/nf_conntrack.");
     proc->footer("\nWith --json the same as conntrack -L --json.");

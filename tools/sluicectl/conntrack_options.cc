@@ -36,11 +36,16 @@ void set_output(ConntrackOptions& options, const std::string& list) {
             options.save = true;
         } else if (word == "json") {
             options.json = true;
-        } else if (word != "timestamp" && word != "labels" && word != "ktimestamp" && word != "userspace") {
-            // Those add to a line of a listing what no flow of sluice has; timestamp is for events.
+        } else if (word == "timestamp") {
+            options.event_style.time = true;
+        } else if (word == "ktimestamp") {
+            options.event_style.kernel = true;
+        } else if (word != "labels" && word != "userspace") {
+            // No flow of sluice has labels; who wanted an event is said without being asked for.
             complain(fmt::format("Bad parameter `{}'", word));
         }
     }
+    options.event_style.save = options.save;
     if (options.save && (options.style.extended || options.style.id || options.json))
         throw Complaint(kFailure, "cannot combine save output with any other output type, use -o save only");
 }
@@ -52,7 +57,8 @@ void check_address(const std::string& text) {
     complain(fmt::format("Invalid IP address `{}'", text.substr(0, slash)));
 }
 
-void check_status(const std::string& list) {
+/// Whether the list asks for nothing at all.
+bool is_unset(const std::string& list) {
     bool unset_only = true;
     for (const auto& word : split_list(list)) {
         constexpr std::array<std::string_view, 7> kKnown{"ASSURED",  "SEEN_REPLY", "UNSET",        "UNREPLIED",
@@ -61,7 +67,7 @@ void check_status(const std::string& list) {
         if (std::ranges::find(kKnown, status) == kKnown.end()) complain(fmt::format("Bad parameter `{}'", word));
         unset_only = unset_only && status == "UNSET";
     }
-    if (unset_only) throw Complaint(kFailure, "Operation failed: invalid parameters");
+    return unset_only;
 }
 
 /// Bits of a netmask "255.255.0.0", which must be one run.
@@ -83,6 +89,22 @@ unsigned prefix_of(const std::string& mask) {
         for (const auto byte : address.to_v6().to_bytes()) take(byte);
     }
     return bits;
+}
+
+/// "new,DESTROY", as words of /v1/events. The beginning of a word is enough, as in conntrack(8).
+std::string event_words(const std::string& list) {
+    constexpr std::array<std::pair<std::string_view, std::string_view>, 4> kKnown{
+        {{"ALL", "new,update,destroy"}, {"NEW", "new"}, {"UPDATES", "update"}, {"DESTROY", "destroy"}}};
+    std::set<std::string_view> words;
+    for (const auto& word : split_list(list)) {
+        const auto known = std::ranges::find_if(
+            kKnown, [&](const auto& k) { return !word.empty() && k.first.starts_with(upper(word)); });
+        if (known == kKnown.end()) complain(fmt::format("Bad parameter `{}'", list));
+        words.insert(known->second);
+    }
+    std::string joined;
+    for (const auto word : words) joined.append(joined.empty() ? "" : ",").append(word);
+    return words.contains(kKnown[0].second) ? std::string(kKnown[0].second) : joined;
 }
 
 class Reader {
@@ -148,7 +170,17 @@ private:
                 check_address(value);
                 break;
             case 'u':
-                check_status(value);
+                status_is_unset_ = is_unset(value);
+                break;
+            case 'e':
+                std::erase_if(options_.filter, [](const auto& p) { return p.first == "events"; });
+                options_.filter.emplace_back("events", event_words(value));
+                break;
+            case 'b':
+                set_buffer(value);
+                break;
+            case 't':
+                set_timeout(value);
                 break;
             case opt_state:
                 if (!api::is_state_name(value)) complain(fmt::format("unknown TCP state `{}'", value));
@@ -163,10 +195,47 @@ private:
         options_.filter.emplace_back(option.parameter, value);
     }
 
+    /// The kernel doubles what it is asked for, and never gives less than this.
+    void set_buffer(const std::string& value) {
+        constexpr std::uint64_t kLeast = 2304, kMost = 64 << 20;
+        const auto bytes = api::parse_number(value, UINT32_MAX);
+        if (!bytes) complain(fmt::format("`{}' is not a number of bytes", value));
+        options_.buffer_bytes = std::clamp<std::uint64_t>(2 * *bytes, kLeast, kMost);
+    }
+
+    void set_timeout(const std::string& value) {
+        const auto seconds = api::parse_number(value, api::kLongestTimeout);
+        if (!seconds)
+            complain(fmt::format("`{}' is not a number of seconds from 0 to {}", value, api::kLongestTimeout));
+        options_.update.set_timeout = true;
+        options_.update.timeout_s = static_cast<std::uint32_t>(*seconds);
+        options_.updates = true;
+    }
+
+    /// Of -U they are no filters.
+    void take_update() {
+        if (const auto* text = value("mark")) {
+            const auto mark = api::parse_mark(*text);
+            if (!mark) complain(fmt::format("`{}' is not a mark", *text));
+            options_.update.set_mark = true;
+            options_.update.mark = mark->first;
+            options_.update.mark_mask = mark->second;
+            options_.updates = true;
+        }
+        if (const auto* text = value("status")) {
+            const auto bits = api::parse_status_change(*text);
+            if (const auto* error = std::get_if<std::string>(&bits))
+                throw Complaint(kFailure, fmt::format("Operation failed: {}", *error));
+            options_.update.status = std::get<std::uint8_t>(bits);
+            options_.updates = options_.updates || options_.update.status != 0;
+        }
+        std::erase_if(options_.filter, [](const auto& p) { return p.first == "mark" || p.first == "status"; });
+    }
+
     [[nodiscard]] bool takes(const Option& option) const {
         char letter = verb_->letter;
         if (options_.table == "expect") {
-            if (letter != 'L') return false;
+            if (letter != 'L') return letter == 'E' && option.letter == 'o';
             letter = 'l';
         }
         return std::string_view(option.commands).find(letter) != std::string_view::npos;
@@ -183,6 +252,8 @@ private:
         const bool kernel_only = options_.table == "dying" || options_.table == "unconfirmed";
         if (kernel_only && options_.command != Command::list)
             complain("Can't do that command with tables `dying' and `unconfirmed'");
+        if (options_.table == "expect" && options_.command == Command::update)
+            complain("Can't do --update on expectations");
         if (options_.command == Command::get) check_get();
         for (const Option& option : conntrack_options())
             if (std::ranges::find(given_, &option) != given_.end() && !takes(option))
@@ -192,7 +263,13 @@ private:
         apply_mask("src", "--src", mask_src_);
         apply_mask("dst", "--dst", mask_dst_);
         check_families();
-        const auto parsed = api::parse_flow_filter(options_.filter);
+        if (options_.command == Command::update)
+            take_update();
+        else if (status_is_unset_)
+            throw Complaint(kFailure, "Operation failed: invalid parameters");
+        auto filter = options_.filter;
+        std::erase_if(filter, [](const auto& p) { return p.first == "events"; });
+        const auto parsed = api::parse_flow_filter(filter);
         if (const auto* error = std::get_if<std::string>(&parsed)) complain(*error);
     }
 
@@ -233,6 +310,7 @@ private:
     const Verb* verb_ = nullptr;
     std::vector<const Option*> given_;
     std::optional<std::string> mask_src_, mask_dst_;
+    bool status_is_unset_ = false;
 };
 
 }  // namespace

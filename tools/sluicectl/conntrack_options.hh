@@ -5,24 +5,30 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "control/api/conntrack_format.hh"
 #include "control/api/flow_filter.hh"
+#include "control/api/flow_update.hh"
 #include "tools/sluicectl/client.hh"
 
 namespace sluice::ctl {
 
-enum class ConntrackCommand : std::uint8_t { help, version, list, get, remove, flush, count, stats };
+enum class ConntrackCommand : std::uint8_t { help, version, list, get, remove, flush, count, stats, update, events };
 
 struct ConntrackOptions {
     ConntrackCommand command = ConntrackCommand::help;
     std::string table = "conntrack";  ///< or expect, dying, unconfirmed
     api::QueryParameters filter;      ///< parameters of /v1/flows
     api::ConntrackStyle style;
-    bool save = false;  ///< -o save
+    api::EventStyle event_style;
+    bool save = false;                          ///< -o save
+    FlowUpdate update;                          ///< -m, -t and -u of -U
+    bool updates = false;                       ///< one of them was given
+    std::optional<std::uint64_t> buffer_bytes;  ///< -b
     bool json = false;
     std::string socket_path;  ///< --socket; empty: not given
 };

@@ -19,7 +19,7 @@ struct ConntrackOption {
     const char* names;      ///< the first long form is said in complaints
     int argument;           ///< no_argument, required_argument, optional_argument
     const char* parameter;  ///< of /v1/flows; "" when it is none
-    const char* commands;   ///< L D G F, and l for the listing of the table expect; * all
+    const char* commands;   ///< L D G F U E, and l for the listing of the table expect; * all
 };
 
 // Where a letter is not conntrack's own it has none there either.
