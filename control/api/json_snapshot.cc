@@ -113,6 +113,7 @@ json::array ports_json(const metrics::Snapshot& snapshot) {
                                    {"mac", p.mac},
                                    {"addresses", json::array(p.addresses.begin(), p.addresses.end())},
                                    {"up", p.up},
+                                   {"twin_up", p.twin_up},
                                    {"mtu_bytes", p.mtu},
                                    {"speed_mbps", p.speed_mbps},
                                    {"received", traffic_json(p.received)},
@@ -163,6 +164,7 @@ json::object stats_json(const metrics::Snapshot& s) {
                      {"flow_capacity", s.flow_capacity},
                      {"routes", s.routes},
                      {"neighbours", s.neighbours},
+                     {"guard_restored", s.guard_restored},
                      {"from_twins", traffic_json(s.from_twins)},
                      {"punted_packets", s.punted_packets},
                      {"generated_packets", s.generated_packets}};

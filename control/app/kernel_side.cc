@@ -14,6 +14,7 @@ namespace sluice::app {
 namespace {
 
 constexpr std::uint32_t kNeighbourEntries = 16384;
+constexpr std::chrono::seconds kGuardComplaints{60};  ///< apart, at least
 
 template <class T>
 T need(OrFailure<T> result) {
@@ -52,35 +53,38 @@ KernelSide::KernelSide(boost::asio::io_context& io, Machine& machine, Engine& en
       engine_(engine),
       config_(config),
       requests_(need(RtnlRequests::open())),
-      guard_(need(Guard::open())),
+      guard_(need(Guard::open(config.ports.front().tap))),
       undo_(*guard_),
       guarded_(twin_names(config)),
       punts_(machine.homes, machine.ports.pool(), engine.punt_rings()),
       routing_(engine.routes(), *requests_, hooks(), machine.table.ipv6()) {
+    guard_watch_ = need(GuardWatch::open(
+        io, [this] { return keep_guard(); },
+        [](const Failure& why) { spdlog::critical("the guard is not watched any more: {}", why.text); }));
     need(guard_->set_interfaces(guarded_.names()));
     for (const bool v6 : {false, true})
         if (const auto failure = raise_neighbour_limits(kNeighbourEntries, v6)) spdlog::debug("{}", failure->text);
     twins_.resize(config.ports.size());
+    std::vector<std::string> seen_by_kernel;
     for (std::size_t i = 0; i < config.ports.size(); ++i) {
         const auto port = static_cast<PortIndex>(i);
-        device_mtu_[port] = machine.table[port].mtu.load(std::memory_order_relaxed);
-        if (!config.ports[i].is_vlan() && machine.ports.kernel_sees_frames(port)) {
-            const std::string& interface = machine.ports.kernel_interface(port);
-            if (interface.empty()) continue;
-            need(guard_->guard_ingress(interface));
-            ingress_guards_.push_back(interface);
-        }
+        mtu_[port].at_start = machine.table[port].mtu.load(std::memory_order_relaxed);
+        const std::string& interface = machine.ports.kernel_interface(port);
+        if (interface.empty()) continue;
+        interface_[port] = static_cast<IfIndex>(::if_nametoindex(interface.c_str()));
+        if (!config.ports[i].is_vlan() && machine.ports.kernel_sees_frames(port)) seen_by_kernel.push_back(interface);
     }
+    need(guard_->set_ingress(seen_by_kernel));
     for (std::size_t i = 0; i < config.ports.size(); ++i) need(make_twin(static_cast<PortIndex>(i)));
     netlink_ = need(Netlink::open(io, routing_, *requests_));
 }
 
 KernelSide::~KernelSide() {
+    guard_watch_.reset();
     netlink_.reset();
     for (std::size_t i = 0; i < twins_.size(); ++i) punts_.set_twin(static_cast<PortIndex>(i), nullptr);
     twins_.clear();
-    for (const auto& interface : ingress_guards_)
-        if (const auto failure = guard_->release_ingress(interface)) spdlog::warn("{}", failure->text);
+    if (const auto failure = guard_->set_ingress({})) spdlog::warn("{}", failure->text);
 }
 
 RoutingBridge::Hooks KernelSide::hooks() {
@@ -90,7 +94,11 @@ RoutingBridge::Hooks KernelSide::hooks() {
     };
     hooks.link = [this](const LinkInfo& link, bool gone) { on_link(link, gone); };
     hooks.resynced = [this] {
-        if (!resynced_) spdlog::info("{} routes and {} neighbours known", routing_.routes(), routing_.neighbours());
+        if (!resynced_) {
+            spdlog::info("{} routes and {} neighbours known", routing_.routes(), routing_.neighbours());
+            // Not before all that is guarded is known.
+            if (const auto failure = guard_->remove_leftovers()) spdlog::warn("{}", failure->text);
+        }
         resynced_ = true;
         set_routes();
     };
@@ -107,7 +115,7 @@ MaybeFailure KernelSide::make_twin(PortIndex port) {
     TwinSpec spec;
     spec.name = wanted.tap;
     spec.mac = info.mac;
-    spec.mtu_bytes = info.mtu.load(std::memory_order_relaxed);
+    spec.mtu_bytes = mtu_[port].at_start;
     spec.ipv6 = machine_.table.ipv6();
     spec.addresses = twin_addresses(wanted);
     const bool there = ::if_nametoindex(spec.name.c_str()) != 0;
@@ -158,6 +166,7 @@ void KernelSide::replace_twin(PortIndex port) {
 void KernelSide::on_link(const LinkInfo& link, bool gone) {
     if (guarded_.on_link(link, gone))
         if (const auto failure = guard_->set_interfaces(guarded_.names())) spdlog::error("{}", failure->text);
+    follow_interface(link, gone);
     // The kernel forgets a link's routes when it goes down.
     const auto twin = std::find_if(twins_.begin(), twins_.end(),
                                    [&](const auto& t) { return t != nullptr && t->ifindex() == link.ifindex; });
@@ -166,23 +175,60 @@ void KernelSide::on_link(const LinkInfo& link, bool gone) {
     if (link.up && link.carrier && resynced_) boost::asio::post(io_, [this] { set_routes(); });
 }
 
+/// The interface behind a device may be narrowed by hand; of what does not fit it the sender must be told.
+void KernelSide::follow_interface(const LinkInfo& link, bool gone) {
+    for (std::size_t i = 0; i < twins_.size(); ++i) {
+        const auto port = static_cast<PortIndex>(i);
+        if (interface_[port] != link.ifindex) continue;
+        mtu_[port].interface = gone ? 0 : link.mtu_bytes;
+        set_mtu(port);
+    }
+}
+
+void KernelSide::set_mtu(PortIndex port) {
+    const std::uint16_t mtu = mtu_[port].in_force();
+    if (machine_.table[port].mtu.exchange(mtu, std::memory_order_relaxed) != mtu)
+        spdlog::info("port {} forwards with MTU {} now", config_.ports[port].name, mtu);
+}
+
 /// What an operator sets on the twin counts for the port, as far as the device allows.
 void KernelSide::follow_twin(PortIndex port, const LinkInfo& link) {
-    PortInfo& info = machine_.table[port];
-    const auto mtu = static_cast<std::uint16_t>(std::min<std::uint32_t>(link.mtu_bytes, device_mtu_[port]));
-    if (mtu != info.mtu.load(std::memory_order_relaxed)) {
-        info.mtu.store(mtu, std::memory_order_relaxed);
-        spdlog::info("port {} forwards with MTU {} now", config_.ports[port].name, mtu);
-    }
-    if (link.mtu_bytes > device_mtu_[port] && link.mtu_bytes != refused_mtu_[port])
+    const PortInfo& info = machine_.table[port];
+    const std::uint32_t before = std::exchange(mtu_[port].twin, link.mtu_bytes);
+    twin_up_[port] = link.up;
+    set_mtu(port);
+    const std::uint16_t at_start = mtu_[port].at_start;
+    if (link.mtu_bytes > at_start && link.mtu_bytes != before)
         spdlog::warn("twin {} has MTU {}, but the device of port {} takes {} at most (set the port's mtu and restart)",
-                     link.name, link.mtu_bytes, config_.ports[port].name, device_mtu_[port]);
-    refused_mtu_[port] = link.mtu_bytes;
+                     link.name, link.mtu_bytes, config_.ports[port].name, at_start);
+    // The kernel has made a new IPv6 of its own there, without the addresses.
+    if (before != 0 && before < Twin::kLeastIpv6Mtu && link.mtu_bytes >= Twin::kLeastIpv6Mtu) {
+        if (const auto failure = twins_[port]->renew_ipv6()) spdlog::warn("{}", failure->text);
+        warn(twins_[port]->set_addresses(twin_addresses(config_.ports[port])));
+    }
     if (link.up && link.mac != info.mac && link.mac != strange_mac_[port])
         spdlog::warn(
             "twin {} was given another MAC than its port's: frames to it are not received (set the port's mac)",
             link.name);
     if (link.up) strange_mac_[port] = link.mac;
+}
+
+/// Rules of the machine changed. False when the guard could not be looked at or written.
+bool KernelSide::keep_guard() {
+    const auto kept = guard_->keep();
+    const auto* failure = std::get_if<Failure>(&kept);
+    if (failure == nullptr && !std::get<bool>(kept)) return true;
+    if (failure == nullptr) ++guard_restored_;
+    const auto now = std::chrono::steady_clock::now();
+    if (guard_complaint_ && now - *guard_complaint_ < kGuardComplaints) return failure == nullptr;
+    guard_complaint_ = now;
+    if (failure != nullptr)
+        spdlog::error("the guard (nftables table {}) cannot be kept, trying on: {}", guard_->table_name(),
+                      failure->text);
+    else
+        spdlog::warn("the guard (nftables table {}) was changed or removed by another program, and is in force again",
+                     guard_->table_name());
+    return failure == nullptr;
 }
 
 IfIndex KernelSide::twin_of(std::string_view port_name) const {

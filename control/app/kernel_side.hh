@@ -9,7 +9,9 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -18,10 +20,12 @@
 #include <boost/asio/io_context.hpp>
 
 #include "control/app/engine.hh"
+#include "control/app/port_mtu.hh"
 #include "control/app/punt_bridge.hh"
 #include "control/app/routing_bridge.hh"
 #include "control/config/schema.hh"
 #include "control/linux/guard.hh"
+#include "control/linux/guard_watch.hh"
 #include "control/linux/netlink.hh"
 #include "control/linux/requests.hh"
 #include "control/linux/twin.hh"
@@ -71,6 +75,10 @@ public:
 
     [[nodiscard]] const RoutingBridge& routing() const noexcept { return routing_; }
     [[nodiscard]] const PuntBridge& punts() const noexcept { return punts_; }
+    /// How often the guard had been changed or removed by somebody and was written again.
+    [[nodiscard]] std::uint64_t guard_restored() const noexcept { return guard_restored_; }
+    /// Whether the port's twin is there and set up by the administrator, now.
+    [[nodiscard]] bool twin_up(PortIndex port) const noexcept { return twins_[port] != nullptr && twin_up_[port]; }
 
 private:
     [[nodiscard]] RoutingBridge::Hooks hooks();
@@ -81,6 +89,9 @@ private:
     void set_routes();
     void on_link(const LinkInfo& link, bool gone);
     void follow_twin(PortIndex port, const LinkInfo& link);
+    void follow_interface(const LinkInfo& link, bool gone);
+    void set_mtu(PortIndex port);
+    [[nodiscard]] bool keep_guard();
 
     boost::asio::io_context& io_;
     Machine& machine_;
@@ -93,11 +104,14 @@ private:
     PuntBridge punts_;
     RoutingBridge routing_;
     std::vector<std::unique_ptr<Twin>> twins_;  // by PortIndex; null: deleted behind our back
-    std::vector<std::string> ingress_guards_;
+    std::unique_ptr<GuardWatch> guard_watch_;
+    std::uint64_t guard_restored_ = 0;
+    std::optional<std::chrono::steady_clock::time_point> guard_complaint_;  ///< the last
     std::unique_ptr<Netlink> netlink_;
-    std::array<std::uint16_t, kMaxPorts + 1> device_mtu_{};   ///< as at the start: what the device can send
-    std::array<std::uint32_t, kMaxPorts + 1> refused_mtu_{};  ///< complained about already
-    std::array<MacAddress, kMaxPorts + 1> strange_mac_{};     ///< complained about already
+    std::array<PortMtu, kMaxPorts + 1> mtu_{};
+    std::array<IfIndex, kMaxPorts + 1> interface_{};  ///< the kernel's, behind the port's device; 0: none
+    std::array<bool, kMaxPorts + 1> twin_up_{};
+    std::array<MacAddress, kMaxPorts + 1> strange_mac_{};  ///< complained about already
     bool resynced_ = false;
     bool twin_complaint_ = false;  ///< said already that a twin cannot be made
 };

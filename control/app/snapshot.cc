@@ -38,6 +38,7 @@ void add_ports(const SnapshotSources& from, metrics::Snapshot& out) {
         for (const PortAddress& a : addresses.by_port[index])
             port.addresses.push_back(to_string(IpPrefix{a.address, a.prefix_length}));
         port.up = info.up.load(std::memory_order_relaxed);
+        port.twin_up = from.kernel.twin_up(index);
         port.mtu = info.mtu.load(std::memory_order_relaxed);
         port.speed_mbps = from.machine.ports.speed_mbps(index);
         port.received = {sum(
@@ -209,6 +210,7 @@ metrics::Snapshot take_snapshot(const SnapshotSources& from, const ReloadFigures
     out.last_reload_s = reloads.last_s;
     out.routes = from.kernel.routing().routes();
     out.neighbours = from.kernel.routing().neighbours();
+    out.guard_restored = from.kernel.guard_restored();
     return out;
 }
 

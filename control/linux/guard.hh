@@ -1,25 +1,31 @@
-// The kernel must never be a way round the firewall: nft tables of our own, all named sluice_guard.
+// The kernel must never be a way round the firewall: nft tables of our own, named sluice_guard_ and a twin.
 //
 // - inet: what the kernel would *forward* from or to a twin is dropped, before any rule of the operator; packets of
 //   twins are not tracked (sluice tracks them; the kernel's conntrack would fill up, and defragment).
 // - bridge: the same for frames that a bridge would forward from or to a twin.
 // - netdev: what a device that the workers read by AF_PACKET receives reaches the kernel too, and so does what comes in
-//   by a queue that AF_XDP does not read; guard_ingress() drops it. (Packet sockets and XDP get theirs before the
+//   by a queue that AF_XDP does not read; set_ingress() drops it. (Packet sockets and XDP get theirs before the
 //   ingress hook.)
 //
-// Life cycle: set_interfaces() replaces the inet and bridge tables in one transaction each, at start before the twins
-// are up, and whenever the list changes. They *stay* when sluiced stops, because the twins stay, and a twin that is up
-// with nobody reading it must not begin to forward; remove() is for the explicit teardown that deletes the twins.
-// The ingress guards go with the process that reads the device: release_ingress().
-// Owner: the control thread; each call is one netlink transaction (about a millisecond; more if the machine has very
-// large rule sets, which libnftables reads first). Failure policy: nft's own words; a failed transaction changes
-// nothing.
+// Names: several sluiced may run in one network namespace, each with twins of its own, and none may touch the guard of
+// another. So the tables bear the name of the instance's first twin: nobody else has it, and the next start does.
+//
+// Life cycle: set_interfaces() replaces the inet and bridge tables in one transaction, at start before the twins are
+// up, and whenever the list changes. They *stay* when sluiced stops, because the twins stay, and a twin that is up with
+// nobody reading it must not begin to forward; remove() is for the explicit teardown that deletes the twins, and
+// remove_leftovers() for what an instance left whose twins are gone. The ingress guards go with the process that reads
+// the devices: set_ingress({}). Whoever flushes the machine's rules takes the guard away with them: keep() writes it
+// again (guard_watch.hh says when to look).
+// Owner: the control thread; each call is one netlink transaction and up to four listings (a few milliseconds; more if
+// the machine has very large rule sets, which libnftables reads first). Failure policy: nft's own words; a failed
+// transaction changes nothing.
 #pragma once
 
 #include <map>
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "control/linux/kernel.hh"
 
@@ -32,32 +38,51 @@ using GuardState = std::map<std::string, std::string>;
 
 class Guard {
 public:
-    static OrFailure<std::unique_ptr<Guard>> open();
+    /// The guard of the sluiced whose first twin is `first_twin`.
+    static OrFailure<std::unique_ptr<Guard>> open(const std::string& first_twin);
     ~Guard();
     Guard(const Guard&) = delete;
     Guard& operator=(const Guard&) = delete;
 
     /// From now on exactly these interfaces are guarded, whether they exist yet or not.
     MaybeFailure set_interfaces(std::span<const std::string> names);
+    /// The kernel's stack gets no packet from exactly these devices, which must exist.
+    MaybeFailure set_ingress(std::span<const std::string> devices);
     /// Deletes the tables of set_interfaces; no failure if there are none.
     MaybeFailure remove();
+
+    /// What was set is in force as it was written, or is again: true if somebody had changed or removed it.
+    OrFailure<bool> keep();
+    /// Deletes the tables of other instances (and of versions with one table for all) that guard no interface that
+    /// exists, but those of set_interfaces.
+    MaybeFailure remove_leftovers();
 
     /// What is in force now, ingress guards included, whoever made it: for restore().
     OrFailure<GuardState> state();
     /// Exactly that is in force again. A family whose rules cannot be had back keeps those it has.
     MaybeFailure restore(const GuardState& state);
 
-    /// The kernel's stack gets no packet from `name`, which must exist, any more.
-    MaybeFailure guard_ingress(const std::string& name);
-    /// Undoes guard_ingress; no failure if there is none.
-    MaybeFailure release_ingress(const std::string& name);
+    [[nodiscard]] const std::string& table_name() const noexcept { return table_; }
 
 private:
-    explicit Guard(nft_ctx* nft);
+    Guard(nft_ctx* nft, std::string table);
     MaybeFailure run(const std::string& commands, const std::string& what);
     std::string output() const;
+    [[nodiscard]] std::string gone(const std::string& family) const;
+    [[nodiscard]] std::string forward_tables() const;
+    [[nodiscard]] std::string ingress_chains() const;
+    [[nodiscard]] std::string ingress_table() const;
+    [[nodiscard]] std::size_t devices_there() const;
+    MaybeFailure note_written();
+    OrFailure<GuardState> tables_in_force(bool with_counters);
 
     nft_ctx* nft_;
+    std::string table_;
+    std::vector<std::string> interfaces_;  ///< set, and wanted to stay so
+    std::vector<unsigned> devices_;        ///< the same of ingress, by ifindex
+    bool forward_set_ = false;             ///< set_interfaces() has been called, and not remove()
+    GuardState written_;                   ///< as nft shows it, without counters, after we wrote it
+    std::size_t devices_written_ = 0;      ///< of devices_, those that existed then
 };
 
 /// Which interfaces have to be guarded: the twins, what sits on them (macvlan, ipvlan, VLAN) and what they are members

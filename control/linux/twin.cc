@@ -152,9 +152,11 @@ OrFailure<std::unique_ptr<Twin>> Twin::create(boost::asio::io_context& io, Kerne
     if (ioctl(fd, TUNSETOFFLOAD, 0UL) != 0) return errno_failure("twin " + spec.name + ": TUNSETOFFLOAD");
     // When an address of ours goes, the others of its network must stay: they may be the operator's.
     std::ofstream("/proc/sys/net/ipv4/conf/" + spec.name + "/promote_secondaries") << 1;
-    if (auto failure = set_ipv6(spec.name, spec.ipv6)) return *failure;
-    if (auto failure = requests.change_link(ifindex, {.mac = spec.mac, .mtu_bytes = spec.mtu_bytes, .up = true}))
-        return *failure;
+    // The MTU first: below kLeastIpv6Mtu, as an earlier run may have left it, there is nothing of IPv6 to be set.
+    if (auto failure = requests.change_link(ifindex, {.mac = spec.mac, .mtu_bytes = spec.mtu_bytes})) return *failure;
+    twin->ipv6_ = spec.ipv6;
+    if (auto failure = twin->renew_ipv6()) return *failure;
+    if (auto failure = requests.change_link(ifindex, {.up = true})) return *failure;
     if (auto failure = twin->set_carrier(true)) return *failure;
     auto failures = twin->set_addresses(spec.addresses);
     if (!failures.empty()) return failures.front();
@@ -206,6 +208,10 @@ MaybeFailure Twin::set_carrier(bool on) {
 
 MaybeFailure Twin::set_mtu(std::uint32_t mtu_bytes) {
     return requests_.change_link(ifindex_, {.mtu_bytes = mtu_bytes});
+}
+
+MaybeFailure Twin::renew_ipv6() {
+    return set_ipv6(name_, ipv6_);
 }
 
 MaybeFailure Twin::set_mac(const MacAddress& mac) {

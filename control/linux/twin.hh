@@ -28,6 +28,7 @@ struct TwinSpec {
 class Twin final : public TwinPort {
 public:
     static constexpr unsigned kFramesPerWakeUp = 32;
+    static constexpr std::uint32_t kLeastIpv6Mtu = 1280;  ///< RFC 8200, 5
 
     /// Finds or makes the device, sets MAC and MTU, takes it up with carrier. `requests` must outlive the twin. A
     /// failed address is a failure of the whole: then a twin made just now is gone again.
@@ -49,6 +50,9 @@ public:
     MaybeFailure set_mac(const MacAddress& mac) override;
     std::vector<Failure> set_addresses(std::span<const IpPrefix> wanted) override;
     [[nodiscard]] const TwinCounters& counters() const override { return counters_; }
+    /// Its IPv6 settings again, for the kernel made them anew: it does without IPv6 where the MTU is below
+    /// kLeastIpv6Mtu, and forgets all about it.
+    MaybeFailure renew_ipv6();
     /// The device goes away when this object does.
     MaybeFailure remove_on_close();
 
@@ -60,6 +64,7 @@ private:
     KernelRequests& requests_;
     std::string name_;
     IfIndex ifindex_;
+    bool ipv6_ = false;                    ///< as asked for
     std::vector<IpPrefix> own_addresses_;  ///< set by this object; for kernels that do not keep IFA_PROTO
     TwinCounters counters_;
     std::shared_ptr<Reader> reader_;  ///< also held by the wait in progress, which outlives a deleted twin

@@ -77,6 +77,9 @@ void add_box(Builder& b, const Snapshot& s) {
         .value(s.policy_generation);
     b.gauge("sluice_routes", "Routes that were learnt from the kernel.").value(s.routes);
     b.gauge("sluice_neighbours", "Neighbours (next hops) that were learnt from the kernel.").value(s.neighbours);
+    b.counter("sluice_guard_restored_total",
+              "Times that another program had changed or removed the guard, and sluiced wrote it again.")
+        .value(s.guard_restored);
 }
 
 void add_listeners(Builder& b, const Snapshot& s) {

@@ -31,6 +31,7 @@ struct Port {
     std::string mac;
     std::vector<std::string> addresses;  ///< now, as on the twin: "192.0.2.1/24"
     bool up = false;                     ///< carrier, now
+    bool twin_up = false;                ///< set up by the administrator, now
     std::uint32_t mtu = 0;
     std::uint32_t speed_mbps = 0;  ///< 0: unknown
     Traffic received;
@@ -160,6 +161,7 @@ struct Snapshot {
     std::uint64_t lateness_max_ms = 0;  ///< the worst since the start
     std::uint64_t routes = 0;           ///< now
     std::uint64_t neighbours = 0;       ///< now
+    std::uint64_t guard_restored = 0;   ///< times that somebody had changed or removed the guard
 };
 
 }  // namespace sluice::metrics

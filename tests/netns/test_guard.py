@@ -2,10 +2,12 @@
 
 The box's namespace has ip_forward=1 throughout, as an administrator may have left it.
 """
+import re
 import time
 
 from lab import config
 from lab.clients import ping, udp_spray
+from lab.machine import wait_until
 from lab.sniffer import Sniffer, addresses, from_inside, is_ipv4
 
 BOXES = ("sluice",)
@@ -43,6 +45,75 @@ def case_denied_traffic_stays_inside(lab):
     lab.box.reload(closed)
     assert leaks(lab, lambda: provoke(lab)) == []
     lab.box.reload(config.base())
+
+
+def guard_tables(lab):
+    return sorted(re.findall(r"(\w+) (sluice_guard\S*)", lab.box_host.run("nft", "list", "tables")))
+
+
+OWN_TABLES = [(family, "sluice_guard_lan0") for family in ("bridge", "inet", "netdev")]
+RESTORED = "was changed or removed by another program, and is in force again"
+
+
+def restored(lab):
+    return int(re.search(r"^sluice_guard_restored_total (\d+)$", lab.box.metrics(), re.M)[1])
+
+
+def case_flush(lab):
+    """a guard that somebody flushed away is back at once; that is counted, and told, but not each time"""
+    closed = config.base()
+    closed["filter"]["forward"] = {"policy": "drop", "rules": []}
+    lab.box.reload(closed)
+    assert guard_tables(lab) == OWN_TABLES and restored(lab) == 0
+    for times in (1, 2, 3):
+        lab.box_host.run("nft", "flush", "ruleset")
+        wait_until("the guard", lambda: guard_tables(lab) == OWN_TABLES, 2)
+        assert leaks(lab, lambda: provoke(lab)) == []
+        assert guarded_devices(lab) == ["l1", "w1"]
+        assert restored(lab) == times
+    assert lab.box.log().count(RESTORED) == 1, lab.box.log()
+    lab.box.reload(config.base())
+    assert ping(lab.in1, config.OUT1) == 3
+
+
+def second_box(lab):
+    """A configuration for another sluiced in the box's namespace, on devices of its own."""
+    second = config.base()
+    for port, device, tap, address in zip(second["ports"], ("l2", "w2"), ("dmz0", "dsl0"), ("10.7.0.1", "10.8.0.1")):
+        if not lab.box_host.succeeds("ip", "link", "show", device):
+            lab.wire(lab.box_host, device, lab.switch, f"p-{device}")
+        port.update(device=f"net_af_packet_{device},iface={device}", tap=tap, addresses=[address + "/24"])
+    second["metrics"] = {"listen": "127.0.0.1:9141"}
+    second["control"] = {"socket": lab.path("second.sock")}
+    with open(lab.path("second.yaml"), "w") as file:
+        file.write(config.yaml(second))
+    return lab.spawn("second", lab.box.command(lab.box.daemon, "--config", lab.path("second.yaml")))
+
+
+def case_second_box(lab):
+    """a second sluiced, with twins of its own, leaves the guard of the first alone, and they do not fight"""
+    before = restored(lab)
+    other_tables = [(family, "sluice_guard_dmz0") for family in ("bridge", "inet", "netdev")]
+    second = second_box(lab)
+    answer = ("--socket", lab.path("second.sock"), "version")
+    wait_until("the second", lambda: lab.box_host.succeeds(lab.box.ctl, *answer) or not second.alive(), 30)
+    assert second.alive(), second.log()
+    assert guard_tables(lab) == sorted(OWN_TABLES + other_tables)
+    lab.box_host.run("nft", "flush", "ruleset")
+    wait_until("both guards", lambda: guard_tables(lab) == sorted(OWN_TABLES + other_tables), 2)
+    time.sleep(1)
+    assert restored(lab) == before + 1
+    assert second.stop(timeout=15) == 0, second.log()
+    assert second.log().count(RESTORED) == 1, second.log()
+    assert guard_tables(lab) == sorted(OWN_TABLES + other_tables[:2])     # its twins are still there
+    assert leaks(lab, lambda: lab.box.kill9() or provoke(lab)) == []
+    for name in ("dmz0", "dsl0"):
+        lab.box_host.ip("link", "del", name)
+    lab.start()
+    wait_until("the end of what the second left", lambda: guard_tables(lab) == OWN_TABLES, 5)
+    assert ping(lab.in1, config.OUT1) == 3
+    for name in ("l2", "w2"):
+        lab.box_host.ip("link", "del", name)
 
 
 def case_after_kill(lab):

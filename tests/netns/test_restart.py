@@ -117,8 +117,8 @@ def forget(lab):
     lab.box.stop()
     for name in lab.box.twins.values():
         lab.box_host.ip("link", "del", name)
-    for family in ("inet", "bridge", "netdev"):
-        lab.box_host.run("nft", f"add table {family} sluice_guard; delete table {family} sluice_guard")
+    for table in ("inet sluice_guard_lan0", "bridge sluice_guard_lan0"):
+        lab.box_host.run("nft", f"add table {table}; delete table {table}")
     assert kernel_state(lab) == ([], [""])
 
 

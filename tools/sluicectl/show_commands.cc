@@ -61,6 +61,7 @@ std::string ports_text(const json::value& ports) {
                  {"LINK"},
                  {"DEVICE"},
                  {"TWIN"},
+                 {"TWIN LINK"},
                  {"MAC"},
                  {"MTU", Align::right},
                  {"RX PACKETS", Align::right},
@@ -74,10 +75,10 @@ std::string ports_text(const json::value& ports) {
         for (const auto& address : port.at("addresses").as_array())
             addresses += (addresses.empty() ? "" : " ") + std::string(address.as_string());
         table.add({text(port, "name"), text(port, "role"), port.at("up").as_bool() ? "up" : "down",
-                   text(port, "device"), text(port, "tap"), text(port, "mac"), digits(port, "mtu_bytes"),
-                   digits(port.at("received"), "packets"), digits(port.at("received"), "bytes"),
-                   digits(port, "receive_missed"), digits(port.at("transmitted"), "packets"),
-                   digits(port.at("transmitted"), "bytes"), addresses});
+                   text(port, "device"), text(port, "tap"), port.at("twin_up").as_bool() ? "up" : "down",
+                   text(port, "mac"), digits(port, "mtu_bytes"), digits(port.at("received"), "packets"),
+                   digits(port.at("received"), "bytes"), digits(port, "receive_missed"),
+                   digits(port.at("transmitted"), "packets"), digits(port.at("transmitted"), "bytes"), addresses});
     }
     return table.text();
 }

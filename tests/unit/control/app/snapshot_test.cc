@@ -58,6 +58,27 @@ TEST_CASE("ports: what they are, what the kernel set on them, what went through 
     CHECK(ports[2].received.packets - before[2].received.packets == 1);
 }
 
+TEST_CASE("twins and guard after somebody changed them") {
+    const auto run = [](const char* command) { REQUIRE(std::system(command) == 0); };
+    REQUIRE(the_room->until([] { return take().ports[0].twin_up && take().ports[1].twin_up; }));
+    run("ip link set lan0 down");
+    CHECK(the_room->until([] { return !take().ports[0].twin_up; }));
+    CHECK(take().ports[1].twin_up);
+    run("ip link set lan0 up");
+    CHECK(the_room->until([] { return take().ports[0].twin_up; }));
+
+    const auto before = take().guard_restored;
+    run("nft flush ruleset");
+    CHECK(the_room->until([&] { return take().guard_restored == before + 1; }));
+    run("nft list table inet sluice_guard_lan0 >/dev/null && nft list table bridge sluice_guard_lan0 >/dev/null");
+
+    run("ip link set lan0 mtu 1200");
+    CHECK(the_room->until([] { return take().ports[0].mtu == 1200; }));
+    run("ip link set lan0 mtu 1500");
+    CHECK(the_room->until([] { return take().ports[0].mtu == 1500; }));
+    run("test $(cat /proc/sys/net/ipv6/conf/lan0/disable_ipv6) = 1");
+}
+
 TEST_CASE("rules and NAT rules, each with its hits, chain policies included") {
     the_room->write(configuration());
     REQUIRE(the_room->reload().issues.empty());

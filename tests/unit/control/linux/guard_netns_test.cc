@@ -1,6 +1,7 @@
 // The kernel is no way round the firewall: with a real kernel that forwards, unless it is kept from it.
 #include <linux/if_packet.h>
 #include <net/ethernet.h>
+#include <set>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -35,12 +36,16 @@ struct Router : Box {
     }
 };
 
+std::vector<std::string> one(const std::string& name) {
+    return {name};
+}
+
 }  // namespace
 
 TEST_CASE("the kernel forwards between two twins without the guard, and does not with it") {
     Router router;
     CHECK(router.forwards());
-    const auto guard = value_of(Guard::open());
+    const auto guard = value_of(Guard::open("lan0"));
     const std::vector<std::string> both{"lan0", "wan0"};
     REQUIRE_FALSE(guard->set_interfaces(both));
     CHECK_FALSE(router.forwards());
@@ -58,11 +63,12 @@ TEST_CASE("the kernel forwards between two twins without the guard, and does not
 TEST_CASE("the guard outlives its object, and is found and replaced by the next") {
     Router router;
     const std::vector<std::string> names{"lan0", "not-yet.there"};
-    REQUIRE_FALSE(value_of(Guard::open())->set_interfaces(names));
+    REQUIRE_FALSE(value_of(Guard::open("lan0"))->set_interfaces(names));
     CHECK_FALSE(router.forwards());
-    const auto guard = value_of(Guard::open());
+    const auto guard = value_of(Guard::open("lan0"));
     REQUIRE_FALSE(guard->set_interfaces(names));
-    CHECK_THAT(output_of("nft list tables"), Contains("inet sluice_guard") && Contains("bridge sluice_guard"));
+    CHECK_THAT(output_of("nft list tables"),
+               Contains("inet sluice_guard_lan0\n") && Contains("bridge sluice_guard_lan0\n"));
     REQUIRE_FALSE(guard->remove());
     REQUIRE_FALSE(guard->remove());
     CHECK(router.forwards());
@@ -72,18 +78,18 @@ TEST_CASE("the guard outlives its object, and is found and replaced by the next"
 TEST_CASE("the guard is put back as it was found, counters and ingress guards included") {
     Router router;
     sh("ip link add w1 type veth peer name v1; ip link add w2 type veth peer name v2");
-    const auto guard = value_of(Guard::open());
+    const auto guard = value_of(Guard::open("lan0"));
     const auto nothing = value_of(guard->state());
     CHECK(nothing.empty());
     REQUIRE_FALSE(guard->set_interfaces(std::vector<std::string>{"lan0", "gone0"}));
-    REQUIRE_FALSE(guard->guard_ingress("w1"));
+    REQUIRE_FALSE(guard->set_ingress(one("w1")));
     CHECK_FALSE(router.forwards());
     const auto before = output_of("nft list ruleset");
     const auto found = value_of(guard->state());
     CHECK(found.size() == 3);
 
     REQUIRE_FALSE(guard->set_interfaces(std::vector<std::string>{"wan0"}));
-    REQUIRE_FALSE(guard->guard_ingress("w2"));
+    REQUIRE_FALSE(guard->set_ingress(std::vector<std::string>{"w1", "w2"}));
     CHECK(output_of("nft list ruleset") != before);
     REQUIRE_FALSE(guard->restore(found));
     CHECK(output_of("nft list ruleset") == before);
@@ -99,7 +105,7 @@ TEST_CASE("the guard comes before a rule of the operator that accepts, and leave
     Router router;
     sh("nft 'add table inet mine; add chain inet mine forward { type filter hook forward priority -500; }; "
        "add rule inet mine forward accept'");
-    const auto guard = value_of(Guard::open());
+    const auto guard = value_of(Guard::open("lan0"));
     REQUIRE_FALSE(guard->set_interfaces(std::vector<std::string>{"lan0", "wan0"}));
     CHECK_FALSE(router.forwards());
     REQUIRE_FALSE(guard->remove());
@@ -124,7 +130,7 @@ TEST_CASE("a bridge does not pass frames of a twin on") {
         return one;
     };
     router.until("the bridge forwards", passed);
-    const auto guard = value_of(Guard::open());
+    const auto guard = value_of(Guard::open("lan0"));
     REQUIRE_FALSE(guard->set_interfaces(std::vector<std::string>{"lan0", "wan0"}));
     CHECK_FALSE(passed());
 }
@@ -151,7 +157,7 @@ TEST_CASE("packets of twins are not tracked by the kernel, in either direction")
             return router.out.find([](const Frame& f) { return is_udp_to(f, ip4(198, 51, 100, 9)); }) != nullptr;
         });
     };
-    const auto guard = value_of(Guard::open());
+    const auto guard = value_of(Guard::open("lan0"));
     REQUIRE_FALSE(guard->set_interfaces(std::vector<std::string>{"lan0", "wan0"}));
     talk();
     CHECK(output_of("nft list table ip t | grep -c 'packets 0'") == "2\n");
@@ -186,28 +192,128 @@ TEST_CASE("the kernel gets nothing from a device whose ingress is guarded, packe
         const Frame frame = arp(1, kBroadcast, Box::mac(9), ip4(192, 0, 2, 9), ip4(192, 0, 2, 1));
         REQUIRE(send(far, frame.data(), frame.size(), 0) == static_cast<ssize_t>(frame.size()));
     };
-    const auto guard = value_of(Guard::open());
+    const auto guard = value_of(Guard::open("lan0"));
     ask();
     CHECK(received(near, 1));
     CHECK(received(far, 2));
-    REQUIRE_FALSE(guard->guard_ingress("w-0.1"));
-    REQUIRE_FALSE(guard->guard_ingress("w-0.1"));
+    REQUIRE_FALSE(guard->set_ingress(one("w-0.1")));
+    REQUIRE_FALSE(guard->set_ingress(one("w-0.1")));
     ask();
     CHECK(received(near, 1));
     CHECK_FALSE(received(far, 2));
-    REQUIRE_FALSE(guard->release_ingress("w-0.1"));
-    REQUIRE_FALSE(guard->release_ingress("w-0.1"));
+    REQUIRE_FALSE(guard->set_ingress({}));
+    REQUIRE_FALSE(guard->set_ingress({}));
     ask();
     CHECK(received(far, 2));
-    CHECK_THAT(text_of(guard->guard_ingress("absent0")), Contains("no network device \"absent0\""));
-    CHECK_FALSE(guard->release_ingress("absent0"));
+    CHECK_THAT(text_of(guard->set_ingress(one("absent0"))), Contains("no network device \"absent0\""));
     close(far);
     close(near);
 }
 
 TEST_CASE("a name that nft could misread is refused") {
     Box box;
-    const auto guard = value_of(Guard::open());
+    const auto guard = value_of(Guard::open("lan0"));
     for (const char* name : {"a\"; flush ruleset; \"", "", "eth*", "a\nb"})
         CHECK_THAT(text_of(guard->set_interfaces(std::vector<std::string>{name})), Contains("not a name"));
+}
+
+TEST_CASE("the guards of two instances leave each other alone") {
+    Router router;
+    const auto first = value_of(Guard::open("lan0"));
+    const auto second = value_of(Guard::open("dmz0"));
+    sh("ip link add w1 type veth peer name w2");
+    REQUIRE_FALSE(first->set_interfaces(std::vector<std::string>{"lan0", "wan0"}));
+    REQUIRE_FALSE(first->set_ingress(one("w1")));
+    REQUIRE_FALSE(second->set_interfaces(std::vector<std::string>{"dmz0", "dsl0"}));
+    REQUIRE_FALSE(second->set_ingress(one("w2")));
+    CHECK_FALSE(router.forwards());
+    CHECK(value_of(first->keep()) == false);
+    CHECK(value_of(second->keep()) == false);
+    REQUIRE_FALSE(second->remove());
+    REQUIRE_FALSE(second->set_ingress({}));
+    CHECK_FALSE(router.forwards());
+    CHECK_THAT(output_of("nft list ruleset"), Contains("device \"w1\"") && !Contains("device \"w2\""));
+    CHECK(value_of(first->keep()) == false);
+}
+
+TEST_CASE("a table's name is that of the twin, and another one for each twin") {
+    Box box;
+    std::set<std::string> names;
+    const std::vector<std::string> twins{"lan0", "w-0.1", "a_b", "a+b", "a,b", "table", "0", "\xc3\xa4"};
+    for (const std::string& twin : twins) {
+        INFO(twin);
+        const auto guard = value_of(Guard::open(twin));
+        REQUIRE_FALSE(guard->set_interfaces(one("lan0")));
+        CHECK_THAT(output_of("nft list tables"), Contains("inet " + guard->table_name() + "\n"));
+        CHECK(value_of(guard->keep()) == false);
+        names.insert(guard->table_name());
+        REQUIRE_FALSE(guard->remove());
+        CHECK(output_of("nft list tables").empty());
+    }
+    CHECK(names.size() == twins.size());
+    CHECK(names.contains("sluice_guard_lan0"));
+    CHECK(names.contains("sluice_guard_w-0.1"));
+}
+
+TEST_CASE("what others do to the guard is undone, and what they do beside it is not") {
+    Router router;
+    sh("ip link add w1 type veth peer name w2");
+    const auto guard = value_of(Guard::open("lan0"));
+    CHECK(value_of(guard->keep()) == false);
+    CHECK(output_of("nft list tables").empty());
+    REQUIRE_FALSE(guard->set_interfaces(std::vector<std::string>{"wan0", "lan0", "br0", "a0"}));
+    REQUIRE_FALSE(guard->set_ingress(one("w1")));
+    const auto written = output_of("nft list ruleset");
+    for (const char* change :
+         {"nft flush ruleset", "nft delete table bridge sluice_guard_lan0", "nft delete table netdev sluice_guard_lan0",
+          "nft flush chain inet sluice_guard_lan0 forward", "nft insert rule inet sluice_guard_lan0 forward accept",
+          "nft 'delete element inet sluice_guard_lan0 twins { \"lan0\" }'"}) {
+        INFO(change);
+        sh(change);
+        CHECK(value_of(guard->keep()) == true);
+        CHECK_FALSE(router.forwards());
+        CHECK(value_of(guard->keep()) == false);  // what was dropped is counted, and is no change
+        sh("nft reset counters >/dev/null");
+    }
+    sh("nft add table inet mine");
+    CHECK(value_of(guard->keep()) == false);
+    CHECK_THAT(output_of("nft list tables"), Contains("inet mine"));
+    sh("nft delete table inet mine");
+    for (const char* table : {"inet sluice_guard_lan0", "bridge sluice_guard_lan0", "netdev sluice_guard_lan0"})
+        CHECK_THAT(written, Contains(table) && Contains("device \"w1\""));
+}
+
+TEST_CASE("an ingress guard goes with its device, and that is no change of somebody's") {
+    Box box;
+    sh("ip link add w1 type veth peer name v1; ip link add w2 type veth peer name v2");
+    const auto guard = value_of(Guard::open("lan0"));
+    REQUIRE_FALSE(guard->set_interfaces(one("lan0")));
+    REQUIRE_FALSE(guard->set_ingress(std::vector<std::string>{"w1", "w2"}));
+    sh("ip link del w1");
+    CHECK(value_of(guard->keep()) == false);
+    CHECK_THAT(output_of("nft list ruleset netdev"), Contains("device \"w2\"") && !Contains("device \"w1\""));
+    sh("ip link del w2");
+    CHECK(value_of(guard->keep()) == false);
+    CHECK(value_of(guard->keep()) == false);
+    sh("nft flush ruleset");
+    CHECK(value_of(guard->keep()) == true);
+}
+
+TEST_CASE("leftovers of instances without twins are removed, those of others are not") {
+    Router router;
+    const auto other = [](const char* name, const std::vector<std::string>& names) {
+        REQUIRE_FALSE(value_of(Guard::open(name))->set_interfaces(names));
+    };
+    other("gone0", {"gone0", "gone1"});
+    other("away0", {"away0", "wan0"});
+    other("lan0", {"lan0"});  // an earlier order of the same ports
+    sh("nft 'add table inet sluice_guard; add set inet sluice_guard twins { type ifname; elements = { \"lan0\" }; }'");
+    sh("nft add table inet sluice_guards; nft add table netdev sluice_guard_gone0; nft add table ip sluice_guard_x");
+    const auto guard = value_of(Guard::open("new0"));
+    REQUIRE_FALSE(guard->set_interfaces(std::vector<std::string>{"new0", "lan0"}));
+    REQUIRE_FALSE(guard->remove_leftovers());
+    CHECK(output_of("nft list tables | sort") ==
+          "table bridge sluice_guard_away0\ntable bridge sluice_guard_new0\ntable inet sluice_guard_away0\n"
+          "table inet sluice_guard_new0\ntable inet sluice_guards\ntable ip sluice_guard_x\n");
+    CHECK(value_of(guard->keep()) == false);
 }

@@ -102,6 +102,37 @@ TEST_CASE("a twin without IPv6 has none, and the kernel sends nothing of its own
     CHECK_THAT(failures[0].text, Contains("lan0") && Contains("2001:db8::1/64"));
 }
 
+TEST_CASE("the settings of IPv6 come back after an MTU that is too small for it") {
+    Box6 box;
+    const auto without = box.twin("lan0", 1);
+    const auto with = box.twin6("wan0", 2);
+    const auto setting = [](const std::string& name) { return output_of("cat /proc/sys/net/ipv6/conf/" + name); };
+    for (const char* name : {"lan0", "wan0"}) {
+        sh(std::string("ip link set ") + name + " mtu 1200");
+        sh(std::string("ip link set ") + name + " mtu 1500");
+    }
+    CHECK(setting("lan0/disable_ipv6") == "0\n");  // what the kernel does by itself
+    REQUIRE_FALSE(without->renew_ipv6());
+    REQUIRE_FALSE(with->renew_ipv6());
+    CHECK(setting("lan0/disable_ipv6") == "1\n");
+    CHECK(output_of("ip -6 addr show dev lan0").empty());
+    CHECK(setting("wan0/disable_ipv6") == "0\n");
+    CHECK(setting("wan0/forwarding") == "1\n");
+    CHECK(setting("wan0/accept_dad") == "0\n");
+    CHECK(setting("wan0/keep_addr_on_down") == "1\n");
+}
+
+TEST_CASE("a twin that was left with an MTU too small for IPv6 is found again") {
+    Box6 box;
+    box.twin6("lan0", 1).reset();
+    box.twin("wan0", 2).reset();
+    sh("ip link set lan0 mtu 1200; ip link set wan0 mtu 1200");
+    const auto with = box.twin6("lan0", 1, {{six(1), 64}});
+    const auto without = box.twin("wan0", 2);
+    CHECK_THAT(output_of("ip -6 -o addr show dev lan0"), Contains("2001:db8::1/64"));
+    CHECK(output_of("ip -6 addr show dev wan0").empty());
+}
+
 TEST_CASE("IPv6 addresses of an earlier configuration go, those of the operator stay") {
     Box6 box;
     box.twin6("lan0", 1, {{six(1), 64}, {six(1, 1), 64}}).reset();
@@ -269,7 +300,7 @@ TEST_CASE("a kernel that forwards IPv6 does not with the guard") {
         return out.find([](const Frame& f) { return is_udp6_to(f, six(9, 2)); }) != nullptr;
     };
     CHECK(forwards());
-    const auto guard = value_of(Guard::open());
+    const auto guard = value_of(Guard::open("lan0"));
     REQUIRE_FALSE(guard->set_interfaces(std::vector<std::string>{"lan0", "wan0"}));
     CHECK_FALSE(forwards());
     REQUIRE_FALSE(guard->set_interfaces({}));
