@@ -117,7 +117,6 @@ std::string Guard::forward_tables() const {
 }
 
 /// A chain's policy is the whole rule. Its name is the number, since a device's name need not be a word of nft.
-/// A device that has gone took its chain along.
 std::string Guard::ingress_chains() const {
     std::string chains;
     for (const unsigned ifindex : devices_) {
@@ -190,10 +189,10 @@ OrFailure<bool> Guard::keep() {
     const std::size_t devices = devices_there();
     const bool forward = as_written("inet", forward_set_) && as_written("bridge", forward_set_);
     const bool ingress = as_written("netdev", devices != 0);
-    if (forward && ingress) return false;
+    if (forward && ingress && devices == devices_written_) return false;
     if (auto failure = run((forward_set_ ? forward_tables() : "") + ingress_table(), "writing the guard again"))
         return std::move(*failure);
-    // A device that went away took its chain along; that is nobody's doing.
+    // A device that went away takes its chain along (newer kernels keep it, empty-handed); that is nobody's doing.
     const bool by_somebody = !forward || devices == devices_written_;
     if (auto failure = note_written()) return std::move(*failure);
     return by_somebody;
