@@ -122,8 +122,9 @@ std::string Guard::ingress_chains() const {
     for (const unsigned ifindex : devices_) {
         std::array<char, IFNAMSIZ> name{};
         if (if_indextoname(ifindex, name.data()) == nullptr || !is_quotable(name.data())) continue;
-        chains += "  chain device" + std::to_string(ifindex) + " { type filter hook ingress device \"" + name.data() +
-                  "\" priority -500; policy drop; }\n";
+        chains.append("  chain device").append(std::to_string(ifindex));
+        chains.append(" { type filter hook ingress device \"").append(name.data());
+        chains.append("\" priority -500; policy drop; }\n");
     }
     return chains;
 }
@@ -187,7 +188,7 @@ OrFailure<bool> Guard::keep() {
         return present && is->second == was->second;
     };
     const std::size_t devices = devices_there();
-    const bool forward = as_written("inet", forward_set_) && as_written("bridge", forward_set_);
+    const bool forward = !forward_set_ || (as_written("inet", true) && as_written("bridge", true));
     const bool ingress = as_written("netdev", devices != 0);
     if (forward && ingress && devices == devices_written_) return false;
     if (auto failure = run((forward_set_ ? forward_tables() : "") + ingress_table(), "writing the guard again"))
@@ -244,7 +245,6 @@ MaybeFailure Guard::remove_leftovers() {
     if (auto failure = run("list tables\n", "listing the tables")) return failure;
     std::istringstream present(output());
     std::map<std::string, std::vector<std::string>> families;  // by table
-    std::set<std::string> needed;
     for (std::string word, family, table; present >> word >> family >> table;) {
         const bool ours = table == kPrefix || table.starts_with(std::string(kPrefix) + '_');
         if (!ours || table == table_ || std::ranges::find(kFamilies, family) == kFamilies.end()) continue;
