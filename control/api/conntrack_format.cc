@@ -13,14 +13,21 @@ namespace sluice::api {
 namespace {
 
 constexpr std::uint8_t kGre = 47;
+/// conntrack(8) knows it by name, with ports; kernels have no tracker for it any more, so that these are always 0.
+constexpr std::uint8_t kDccp = 33;
+
+std::string_view name_in_tool(std::uint8_t proto) {
+    return proto == kDccp ? "dccp" : protocol_name(proto);
+}
 
 std::string address_text(const IpAddress& address, bool whole) {
     return whole && address.is_v6() ? full_text(address.to_v6().to_bytes()) : address.to_string();
 }
 
-void append_tuple(std::string& out, std::uint8_t proto, const FlowTuple& t, bool whole_addresses) {
-    out += fmt::format("src={} dst={} ", address_text(t.src, whole_addresses), address_text(t.dst, whole_addresses));
-    if (has_ports(proto)) {
+void append_tuple(std::string& out, std::uint8_t proto, const FlowTuple& t, const ConntrackStyle& style) {
+    out += fmt::format("src={} dst={} ", address_text(t.src, style.whole_addresses),
+                       address_text(t.dst, style.whole_addresses));
+    if (has_ports(proto) || (proto == kDccp && !style.kernel)) {
         out += fmt::format("sport={} dport={} ", t.sport, t.dport);
     } else if (is_icmp(proto)) {
         out += fmt::format("type={} code={} id={} ", t.icmp_type, t.icmp_code, t.icmp_id);
@@ -56,17 +63,17 @@ std::string line_of(const FlowRecord& flow, const ConntrackStyle& style, const P
     out.reserve(256);
     out += parts.front;
     if (style.extended) out += flow.original.src.is_v6() ? "ipv6     10 " : "ipv4     2 ";
-    out += fmt::format("{:<8} {} ", protocol_name(flow.proto), flow.proto);
+    out += fmt::format("{:<8} {} ", style.kernel ? protocol_name(flow.proto) : name_in_tool(flow.proto), flow.proto);
     if (parts.timeout) out += fmt::format("{} ", flow.timeout_s);
     if (parts.state && !flow.state.empty()) out += fmt::format("{} ", flow.state);
     if (style.timeouts && flow.timeouts_s[0] != 0)
         out += fmt::format("timeout={}, stream_timeout={} ", flow.timeouts_s[0], flow.timeouts_s[1]);
-    append_tuple(out, flow.proto, flow.original, style.whole_addresses);
+    append_tuple(out, flow.proto, flow.original, style);
     append_zone(out, "zone-orig", flow, flow.original.zone);
     const bool counters = style.counters && parts.counters && flow.counted;
     if (counters) append_counters(out, flow.counters[0]);
     if (flow.unreplied) out += "[UNREPLIED] ";
-    append_tuple(out, flow.proto, flow.reply, style.whole_addresses);
+    append_tuple(out, flow.proto, flow.reply, style);
     append_zone(out, "zone-reply", flow, flow.reply.zone);
     if (counters) append_counters(out, flow.counters[1]);
     if (flow.assured) out += "[ASSURED] ";
@@ -111,7 +118,7 @@ std::string save_line(const FlowRecord& flow, char verb, bool timeout, bool with
     out += fmt::format("-s {} -d {} ", o.src.to_string(), o.dst.to_string());
     out += fmt::format("{} {} {} {} ", r.src == o.dst ? "-r" : "-g", r.src.to_string(), r.dst == o.src ? "-q" : "-n",
                        r.dst.to_string());
-    if (const auto name = protocol_name(flow.proto); name == "unknown") {
+    if (const auto name = name_in_tool(flow.proto); name == "unknown") {
         out += fmt::format("-p {}", flow.proto);
     } else {
         out += fmt::format("-p {}", name);
@@ -143,8 +150,8 @@ std::string conntrack_line(const FlowRecord& flow, const ConntrackStyle& style) 
     return line_of(flow, style, {});
 }
 
-std::string conntrack_save_line(const FlowRecord& flow) {
-    return save_line(flow, 'A', true, true);
+std::string conntrack_save_line(const FlowRecord& flow, char verb) {
+    return save_line(flow, verb, true, true);
 }
 
 std::string conntrack_event_line(const FlowEventRecord& event, const ConntrackStyle& style, const EventStyle& more) {

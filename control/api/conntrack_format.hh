@@ -19,18 +19,24 @@ struct ConntrackStyle {
     bool zone = false;             ///< zone= also when both tuples are in zone 0
     bool helper = true;            ///< helper=
     bool whole_addresses = false;  ///< IPv6 addresses with all their digits
+    bool kernel = false;           ///< the kernel's names of protocols, not conntrack(8)'s
     std::uint32_t references = 0;  ///< added to use=: Linux counts who looks
 };
 
 /// A line of /proc/net/nf_conntrack.
-inline constexpr ConntrackStyle kProcStyle{
-    .extended = true, .timeouts = true, .zone = true, .helper = false, .whole_addresses = true, .references = 1};
+inline constexpr ConntrackStyle kProcStyle{.extended = true,
+                                           .timeouts = true,
+                                           .zone = true,
+                                           .helper = false,
+                                           .whole_addresses = true,
+                                           .kernel = true,
+                                           .references = 1};
 
 /// One line without its end.
 std::string conntrack_line(const FlowRecord& flow, const ConntrackStyle& style = {});
 
-/// A line of `conntrack -L -o save`: the options that would make this entry.
-std::string conntrack_save_line(const FlowRecord& flow);
+/// A line of `conntrack -L -o save`: the options that would make this entry. `verb`: D says that it is deleted.
+std::string conntrack_save_line(const FlowRecord& flow, char verb = 'A');
 
 /// Of `conntrack -E`: what else -o asks for.
 struct EventStyle {

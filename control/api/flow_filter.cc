@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <set>
 
 #include <boost/asio/ip/network_v4.hpp>
@@ -104,7 +103,7 @@ std::string set_status(FlowFilter& filter, const std::string& text) {
             filter.seen_reply = false;
         } else if (word == "EXPECTED") {
             filter.expected = true;
-        } else if (word == "FIXED_TIMEOUT" || word == "OFFLOAD") {
+        } else if (word == "FIXED_TIMEOUT" || word == "OFFLOAD" || word == "HW_OFFLOAD") {
             filter.never = true;
         } else {
             return "a list of ASSURED, EXPECTED, FIXED_TIMEOUT, OFFLOAD, and SEEN_REPLY or UNREPLIED";
@@ -114,22 +113,10 @@ std::string set_status(FlowFilter& filter, const std::string& text) {
     }
 }
 
-std::optional<std::uint32_t> parse_u32_any_base(std::string_view text) {
-    int base = 10;
-    if (text.starts_with("0x") || text.starts_with("0X")) {
-        text.remove_prefix(2);
-        base = 16;
-    }
-    std::uint32_t value = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, base);
-    if (text.empty() || error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
-    return value;
-}
-
 /// In any base, as in conntrack(8).
 template <auto Member>
 std::string set_zone(FlowFilter& filter, const std::string& text) {
-    const auto number = parse_u32_any_base(text);
+    const auto number = parse_any_base(text);
     if (!number || *number > 65535) return "a zone (0-65535)";
     filter.*Member = static_cast<std::uint16_t>(*number);
     return "";
@@ -234,8 +221,8 @@ bool nat_agrees(const FlowFilter& f, const FlowRecord& flow) {
 
 std::optional<std::pair<std::uint32_t, std::uint32_t>> parse_mark(std::string_view text) {
     const auto slash = text.find('/');
-    const auto value = parse_u32_any_base(text.substr(0, slash));
-    const auto mask = slash == std::string_view::npos ? 0xffffffffU : parse_u32_any_base(text.substr(slash + 1));
+    const auto value = parse_any_base(text.substr(0, slash));
+    const auto mask = slash == std::string_view::npos ? 0xffffffffU : parse_any_base(text.substr(slash + 1));
     if (!value || !mask) return std::nullopt;
     return std::pair{*value, *mask};
 }

@@ -58,7 +58,7 @@ std::variant<std::uint8_t, std::string> parse_status_change(std::string_view lis
             bits |= status::kSeenReply;
         } else if (word == "EXPECTED") {
             return "Device or resource busy";
-        } else if (word == "FIXED_TIMEOUT" || word == "OFFLOAD") {
+        } else if (word == "FIXED_TIMEOUT" || word == "OFFLOAD" || word == "HW_OFFLOAD") {
             return "Operation not supported";
         } else if (word != "UNSET" && word != "UNREPLIED") {
             return "invalid parameters";

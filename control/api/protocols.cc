@@ -11,31 +11,32 @@
 namespace sluice::api {
 namespace {
 
-/// Protocols without a tracker of their own here.
+/// Names without a tracker behind them, as /etc/protocols has them: listings do not show them.
 struct Protocol {
     std::uint8_t number;
     std::string_view name;
-    bool tracked;  ///< Linux has a tracker, so a listing shows the name
-    bool ports;
 };
 
 constexpr auto kProtocols = std::to_array<Protocol>({
-    {2, "igmp", false, false},
-    {33, "dccp", true, true},
-    {41, "ipv6", false, false},
-    {50, "esp", false, false},
-    {51, "ah", false, false},
-    {89, "ospf", false, false},
-    {112, "vrrp", false, false},
+    {0, "ip"},
+    {2, "igmp"},
+    {4, "ipencap"},
+    {33, "dccp"},
+    {41, "ipv6"},
+    {50, "esp"},
+    {51, "ah"},
+    {88, "eigrp"},
+    {89, "ospf"},
+    {94, "ipip"},
+    {97, "etherip"},
+    {103, "pim"},
+    {108, "ipcomp"},
+    {112, "vrrp"},
+    {115, "l2tp"},
 });
 
 /// Names of states that conntrack(8) knows and no flow is in.
 constexpr auto kFormerStates = std::to_array<std::string_view>({"LISTEN", "HEARTBEAT_ACKED"});
-
-const Protocol* find(std::uint8_t number) {
-    const auto* found = std::ranges::find(kProtocols, number, &Protocol::number);
-    return found == kProtocols.end() ? nullptr : found;
-}
 
 /// By number alone: ICMPv6's is taken for ICMPv6 and ICMP's for ICMP also where the other family carries it, as
 /// conntrack(8) has it.
@@ -55,9 +56,7 @@ char lower(char c) {
 }  // namespace
 
 std::string_view protocol_name(std::uint8_t proto) {
-    if (tracked_by_name(proto)) return name_of(kind_of(proto));
-    const Protocol* known = find(proto);
-    return known != nullptr && known->tracked ? known->name : "unknown";
+    return tracked_by_name(proto) ? name_of(kind_of(proto)) : "unknown";
 }
 
 std::optional<std::uint8_t> parse_protocol(std::string_view text) {
@@ -66,14 +65,13 @@ std::optional<std::uint8_t> parse_protocol(std::string_view text) {
     for (const Protocol& known : kProtocols)
         if (std::ranges::equal(text, known.name, {}, lower)) return known.number;
     if (std::ranges::equal(text, std::string_view("ipv6-icmp"), {}, lower)) return parse_protocol("icmpv6");
-    if (const auto number = parse_number(text, 255)) return static_cast<std::uint8_t>(*number);
-    return std::nullopt;
+    const auto number = parse_any_base(text);
+    if (!number || *number > 255) return std::nullopt;
+    return static_cast<std::uint8_t>(*number);
 }
 
 bool has_ports(std::uint8_t proto) {
-    if (shape_of(kind_of(proto)) == TupleShape::ports) return true;
-    const Protocol* known = find(proto);
-    return known != nullptr && known->ports;
+    return shape_of(kind_of(proto)) == TupleShape::ports;
 }
 
 bool is_icmp(std::uint8_t proto) {
@@ -89,6 +87,20 @@ std::optional<std::uint64_t> parse_number(std::string_view text, std::uint64_t m
     std::uint64_t value = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
     if (error != std::errc{} || end != text.data() + text.size() || text.empty() || value > max) return std::nullopt;
+    return value;
+}
+
+std::optional<std::uint32_t> parse_any_base(std::string_view text) {
+    int base = 10;
+    if (text.starts_with("0x") || text.starts_with("0X")) {
+        text.remove_prefix(2);
+        base = 16;
+    } else if (text.starts_with('0')) {
+        base = 8;
+    }
+    std::uint32_t value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, base);
+    if (text.empty() || error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
     return value;
 }
 

@@ -127,7 +127,7 @@ void read_tcp(const Value& value, TcpTracking& out) {
         {"loose", [](const Value& v, TcpTracking& t) { read_bool(v, t.loose); }},
         {"be_liberal", [](const Value& v, TcpTracking& t) { read_bool(v, t.be_liberal); }},
         {"ignore_invalid_rst", [](const Value& v, TcpTracking& t) { read_bool(v, t.ignore_invalid_rst); }},
-        {"max_retrans", [](const Value& v, TcpTracking& t) { read_number(v, t.max_retrans, 1, 255); }},
+        {"max_retrans", [](const Value& v, TcpTracking& t) { read_number(v, t.max_retrans, 0, 255); }},
     }};
     read_map(value, kFields, out);
 }

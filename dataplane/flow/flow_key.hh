@@ -72,7 +72,7 @@ constexpr bool icmp_is_request(std::uint8_t type, bool v6) noexcept {
 
 /// The types that quote the packet which they are about (RFC 792; RFC 4443 2.1).
 constexpr bool is_icmp_error(std::uint8_t type, bool v6) noexcept {
-    return v6 ? type != 0 && type < 128 : type == 3 || type == 4 || type == 5 || type == 11 || type == 12;
+    return v6 ? type < 128 : type == 3 || type == 4 || type == 5 || type == 11 || type == 12;
 }
 
 struct FlowKey {

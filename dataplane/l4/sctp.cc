@@ -117,7 +117,9 @@ private:
             if (tag) m_.tag[peers_] = *tag;
             return tag && tag_of(p_) == 0;
         }
-        m_.tag[c.type == sctp_chunk::kHeartbeat ? mine_ : peers_] = tag_of(p_);
+        if (c.type == sctp_chunk::kHeartbeat) m_.tag[mine_] = tag_of(p_);
+        // Whoever knows nothing of the association answers with a SHUTDOWN COMPLETE of this tag (RFC 9260, 8.4).
+        if (c.type == sctp_chunk::kShutdownAck) m_.tag[peers_] = tag_of(p_);
         return true;
     }
 

@@ -47,7 +47,7 @@ struct Tcp : WithPorts {
 
     static void rewrite_quote(QuoteBytes& quote, std::size_t at, const RewritePlan& plan,
                               const SeqAdjust* shift) noexcept {
-        constexpr std::size_t kSequence = 4, kChecksum = 16;
+        constexpr std::size_t kSequence = 4, kChecksum = 16, kHeader = 20;
         ChecksumDelta delta = plan.l4;
         swap_ports(quote, at, plan);
         if (shift != nullptr && quote.has(at + kSequence + 4)) {
@@ -56,7 +56,8 @@ struct Tcp : WithPorts {
             delta.replace(seen, sent);
             quote.put(at + kSequence, sent);
         }
-        if (quote.has(at + kChecksum + 2)) quote.correct(at + kChecksum, delta);
+        // Of a header that is cut it stays as it is, as in Linux.
+        if (quote.has(at + kHeader)) quote.correct(at + kChecksum, delta);
     }
 
     static Listed list(const FlowHot& flow) noexcept { return {static_cast<std::uint8_t>(flow.tcp_state), {}}; }

@@ -16,10 +16,18 @@ bool is_one_host(const IpAddress& a) noexcept {
     return top != 0 && top != 127 && top < 224;
 }
 
-/// ICMP messages that are no question and no answer are not answered; what a raw rule keeps conntrack off is.
-bool may_name_a_flow(const Packet& p) noexcept {
-    if (p.state != PacketState::untracked) return p.trackable;
-    return shape_of(l4_kind(p.proto, p.v6)) != TupleShape::query || icmp_inverse(p.icmp()->icmp_type, p.v6).has_value();
+/// Of ICMP, questions and answers alone; of ICMPv6, all that is no error (RFC 4443 2.4 e), known or not.
+bool is_answerable_kind(const Packet& p) noexcept {
+    if (p.icmp_error) return false;
+    if (shape_of(l4_kind(p.proto, p.v6)) != TupleShape::query) return true;
+    return p.v6 || icmp_inverse(p.icmp()->icmp_type, false).has_value();
+}
+
+/// RFC 1812 4.3.2.5, as Linux has it: what IPv4's error is about says how it is to be served, with the precedence of
+/// internetwork control. ICMPv6 has no such rule.
+std::uint8_t service_of(const Packet& p) noexcept {
+    constexpr unsigned kService = 0x1e, kInternetControl = 0xc0;
+    return p.v6 ? std::uint8_t{0} : static_cast<std::uint8_t>((p.ip()->type_of_service & kService) | kInternetControl);
 }
 
 }  // namespace
@@ -27,8 +35,8 @@ bool may_name_a_flow(const Packet& p) noexcept {
 bool may_be_answered(const Packet& p) noexcept {
     const auto* frame = reinterpret_cast<const rte_ether_hdr*>(p.l3 - sizeof(rte_ether_hdr));
     if (((frame->dst_addr.addr_bytes[0] | frame->src_addr.addr_bytes[0]) & 1) != 0) return false;
-    if (p.icmp_error || !may_name_a_flow(p)) return false;
     if (!p.v6 && (Be16::from_raw(p.ip()->fragment_offset).host() & 0x1fffU) != 0) return false;
+    if (!is_answerable_kind(p)) return false;
     return is_one_host(p.source()) && is_one_host(p.destination());
 }
 
@@ -36,11 +44,10 @@ rte_mbuf* build_icmp_error(rte_mempool* pool, const Packet& p, IcmpError error, 
                            std::uint16_t id) noexcept {
     // As much as fits what every host must take (RFC 1812 4.3.2.3; RFC 4443 3.1: the minimum MTU of IPv6).
     const unsigned most = p.v6 ? 1280U - unsigned{sizeof(rte_ipv6_hdr)} : 576U - unsigned{sizeof(rte_ipv4_hdr)};
-    constexpr std::uint8_t kInternetControl = 0xc0;  // RFC 1812 4.3.2.5
     const unsigned quoted = std::min<unsigned>(p.l3_bytes, most - unsigned{sizeof(rte_icmp_hdr)});
     const auto l4_bytes = static_cast<std::uint16_t>(sizeof(rte_icmp_hdr) + quoted);
     const IpProto proto = p.v6 ? IpProto::icmpv6 : IpProto::icmp;
-    const AnswerHeader header{source, p.source(), proto, p.v6 ? std::uint8_t{0} : kInternetControl, id, false};
+    const AnswerHeader header{source, p.source(), proto, service_of(p), id, false};
     const AnswerFrame answer = start_answer(pool, p, header, l4_bytes);
     if (answer.mbuf == nullptr) return nullptr;
     auto* icmp = reinterpret_cast<rte_icmp_hdr*>(answer.l4);

@@ -70,14 +70,17 @@ LISTINGS = [
     f"-p udp -n {config.OUTSIDE_BOX}", "-p udp -n", "-p udp --src-nat", "-p tcp -g", f"-p tcp -g {config.IN2}",
     f"-p tcp -g {config.IN2}:80", f"-p tcp -n {config.OUTSIDE_BOX}:40001", "-p tcp -n -g", "-p tcp -j",
     f"-j {config.IN2}", "-p icmp --icmp-type 8", "-p icmp --icmp-type 8 --icmp-code 0 --icmp-id 77",
-    "-p icmp --icmp-id 78", "-p tcp --sport 1",
+    "-p icmp --icmp-id 78", "-p tcp --sport 1", "-o ext", "-o Id,EXT -p sctp", "-o Save", "-o foo", "-p 0x6", "-p 006",
+    "-p dccp", "-m 00/0377", "-u UNSET", "-u UNSET,ASSURED", "-u SRC_NAT", "-u dst_nat,assured", "-u Ass", "-u foo",
+    "-u HW_OFFLOAD",
 ]
 QUESTIONS = [f"-L {options}" for options in LISTINGS] + ["-C", "-L dying"] + [
     f"-G -p tcp -s {config.IN1} -d {config.OUT1} --sport 40001 --dport 8001",
     f"-G -p udp -s {config.IN1} -d {config.OUT1} --sport 41001 --dport 5300 -o extended",
     f"-G -p icmp -s {config.IN1} -d {config.OUT1} --icmp-type 8 --icmp-code 0 --icmp-id 77",
     f"-G -p tcp -s {config.IN1} -d {config.OUT1} --sport 40002 --dport 8001",
-    "-D -p udp --sport 41003", "-D -p udp --sport 41003", f"-D -s {config.OUT2}", "-L", "-C", "-D", "-C", "-F", "-D",
+    f"-G -p tcp -s {config.INSIDE_NET} -d {config.OUT1} --sport 40001 --dport 8001", "-p tcp", "-o save",
+    "-D -p udp --sport 41003 -o save", "-D -p udp --sport 41003", f"-D -s {config.OUT2}", "-L", "-C", "-D", "-C", "-F", "-D",
 ]
 
 
@@ -119,7 +122,7 @@ def normal(line):
 
 def split_seconds(line):
     """(line without its seconds left, the seconds)"""
-    found = re.match(r"((?:ipv[46] +\d+ )?\S+ +\d+ |-A -t )(\d+)( .*)", line)
+    found = re.match(r"((?:ipv[46] +\d+ )?\S+ +\d+ |-[AD] -t )(\d+)( .*)", line)
     return (found[1] + found[3], int(found[2])) if found else (line, 0)
 
 

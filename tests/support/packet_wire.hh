@@ -64,7 +64,7 @@ inline bool is_extension(unsigned number) {
 }
 
 inline bool is_icmp_error(unsigned type, bool v6) {
-    if (v6) return type != 0 && type < 128;
+    if (v6) return type < 128;
     return type == 3 || type == 4 || type == 5 || type == 11 || type == 12;
 }
 

@@ -43,7 +43,8 @@ std::string target_of(const ConntrackOptions& options, std::string_view path) {
 }
 
 std::string line_of(const api::FlowRecord& flow, const ConntrackOptions& options) {
-    return (options.save ? api::conntrack_save_line(flow) : api::conntrack_line(flow, options.style)) + '\n';
+    const char verb = options.command == ConntrackCommand::remove ? 'D' : 'A';
+    return (options.save ? api::conntrack_save_line(flow, verb) : api::conntrack_line(flow, options.style)) + '\n';
 }
 
 void say(const std::string& line) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <cstdio>
 #include <optional>
 #include <set>
 #include <string_view>
@@ -26,8 +27,22 @@ std::string upper(std::string text) {
     return text;
 }
 
+/// What conntrack(8) takes `text` for: the first of its words that begins so, in any case. Throws Complaint.
+template <std::size_t N>
+std::string_view word_for(const std::string& text, const std::array<std::string_view, N>& words) {
+    const std::string wanted = upper(text);
+    const auto found = std::ranges::find_if(
+        words, [&](std::string_view word) { return !wanted.empty() && upper(std::string(word)).starts_with(wanted); });
+    if (found == words.end()) complain(fmt::format("Bad parameter `{}'", text));
+    return *found;
+}
+
 void set_output(ConntrackOptions& options, const std::string& list) {
-    for (const auto& word : split_list(list)) {
+    // Of conntrack(8)'s words XML alone is missing, which would be the first.
+    constexpr std::array<std::string_view, 8> kKnown{"extended", "timestamp", "id",   "ktimestamp",
+                                                     "labels",   "userspace", "save", "json"};
+    for (const auto& text : split_list(list)) {
+        const std::string_view word = word_for(text, kKnown);
         if (word == "extended") {
             options.style.extended = true;
         } else if (word == "id") {
@@ -40,10 +55,8 @@ void set_output(ConntrackOptions& options, const std::string& list) {
             options.event_style.time = true;
         } else if (word == "ktimestamp") {
             options.event_style.kernel = true;
-        } else if (word != "labels" && word != "userspace") {
-            // No flow of sluice has labels; who wanted an event is said without being asked for.
-            complain(fmt::format("Bad parameter `{}'", word));
         }
+        // No flow of sluice has labels; who wanted an event is said without being asked for.
     }
     options.event_style.save = options.save;
     if (options.save && (options.style.extended || options.style.id || options.json))
@@ -57,17 +70,22 @@ void check_address(const std::string& text) {
     complain(fmt::format("Invalid IP address `{}'", text.substr(0, slash)));
 }
 
-/// Whether the list asks for nothing at all.
-bool is_unset(const std::string& list) {
-    bool unset_only = true;
-    for (const auto& word : split_list(list)) {
-        constexpr std::array<std::string_view, 7> kKnown{"ASSURED",  "SEEN_REPLY", "UNSET",        "UNREPLIED",
-                                                         "EXPECTED", "OFFLOAD",    "FIXED_TIMEOUT"};
-        const std::string status = upper(word);
-        if (std::ranges::find(kKnown, status) == kKnown.end()) complain(fmt::format("Bad parameter `{}'", word));
-        unset_only = unset_only && status == "UNSET";
+/// The words of -u, whole. UNSET asks for nothing, and is not among them.
+std::string status_words(const std::string& list) {
+    constexpr std::array<std::string_view, 10> kKnown{"SRC_NAT",    "DST_NAT",       "ASSURED",  "SEEN_REPLY",
+                                                      "UNSET",      "FIXED_TIMEOUT", "EXPECTED", "OFFLOAD",
+                                                      "HW_OFFLOAD", "UNREPLIED"};
+    std::string joined;
+    for (const auto& text : split_list(list)) {
+        const std::string_view word = word_for(text, kKnown);
+        if (word == "SRC_NAT" || word == "DST_NAT") {
+            const auto* option = word == "SRC_NAT" ? "--src-nat" : "--dst-nat";
+            std::fprintf(stderr, "WARNING: ignoring %s, use %s instead\n", std::string(word).c_str(), option);
+        } else if (word != "UNSET") {
+            joined.append(joined.empty() ? "" : ",").append(word);
+        }
     }
-    return unset_only;
+    return joined;
 }
 
 /// Bits of a netmask "255.255.0.0", which must be one run.
@@ -140,7 +158,7 @@ private:
             complain(fmt::format("unknown type `{}'", options_.table));
     }
 
-    void take_option(const Option& option, const std::string& value) {
+    void take_option(const Option& option, std::string value) {
         switch (option.letter) {
             case opt_json:
                 options_.json = true;
@@ -170,7 +188,8 @@ private:
                 check_address(value);
                 break;
             case 'u':
-                status_is_unset_ = is_unset(value);
+                value = status_words(value);
+                status_is_unset_ = value.empty();
                 break;
             case 'e':
                 std::erase_if(options_.filter, [](const auto& p) { return p.first == "events"; });
@@ -222,7 +241,7 @@ private:
             options_.update.mark_mask = mark->second;
             options_.updates = true;
         }
-        if (const auto* text = value("status")) {
+        if (const auto* text = value("status"); text != nullptr && !text->empty()) {
             const auto bits = api::parse_status_change(*text);
             if (const auto* error = std::get_if<std::string>(&bits))
                 throw Complaint(kFailure, fmt::format("Operation failed: {}", *error));
@@ -247,7 +266,12 @@ private:
         return found == options_.filter.end() ? nullptr : &found->second;
     }
 
+    [[noreturn]] static void refuse(const Option& option) {
+        complain(fmt::format("Illegal option `{}' with this command", first_long(option.names)));
+    }
+
     void check() {
+        if (verb_ == nullptr && !given_.empty()) refuse(*std::ranges::min(given_));
         if (verb_ == nullptr || options_.command == Command::help || options_.command == Command::version) return;
         const bool kernel_only = options_.table == "dying" || options_.table == "unconfirmed";
         if (kernel_only && options_.command != Command::list)
@@ -256,8 +280,7 @@ private:
             complain("Can't do --update on expectations");
         if (options_.command == Command::get) check_get();
         for (const Option& option : conntrack_options())
-            if (std::ranges::find(given_, &option) != given_.end() && !takes(option))
-                complain(fmt::format("Illegal option `{}' with this command", first_long(option.names)));
+            if (std::ranges::find(given_, &option) != given_.end() && !takes(option)) refuse(option);
         if (options_.table == "expect" && (options_.command == Command::get || options_.command == Command::remove))
             complain("You need to supply the `--src' option for this command");
         apply_mask("src", "--src", mask_src_);
@@ -275,6 +298,9 @@ private:
 
     void check_get() const {
         if (options_.table == "expect") return;
+        for (const std::string end : {"src", "dst"})
+            if (const auto* text = value(end); text != nullptr && text->find('/') != std::string::npos)
+                complain(fmt::format("Illegal option `--mask-{}' with this command", end));
         const auto* name = value("proto");
         if (name == nullptr) complain("You need to supply the `--protonum' option for this command");
         const bool original = has("src") && has("dst");

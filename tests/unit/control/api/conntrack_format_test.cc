@@ -157,6 +157,13 @@ TEST_CASE("lines without accounting") {
     CHECK(conntrack_line(dccp, kPlain) ==
           "dccp     33 599 src=192.0.2.2 dst=192.0.2.2 sport=0 dport=0 [UNREPLIED] src=192.0.2.2 dst=192.0.2.2 sport=0 "
           "dport=0 mark=0 use=1");
+    INFO("only conntrack(8) knows it: kernels have no tracker for it any more, and no ports");
+    CHECK(conntrack_line(dccp, kProcStyle) ==
+          "ipv4     2 unknown  33 599 src=192.0.2.2 dst=192.0.2.2 packets=0 bytes=0 [UNREPLIED] src=192.0.2.2 "
+          "dst=192.0.2.2 packets=0 bytes=0 mark=0 zone=0 use=2");
+    CHECK(conntrack_save_line(dccp) ==
+          "-A -t 599 -u UNSET -s 192.0.2.2 -d 192.0.2.2 -r 192.0.2.2 -q 192.0.2.2 -p dccp");
+    CHECK(conntrack_save_line(dccp, 'D').substr(0, 9) == "-D -t 599");
 }
 
 TEST_CASE("lines with accounting, helper and IPv6") {
@@ -248,6 +255,16 @@ TEST_CASE("lines of IPv6, as conntrack(8) and /proc/net/nf_conntrack have them")
     CHECK(conntrack_line(other, kExtended) ==
           "ipv6     10 unknown  200 599 src=2001:db8::1 dst=2001:db8::2 [UNREPLIED] src=2001:db8::2 dst=2001:db8::1 "
           "mark=0 use=1");
+}
+
+TEST_CASE("names of protocols that listings do not show") {
+    for (const auto& [name, number] : {std::pair{"ip", 0}, std::pair{"ipencap", 4}, std::pair{"dccp", 33},
+                                       std::pair{"OSPF", 89}, std::pair{"ipip", 94}}) {
+        CHECK(parse_protocol(name) == number);
+        CHECK(protocol_name(static_cast<std::uint8_t>(number)) == "unknown");
+        CHECK_FALSE(has_ports(static_cast<std::uint8_t>(number)));
+    }
+    CHECK_FALSE(parse_protocol("nothing"));
 }
 
 TEST_CASE("the names of ICMPv6") {

@@ -73,6 +73,25 @@ TEST_CASE("statuses in any case; what no flow has matches none") {
     CHECK_FALSE(matches("status", "ASSURED,FIXED_TIMEOUT"));
 }
 
+TEST_CASE("marks, zones and protocols in any base, as strtoul has them") {
+    auto flow = tcp_flow(1, 40000);
+    flow.mark = 18;
+    flow.original.zone = flow.reply.zone = 10;
+    const auto matches = [&flow](const char* name, const char* value) {
+        return std::get<FlowFilter>(parse_flow_filter({{name, value}})).matches(flow);
+    };
+    for (const char* mark : {"18", "0x12", "0X12", "022", "022/0377", "02/017"}) CHECK(matches("mark", mark));
+    CHECK_FALSE(matches("mark", "22"));
+    CHECK_FALSE(matches("mark", "0"));
+    CHECK(matches("zone", "012"));
+    for (const char* proto : {"6", "06", "0x6", "tcp"}) CHECK(matches("proto", proto));
+    CHECK_FALSE(matches("proto", "0"));
+    for (const char* wrong : {"08", "0x", "0xg", "", "1 ", "4294967296"})
+        CHECK(std::holds_alternative<std::string>(parse_flow_filter({{"mark", wrong}})));
+    for (const char* wrong : {"08", "256", "0x100"})
+        CHECK(std::holds_alternative<std::string>(parse_flow_filter({{"proto", wrong}})));
+}
+
 TEST_CASE("zones as conntrack(8) has them: of both tuples, or of one where they differ") {
     auto flow = tcp_flow(1, 40000);
     // Of zone, orig_zone and reply_zone, which match the number.

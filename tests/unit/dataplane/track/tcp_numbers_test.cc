@@ -371,6 +371,13 @@ TEST_CASE("what shortens the timeout") {
         CHECK(c.accepts(back(9001, 1002)));
         CHECK(c.timeout() == 432000);
     }
+    SECTION("max_retrans 0 asks for no repeat") {
+        c.rules.max_retrans = 0;
+        CHECK(c.accepts(out(1001, 9001).payload_bytes(1)));
+        CHECK(c.timeout() == kMaxRetrans);
+        CHECK(c.accepts(back(9001, 1002)));
+        CHECK(c.timeout() == kMaxRetrans);
+    }
     SECTION("two ends that close each other out of every window") {
         CHECK(c.refuses(out(900'000, 9001).flags(kFin | kAck), InvalidReason::tcp_sequence));
         CHECK(c.timeout() == 432000);

@@ -81,6 +81,25 @@ TEST_CASE_METHOD(Room, "what must not be answered is not (RFC 1122 3.2.2)") {
     CHECK(balance().generated.get() == 0);
 }
 
+TEST_CASE_METHOD(Room, "what names no flow is answered like the rest") {
+    INFO("GRE of version 1 that does not carry PPP, ICMPv6's number in IPv4");
+    const std::string header("\x30\x01\x08\x00\x00\x00\x00\x00", 8);
+    for (const unsigned proto : {47U, 58U})
+        CHECK(decode(answer_to(protocol(proto, kClient, kServer).payload(header), Answer::ttl_exceeded)).icmp_type ==
+              11);
+}
+
+TEST_CASE_METHOD(Room, "an error is served as what it is about, with the precedence of control (RFC 1812 4.3.2.5)") {
+    const auto tos = [&](unsigned of, Answer answer) {
+        return unsigned{decode(answer_to(udp(kClient, 1, kServer, 2).tos(of), answer)).tos};
+    };
+    CHECK(tos(0, Answer::ttl_exceeded) == 0xc0);
+    CHECK(tos(0x10, Answer::ttl_exceeded) == 0xd0);
+    CHECK(tos(0xff, Answer::port_unreachable) == 0xde);
+    CHECK(tos(0xb8, Answer::fragmentation_needed) == 0xd8);
+    CHECK(unsigned{decode(answer_to(tcp(kClient, 1, kServer, 2).tos(0xb8), Answer::tcp_reset)).tos} == 0);
+}
+
 TEST_CASE_METHOD(Room, "an echo request may be answered with an error, a reset with ICMP") {
     CHECK_FALSE(answer_to(echo_request(kClient, kServer, 1), Answer::admin_prohibited).empty());
     CHECK(decode(answer_to(tcp(kClient, 1, kServer, 2).flags(kRst), Answer::port_unreachable)).icmp_type == 3);
