@@ -21,7 +21,8 @@ struct IcmpError {
 };
 
 /// False for what must never be answered with an error or a reset (RFC 1122 3.2.2): an ICMP error or an unknown type
-/// of ICMP (not of ICMPv6), a group or broadcast as destination on either layer, a source that is not one host, a later fragment.
+/// of ICMP (not of ICMPv6), a group or broadcast as destination on either layer, a source that is not one host, a later
+/// fragment.
 [[nodiscard]] bool may_be_answered(const Packet& p) noexcept;
 
 /// A complete untagged frame from `source` about `p`, untranslated; nullptr when the pool is empty. `id` is the IP

@@ -80,7 +80,8 @@ QUESTIONS = [f"-L {options}" for options in LISTINGS] + ["-C", "-L dying"] + [
     f"-G -p icmp -s {config.IN1} -d {config.OUT1} --icmp-type 8 --icmp-code 0 --icmp-id 77",
     f"-G -p tcp -s {config.IN1} -d {config.OUT1} --sport 40002 --dport 8001",
     f"-G -p tcp -s {config.INSIDE_NET} -d {config.OUT1} --sport 40001 --dport 8001", "-p tcp", "-o save",
-    "-D -p udp --sport 41003 -o save", "-D -p udp --sport 41003", f"-D -s {config.OUT2}", "-L", "-C", "-D", "-C", "-F", "-D",
+    "-D -p udp --sport 41003 -o save", "-D -p udp --sport 41003", f"-D -s {config.OUT2}", "-L", "-C", "-D", "-C",
+    "-F", "-D",
 ]
 
 
