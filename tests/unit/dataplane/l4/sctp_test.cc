@@ -243,6 +243,15 @@ TEST_CASE("another path of an association is opened by a HEARTBEAT") {
     CHECK(a.see(kOut, kToServer, 0) == TrackResult::accept);
 }
 
+TEST_CASE("a HEARTBEAT ACK that begins a flow says nothing of the tag that its answers have") {
+    Association a;
+    REQUIRE(a.open(kToServer, {sctp_chunk_of(5)}));
+    CHECK(a.state() == SctpState::closed);
+    CHECK(a.see(kBack, kToServer, 0) == TrackResult::invalid);
+    CHECK(a.see(kBack, kToClient, 4) == TrackResult::accept);
+    CHECK(a.see(kBack, kToClient, 0) == TrackResult::accept);
+}
+
 TEST_CASE("a repeated INIT does not renew the timeout") {
     Association a;
     REQUIRE(a.open(0, {sctp_chunk_of(1, 0, kToClient)}));
