@@ -196,8 +196,8 @@ TEST_CASE_METHOD(ErrorBox, "a quote may be cut anywhere: what names the flow is 
             const Decoded error = one("lan");
             CHECK(error.dst == kClient);
             CHECK(error.valid_checksums());
-            // Half a checksum cannot be corrected.
-            const std::size_t sure = with_tcp && bytes == 17 ? 16 : bytes;
+            // The checksum of a header that is cut stays as it is, as in Linux.
+            const std::size_t sure = with_tcp && bytes < 20 ? std::min<std::size_t>(bytes, 16) : bytes;
             CHECK(std::vector(error.quoted.begin(), error.quoted.begin() + static_cast<long>(20 + sure)) ==
                   begin_of(asked, sure));
         }
