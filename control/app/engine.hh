@@ -12,6 +12,7 @@
 
 #include "control/ageing/ageing.hh"
 #include "control/app/punt_bridge.hh"
+#include "control/config/memory.hh"
 #include "control/config/schema.hh"
 #include "dataplane/worker/eal.hh"
 #include "dataplane/worker/lcore.hh"
@@ -34,7 +35,7 @@ public:
 
 class Engine {
 public:
-    static constexpr std::uint32_t kMaxRoutes = 1U << 17;
+    static constexpr std::uint32_t kMaxRoutes = config::kMostRoutes;
     static constexpr std::uint32_t kMaxNextHops = 1U << 16;
 
     Engine(Machine& machine, const config::Config& config, const Publication<Policy>& policy);

@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "control/compile/limits.hh"
+#include "control/config/memory.hh"
 
 namespace sluice::app {
 
@@ -63,12 +64,7 @@ LcoreSizes lcore_sizes(const config::Config& config) {
 }
 
 BufferDemand buffer_demand(const config::Config& config) {
-    const LcoreSizes sizes;
-    BufferDemand demand;
-    // And what is on its way between workers.
-    demand.per_worker = config.neighbours.hold_total + config.fragments.max + sizes.punts + 1024;
-    demand.control = static_cast<unsigned>(config.workers.cores.size()) * sizes.from_kernel;
-    return demand;
+    return config::buffers_under_way(config);
 }
 
 Idle idle_mode(const config::Config& config) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "control/config/memory.hh"
 #include "dataplane/l4/sctp_table.hh"
 
 namespace sluice::compile {
@@ -66,20 +67,7 @@ std::uint32_t budget_of(const config::FlowBudget& budget, std::uint32_t flows, s
     return std::max(1U, share);
 }
 
-constexpr std::uint32_t kBufferMegabytes = 48;
-constexpr std::uint32_t kLeastMegabytes = 16;
-constexpr std::uint32_t kFlowsPerMegabyte = 1024;
-constexpr std::uint32_t kRoute6Megabytes = 112;
-constexpr std::uint32_t kFlowsPerMegabyte6 = 704;
-constexpr std::uint32_t kZoneMegabytes = 4;  // routes of a zone, for each family
-
 }  // namespace
-
-std::uint32_t share_of(std::uint32_t total, unsigned workers) noexcept {
-    if (workers <= 1) return total;
-    const std::uint64_t even = (std::uint64_t{total} + workers - 1) / workers;
-    return static_cast<std::uint32_t>(std::min<std::uint64_t>((even * 5 + 3) / 4, 0xffffffffU));
-}
 
 std::uint32_t total_of(std::uint32_t capacity, unsigned workers) noexcept {
     if (workers <= 1) return capacity;
@@ -88,12 +76,7 @@ std::uint32_t total_of(std::uint32_t capacity, unsigned workers) noexcept {
 }
 
 std::uint32_t wanted_flows(const config::Config& config) {
-    if (config.conntrack.max) return *config.conntrack.max;
-    const bool v6 = config::uses_ipv6(config);
-    const auto zones = static_cast<std::uint32_t>(config::zones_of(config).size());
-    const std::uint32_t apart = kBufferMegabytes + (v6 ? kRoute6Megabytes : 0) + zones * (v6 ? 2 : 1) * kZoneMegabytes;
-    const std::uint32_t megabytes = std::max(config.memory.megabytes, apart + kLeastMegabytes);
-    return std::min((megabytes - apart) * (v6 ? kFlowsPerMegabyte6 : kFlowsPerMegabyte), config::kMostFlows);
+    return config.conntrack.max ? *config.conntrack.max : config::flows_of_memory(config);
 }
 
 std::uint32_t flow_limit(const config::Config& config, const CompileTarget& target) {

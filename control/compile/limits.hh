@@ -5,20 +5,19 @@
 #include <cstdint>
 
 #include "control/compile/compile.hh"
+#include "control/config/memory.hh"
 
 namespace sluice::compile {
 
 /// One worker's share of `total` flows or expectations. Homes are spread by a hash of addresses and so never evenly:
 /// with several workers each may hold a quarter more than its even share (design: memory). Also what tables are sized
 /// by at start.
-[[nodiscard]] std::uint32_t share_of(std::uint32_t total, unsigned workers) noexcept;
+using config::share_of;
 
 /// The other way: the largest total whose shares fit tables of `capacity` each.
 [[nodiscard]] std::uint32_t total_of(std::uint32_t capacity, unsigned workers) noexcept;
 
-/// conntrack.max as `config` wants it: as the file says, else by the memory. A slot and its keys take at most 640 bytes
-/// with the allowance for several workers, so 1024 of them fit a megabyte; what is kept apart is for packet buffers.
-/// With IPv6 it is 275 bytes more, and its routes are kept apart, too, as are those of conntrack zones.
+/// conntrack.max as `config` wants it: as the file says, else by the memory (config/memory.hh).
 [[nodiscard]] std::uint32_t wanted_flows(const config::Config& config);
 
 /// conntrack.max in force, all workers together: a file that leaves it to the memory gets at most what the tables were

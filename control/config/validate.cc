@@ -6,6 +6,7 @@
 #include <tuple>
 
 #include "control/config/families.hh"
+#include "control/config/memory.hh"
 #include "control/config/next_hops.hh"
 #include "control/config/overlap.hh"
 #include "control/config/places.hh"
@@ -363,6 +364,13 @@ struct KnownNames {
     }
 };
 
+void check_memory(const Config& config, Places& places) {
+    const MemoryNeed need = memory_need(config);
+    if (need.megabytes() <= config.memory.megabytes) return;
+    places.error({"memory", "megabytes"}, std::to_string(config.memory.megabytes) + " is too little: at least " +
+                                              std::to_string(need.megabytes()) + " are needed, " + to_string(need));
+}
+
 void check_references(const Config& config, Findings& findings) {
     const KnownNames ports{"port", config.ports};
     const KnownNames address_groups{"address group", config.groups.addresses};
@@ -407,6 +415,7 @@ void validate(const Config& config, const YamlNode& root, Findings& findings) {
     check_timeout_rules(config, "forward", config.filter.forward, places);
     check_timeout_rules(config, "output", config.filter.output, places);
     check_references(config, findings);
+    if (findings.error_count() == 0) check_memory(config, places);
 }
 
 }  // namespace sluice::config

@@ -6,6 +6,8 @@
 
 #include <rte_malloc.h>
 
+#include "dataplane/lookup/flow_room.hh"
+
 namespace sluice {
 
 namespace {
@@ -16,12 +18,6 @@ constexpr std::uint8_t kDied = 4;
 constexpr std::uint8_t kStubGone = 8;  // to the worker that keeps the flow's stub
 
 constexpr auto kNotAnnounced = static_cast<std::uint32_t>(ArmedWord::kNotArmed);
-
-// Stubs are for flows whose two ends have different homes: as many as flows would be the worst case, when every flow
-// is twice-NATed or local and half of them are owned elsewhere.
-constexpr std::uint32_t stub_capacity(std::uint32_t flows) noexcept {
-    return flows / 2 + 64;
-}
 
 template <class T>
 T* make_array(std::uint32_t n, int socket) {
@@ -37,8 +33,8 @@ T* make_array(std::uint32_t n, int socket) {
 FlowStore::FlowStore(const Options& options, WorkerCounters& counters, Ring<Notice>& to_control)
     : counters_(counters),
       to_control_(to_control),
-      table_(FlowTable::create(options.name, 2 * options.capacity + stub_capacity(options.capacity), options.socket,
-                               options.secret, options.ipv6)),
+      table_(FlowTable::create(options.name, key_capacity(options.capacity), options.socket, options.secret,
+                               options.ipv6)),
       events_(counters),
       capacity_(options.capacity) {
     hot_ = make_array<FlowHot>(capacity_, options.socket);

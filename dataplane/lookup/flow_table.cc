@@ -2,23 +2,17 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cassert>
 #include <stdexcept>
 
 #include <rte_errno.h>
 #include <rte_hash.h>
 
+#include "dataplane/lookup/flow_room.hh"
+
 namespace sluice {
 
 namespace {
-
-/// rte_hash rounds its bucket array up to a power of two but takes memory for the keys as asked. So we ask for as few
-/// keys as possible among the numbers that give a bucket array of 4/3 of the capacity or more.
-std::uint32_t entries_for(std::uint32_t capacity) noexcept {
-    const std::uint64_t wanted_buckets = std::bit_ceil((std::uint64_t{capacity} * 4 + 2) / 3);
-    return static_cast<std::uint32_t>(std::max<std::uint64_t>({capacity, wanted_buckets / 2 + 1, 8}));
-}
 
 void* pack(FlowRef value) noexcept {
     return reinterpret_cast<void*>(std::uintptr_t{value.raw()});
@@ -58,7 +52,7 @@ FlowTable FlowTable::create(const std::string& name, std::uint32_t capacity_keys
     const auto table = [&](std::string table_name, std::uint32_t key_bytes) {
         rte_hash_parameters parameters{};
         parameters.name = table_name.c_str();
-        parameters.entries = entries_for(capacity_keys);
+        parameters.entries = hash_entries(capacity_keys);
         parameters.key_len = key_bytes;
         parameters.socket_id = socket;
         Table made(rte_hash_create(&parameters));

@@ -11,13 +11,12 @@
 #include <rte_errno.h>
 
 #include "dataplane/worker/af_xdp_rights.hh"
+#include "dataplane/worker/buffer_room.hh"
 #include "dataplane/worker/kernel_interface.hh"
 
 namespace sluice {
 
 namespace {
-
-constexpr unsigned kAfXdpRing = 2048;  // its fill ring has twice that, its completion ring that many
 
 /// The device's name: what stands before the first comma.
 std::string name_of_device(const std::string& device) {
@@ -152,8 +151,7 @@ void Ports::Device::plan(unsigned workers, unsigned place) {
 }
 
 unsigned Ports::Device::buffers() const noexcept {
-    const unsigned own = rx_queues_ * (is("net_af_xdp") ? 3 * kAfXdpRing : 0U);
-    return rx_queues_ * config_.rx_descriptors + tx_queues_ * config_.tx_descriptors + own;
+    return device_buffers(is("net_af_xdp"), rx_queues_, config_.rx_descriptors, tx_queues_, config_.tx_descriptors);
 }
 
 unsigned Ports::Device::worker_of_rx(unsigned queue) const noexcept {

@@ -9,6 +9,7 @@
 #include <rte_errno.h>
 
 #include "dataplane/flow/handoff_note.hh"
+#include "dataplane/worker/buffer_room.hh"
 #include "dataplane/worker/device.hh"
 
 namespace sluice {
@@ -18,7 +19,6 @@ namespace {
 // Together two seconds, for queues that a dead process still holds.
 constexpr unsigned kBusyTries = 20;
 constexpr std::chrono::milliseconds kBusyPause{100};
-constexpr unsigned kPoolCache = 512;  // buffers that each lcore keeps at hand
 
 }  // namespace
 
@@ -70,20 +70,16 @@ void Ports::open_devices(std::span<const PortConfig> ports) {
 }
 
 void Ports::make_pools(std::span<const PortConfig> ports, const BufferDemand& demand) {
-    // A frame is never spread over buffers: what a device may receive must fit one.
     unsigned largest = 0;
     std::map<int, unsigned> wanted;
     for (const auto& device : devices_) {
         largest = std::max<unsigned>(largest, device->mtu());
         wanted[device->socket()] += device->buffers();
     }
-    const unsigned frame = largest + RTE_ETHER_HDR_LEN + 2 * RTE_VLAN_HLEN + RTE_ETHER_CRC_LEN;
-    const unsigned room =
-        RTE_PKTMBUF_HEADROOM + std::max<unsigned>(RTE_MBUF_DEFAULT_DATAROOM, RTE_ALIGN_CEIL(frame, 64U));
+    const unsigned room = buffer_room(largest);
     if (room > 0xffff) throw std::runtime_error("port " + ports.front().name + ": MTU too large for a packet buffer");
-    for (auto& [node, buffers] : wanted) {
-        buffers += workers_ * (demand.per_worker + 2 * kPoolCache) + demand.control + 2 * kPoolCache;
-        const unsigned count = rte_align32pow2(buffers + 1) - 1;  // what a mempool's ring holds without waste
+    for (const auto& [node, buffers] : wanted) {
+        const unsigned count = pool_buffers(buffers, workers_, demand.per_worker, demand.control);
         const std::string name = "packets" + std::to_string(node);
         rte_mempool* const pool = rte_pktmbuf_pool_create(name.c_str(), count, kPoolCache, kMbufPrivateBytes,
                                                           static_cast<std::uint16_t>(room), node);
