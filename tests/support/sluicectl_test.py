@@ -264,6 +264,11 @@ class SluicectlTest(unittest.TestCase):
         done = self.run_ctl('capture', '--port', 'wan', '--filter', 'host example.org', '-w', missing)
         self.assertEqual(done.returncode, 1)
         self.assertIn(b"'example.org' is a name", done.stderr)
+        for expression, said in (('not inbound', b"'inbound' is not supported"),
+                                 (' or '.join(['udp port 53'] * 2000), b'the head of the request is longer than')):
+            done = self.run_ctl('capture', '--port', 'wan', '--filter', expression, '-w', missing)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn(said, done.stderr)
         self.assertFalse(os.path.exists(missing))
         with open(file, 'rb') as before:
             kept = before.read()
@@ -305,6 +310,21 @@ class SluicectlTest(unittest.TestCase):
 
         self.with_silent_sluiced(file, interrupt)
 
+    def test_nobody_waits_for_a_daemon_that_stands_still(self):
+        file = os.path.join(self.directory.name, 'still.pcap')
+        self.box.send_signal(signal.SIGSTOP)
+        try:
+            for arguments in ('rules', 'conntrack -L', 'conntrack -C', 'reload', 'metrics',
+                              'check --running ' + os.path.join(self.directory.name, 'any.yaml'),
+                              f'capture --port wan -w {file}'):
+                with open(os.path.join(self.directory.name, 'any.yaml'), 'w', encoding='utf-8') as text:
+                    text.write('ports: [{name: a, device: d, role: inside}]\n# ' + 'x' * 500000 + '\n')
+                self.check('--timeout 1 ' + arguments, 3, '',
+                           'sluiced does not answer: nothing came within 1 s (--timeout sets another time)')
+            self.assertFalse(os.path.exists(file))
+        finally:
+            self.box.send_signal(signal.SIGCONT)
+
     def test_capture_to_nowhere_is_not_asked_for(self):
         def nothing_comes(capture, listener):
             _, err = capture.communicate(timeout=10)
@@ -332,7 +352,10 @@ class SluicectlTest(unittest.TestCase):
                                    ('conntrack -L --dport 70000', "'dport'"),
                                    ('conntrack -L -m x', "'mark'"), ('conntrack -E', "no command `--event'"),
                                    ('conntrack -F expect', 'end by themselves'), ('conntrack -L --bogus', 'bogus'),
-                                   ('capture --port wan', '-w'), ('capture --port wan -c 0 -w x', '')):
+                                   ('capture --port wan', '-w'), ('capture --port wan -c 0 -w x', ''),
+                                   ('capture --port wan -c -1 -w x', 'without a sign'),
+                                   ('capture --port wan -s -18446744073709551615 -w x', 'without a sign'),
+                                   ('--timeout -1 rules', 'without a sign'), ('--timeout 0 rules', '--timeout')):
             self.check(arguments, 2, '', message)
             if not arguments.startswith('conntrack'):
                 done = self.run_ctl(*arguments.split())

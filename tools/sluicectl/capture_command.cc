@@ -172,9 +172,11 @@ void add_capture_command(CLI::App& app, Context& context) {
     command->add_option("--filter", options->filter, "pcap-filter(7) expression, without names of hosts")
         ->type_name("EXPR");
     command->add_option("-c,--count", options->count, "end after so many packets")
+        ->check(unsigned_number())
         ->check(CLI::Range(std::uint64_t{1}, UINT64_MAX))
         ->type_name("N");
     command->add_option("-s,--snaplen", options->snaplen_bytes, "bytes of each packet to keep (default 65535)")
+        ->check(unsigned_number())
         ->check(CLI::Range(1U, 65535U))
         ->type_name("BYTES");
     command->add_option("-w", options->file, "pcap file to write, - for stdout")->required()->type_name("FILE");

@@ -30,20 +30,55 @@ using Local = asio::local::stream_protocol;
 std::atomic<int> running_stream{-1};
 static_assert(std::atomic<int>::is_always_lock_free);
 
-/// A socket that gives up after a silence (Asio's blocking reads wait for ever).
+/// A socket that gives up after a silence (Asio's blocking calls wait for ever).
 struct PatientSocket {
     Local::socket& socket;
     std::chrono::milliseconds silence;
 
-    template <class Buffers>
-    std::size_t read_some(const Buffers& buffers, error_code& error) {
-        pollfd descriptor{.fd = socket.native_handle(), .events = POLLIN, .revents = 0};
+    /// False when nothing came in time.
+    [[nodiscard]] bool wait_for(short events) const {
+        pollfd descriptor{.fd = socket.native_handle(), .events = events, .revents = 0};
         const int wait = silence.count() == 0 ? -1 : static_cast<int>(silence.count());
         int ready = 0;
         do {
             ready = ::poll(&descriptor, 1, wait);
         } while (ready < 0 && errno == EINTR);
-        if (ready == 0) {
+        return ready != 0;
+    }
+    template <class Buffers>
+    std::size_t write_some(const Buffers& buffers, error_code& error) {
+        for (auto part = asio::buffer_sequence_begin(buffers); part != asio::buffer_sequence_end(buffers); ++part) {
+            const asio::const_buffer bytes(*part);
+            if (bytes.size() == 0) continue;
+            for (;;) {
+                if (!wait_for(POLLOUT)) {
+                    error = asio::error::timed_out;
+                    return 0;
+                }
+                const ssize_t sent =
+                    ::send(socket.native_handle(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+                if (sent >= 0) {
+                    error = {};
+                    return static_cast<std::size_t>(sent);
+                }
+                if (errno == EAGAIN || errno == EINTR) continue;
+                error = error_code(errno, boost::system::system_category());
+                return 0;
+            }
+        }
+        error = {};
+        return 0;
+    }
+    template <class Buffers>
+    std::size_t write_some(const Buffers& buffers) {
+        error_code error;
+        const auto bytes = write_some(buffers, error);
+        if (error) throw boost::system::system_error(error);
+        return bytes;
+    }
+    template <class Buffers>
+    std::size_t read_some(const Buffers& buffers, error_code& error) {
+        if (!wait_for(POLLIN)) {
             error = asio::error::timed_out;
             return 0;
         }
@@ -58,11 +93,21 @@ struct PatientSocket {
     }
 };
 
-void connect(Local::socket& socket, const std::string& path) {
-    error_code error;
+Failure no_answer(std::chrono::milliseconds patience) {
+    return {kUnreachable, "sluiced does not answer: nothing came within " + std::to_string(patience.count() / 1000) +
+                              " s (--timeout sets another time)"};
+}
+
+void connect(Local::socket& socket, const std::string& path, std::chrono::milliseconds patience) {
     if (path.size() >= sizeof(sockaddr_un::sun_path)) throw Failure(kUsage, "--socket: the path is too long");
-    socket.connect(Local::endpoint(path), error);
-    if (!error) return;
+    socket.open();
+    // With a queue of connections that nobody accepts connect() waits as well, for as long as sending may.
+    const timeval limit{patience.count() / 1000, patience.count() % 1000 * 1000};
+    ::setsockopt(socket.native_handle(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+    const Local::endpoint endpoint(path);
+    if (::connect(socket.native_handle(), endpoint.data(), static_cast<socklen_t>(endpoint.size())) == 0) return;
+    if (errno == EAGAIN) throw no_answer(patience);
+    const error_code error(errno, boost::system::system_category());
     std::string message = "cannot reach sluiced on " + path + ": " + error.message();
     if (error == asio::error::access_denied) {
         message += " (are you root, or in the socket's group?)";
@@ -72,7 +117,7 @@ void connect(Local::socket& socket, const std::string& path) {
     throw Failure(kUnreachable, message);
 }
 
-void send(Local::socket& socket, const Call& call) {
+void send(PatientSocket& socket, const Call& call) {
     http::request<http::string_body> request(call.method, call.target, 11);
     request.set(http::field::host, "sluiced");
     request.set(http::field::user_agent, "sluicectl");
@@ -82,6 +127,7 @@ void send(Local::socket& socket, const Call& call) {
     request.prepare_payload();
     error_code error;
     http::write(socket, request, error);
+    if (error == asio::error::timed_out) throw no_answer(socket.silence);
     // A body that is too large is refused before it is read whole: the answer tells.
     if (error && error != asio::error::broken_pipe && error != asio::error::connection_reset)
         throw Failure(kUnreachable, "sluiced took no request: " + error.message());
@@ -92,19 +138,22 @@ void send(Local::socket& socket, const Call& call) {
 bool Client::exchange(const Call& call, const std::function<void(unsigned, std::string_view)>& sink) const {
     asio::io_context io;
     Local::socket socket(io);
-    connect(socket, path_);
+    const auto patience = timeout_.count() != 0 ? timeout_ : call.begin;
+    connect(socket, path_, patience);
     if (int none = -1; !running_stream.compare_exchange_strong(none, socket.native_handle())) {
         running_stream = -1;
         return false;  // stopped before it began
     }
-    send(socket, call);
+    PatientSocket patient{socket, patience};
+    send(patient, call);
 
-    PatientSocket patient{socket, call.silence};
     boost::beast::flat_buffer buffer;
     http::response_parser<http::buffer_body> parser;
     parser.body_limit(boost::none);
     error_code error;
     http::read_header(patient, buffer, parser, error);
+    if (error == asio::error::timed_out && running_stream.exchange(-1) != -2) throw no_answer(patience);
+    patient.silence = call.silence;
     std::array<char, 64 << 10> space{};
     while (!error && !parser.is_done()) {
         parser.get().body().data = space.data();
@@ -115,7 +164,7 @@ bool Client::exchange(const Call& call, const std::function<void(unsigned, std::
         if (filled > 0) sink(parser.get().result_int(), {space.data(), filled});
     }
     if (running_stream.exchange(-1) == -2) return false;
-    if (error == asio::error::timed_out) throw Failure(kUnreachable, "sluiced does not answer");
+    if (error == asio::error::timed_out) throw Failure(kUnreachable, "sluiced fell silent within its answer");
     if (error) throw Failure(kUnreachable, "the answer of sluiced broke off: " + error.message());
     if (parser.get().result_int() != 0 && parser.is_done()) sink(parser.get().result_int(), {});
     return true;

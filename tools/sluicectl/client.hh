@@ -1,5 +1,5 @@
-// HTTP client of sluicectl: one request per object over the control socket, blocking, with a limit on silence. Answers
-// are read whole or piece by piece (listings, captures).
+// HTTP client of sluicectl: one request per object over the control socket, blocking, with limits on the wait for an
+// answer and on silence within it. Answers are read whole or piece by piece (listings, captures).
 #pragma once
 
 #include <chrono>
@@ -38,12 +38,15 @@ struct Call {
     std::string target;
     std::string body;
     std::string accept = "application/json";
-    std::chrono::milliseconds silence{60'000};  ///< longest wait for the next byte; 0: for ever
+    std::chrono::milliseconds silence{60'000};  ///< longest wait for the next byte of an answer; 0: for ever
+    std::chrono::milliseconds begin{10'000};    ///< longest wait for its head, unless --timeout says otherwise
 };
 
 class Client {
 public:
-    explicit Client(std::string socket_path) : path_(std::move(socket_path)) {}
+    /// `timeout`: longest wait for the head of an answer; 0: as each call says.
+    explicit Client(std::string socket_path, std::chrono::milliseconds timeout = {})
+        : path_(std::move(socket_path)), timeout_(timeout) {}
 
     /// The whole answer, whatever its status. Throws Failure (kUnreachable) when there is no complete answer.
     [[nodiscard]] Reply request(const Call& call) const;
@@ -62,6 +65,7 @@ private:
     bool exchange(const Call& call, const std::function<void(unsigned status, std::string_view part)>& sink) const;
 
     std::string path_;
+    std::chrono::milliseconds timeout_;
 };
 
 /// Of an answer that is not 2xx: its "error", and the lines of its "issues" if it has some.

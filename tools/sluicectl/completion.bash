@@ -22,7 +22,7 @@ _sluicectl() {
             return ;;
     esac
     case $command in
-        '') mapfile -t COMPREPLY < <(compgen -W "$commands --socket --json --version --help" -- "$cur") ;;
+        '') mapfile -t COMPREPLY < <(compgen -W "$commands --socket --timeout --json --version --help" -- "$cur") ;;
         conntrack)
             mapfile -t COMPREPLY < <(compgen -W '-L -E -G -D -U -C -S -F -p -s -d -r -q -n -g -j -m -u -f -w -o --src --dst --reply-src
                 --reply-dst --sport --dport --reply-port-src --reply-port-dst --icmp-type --icmp-code --icmp-id --state

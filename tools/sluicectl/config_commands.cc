@@ -24,7 +24,7 @@ namespace json = boost::json;
 
 ExitCode reload(const Context& context) {
     // A reload builds the whole policy; a large one may take a while.
-    const Call call{.method = http::verb::post, .target = "/v1/reload", .silence = std::chrono::minutes(5)};
+    const Call call{.method = http::verb::post, .target = "/v1/reload", .begin = std::chrono::minutes(1)};
     const std::string body = context.client().body_of(call);
     print(context.json ? body
                        : fmt::format("reloaded; policy generation {}\n",

@@ -47,7 +47,7 @@ The API is plain HTTP: curl --unix-socket /run/sluice/control.sock http://sluice
 int first_word(int argc, char** argv) {
     for (int i = 1; i < argc; ++i) {
         const std::string_view word = argv[i];
-        if (word == "--socket") {
+        if (word == "--socket" || word == "--timeout") {
             ++i;
         } else if (!word.starts_with('-')) {
             return i;
@@ -93,6 +93,11 @@ sluice::ctl::ExitCode run(int argc, char** argv, sluice::ctl::Context& context) 
     app.add_option("--socket", context.socket_path, "control socket of sluiced (default " + context.socket_path + ")")
         ->envname("SLUICE_SOCKET")
         ->type_name("PATH");
+    app.add_option("--timeout", context.timeout_s,
+                   "longest wait for sluiced to begin its answer (default 10, of a reload 60)")
+        ->check(unsigned_number())
+        ->check(CLI::Range(1U, 86400U))
+        ->type_name("SECONDS");
     app.add_flag("--json", context.json, "JSON for programs instead of text for people");
     app.set_version_flag("--version", "sluicectl " SLUICE_VERSION, "print the version of sluicectl and exit");
     app.fallthrough();
