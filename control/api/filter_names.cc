@@ -190,4 +190,13 @@ std::optional<std::string> first_host_name(std::string_view rest) {
     return std::nullopt;
 }
 
+std::optional<std::string> first_direction(std::string_view rest) {
+    while (!rest.empty()) {
+        const std::string_view word = run_of(rest, [](char c) { return c == '\\' || is_inside_word(c); });
+        if (word == "inbound" || word == "outbound") return std::string(word);
+        rest.remove_prefix(std::max<std::size_t>(word.size(), 1));
+    }
+    return std::nullopt;
+}
+
 }  // namespace sluice::api

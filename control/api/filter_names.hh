@@ -16,4 +16,8 @@ namespace sluice::api {
 /// The first host or network name in the expression.
 [[nodiscard]] std::optional<std::string> first_host_name(std::string_view expression);
 
+/// `inbound` or `outbound`, if the expression has one of them: libpcap takes them for Ethernet, where they then are
+/// true of no packet or of all, since pcap files of Ethernet do not tell directions.
+[[nodiscard]] std::optional<std::string> first_direction(std::string_view expression);
+
 }  // namespace sluice::api

@@ -181,6 +181,10 @@ void HttpSession::on_bad_request(beast::error_code error) {
     if (error == http::error::partial_message) return close();  // nobody is left to read an answer
     const auto answer = std::make_shared<Answer>(shared_from_this(), Request{});
     answer_ = answer;
+    if (error == http::error::header_limit)
+        return reply_error(*answer, status,
+                           "the head of the request is longer than " + std::to_string(limits_.header_bytes) +
+                               " bytes: shorten its parameters (of a capture, the filter)");
     reply_error(*answer, status, error.message());
 }
 

@@ -23,6 +23,8 @@ std::variant<PacketFilter, std::string> PacketFilter::compile(const std::string&
     };
     if (const auto name = first_host_name(expression))
         return "'" + *name + "' is a name, and names of hosts are not looked up: give the address";
+    if (const auto word = first_direction(expression))
+        return "'" + *word + "' is not supported: packets of a capture have no direction; give an address instead";
     const std::unique_ptr<pcap_t, Close> handle(pcap_open_dead(DLT_EN10MB, static_cast<int>(snaplen_bytes)));
     if (!handle) return "out of memory";
     auto program = std::make_unique<bpf_program>();

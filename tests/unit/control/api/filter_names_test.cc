@@ -43,6 +43,22 @@ TEST_CASE("host and network names are found") {
     CHECK_THAT(std::get<std::string>(filter), Catch::Contains(std::string("'") + c.name + "' is a name"));
 }
 
+TEST_CASE("directions, which no packet of a capture has, are refused") {
+    struct Case {
+        const char *expression, *word;
+    };
+    const auto c = GENERATE(values<Case>({
+        {"inbound", "inbound"},
+        {"not inbound", "inbound"},
+        {"tcp port 21 and (outbound)", "outbound"},
+        {"!outbound||arp", "outbound"},
+    }));
+    INFO(c.expression);
+    const auto filter = PacketFilter::compile(c.expression, 65535);
+    REQUIRE(std::holds_alternative<std::string>(filter));
+    CHECK_THAT(std::get<std::string>(filter), Catch::StartsWith(std::string("'") + c.word + "' is not supported"));
+}
+
 TEST_CASE("expressions without host names compile") {
     const auto* expression =
         GENERATE("", "tcp port 21", "host 192.0.2.1", "net 192.0.2.0/24", "net 192.0.2", "net 10 or 172.16",
