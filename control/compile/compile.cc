@@ -25,13 +25,13 @@ void number_timeout_policies(const config::Config& config, TimeoutIds& ids) {
     }
 }
 
-void give_gauges(Policy& policy, NatGauges& gauges) {
+void give_gauges(Policy& policy, const std::vector<RuleName>& names, NatGauges& gauges) {
     for (NatRule& rule : policy.snat) {
-        if (const auto known = gauges.find(rule.identity); known != gauges.end()) {
+        if (const auto known = gauges.find(names[rule.rule].place); known != gauges.end()) {
             rule.gauge = known->second;
         } else if (gauges.size() < kNatGauges) {
             rule.gauge = static_cast<std::uint16_t>(gauges.size());
-            gauges.emplace(rule.identity, rule.gauge);
+            gauges.emplace(names[rule.rule].place, rule.gauge);
         }
     }
 }
@@ -62,7 +62,7 @@ CompiledPolicy compile_policy(const config::Config& config, const CompileTarget&
     for (auto* list : {&policy.dnat, &policy.snat})
         for (NatRule& rule : *list) rule.identity = names.rules[rule.rule].identity;
     names.nat_gauges = std::move(gauges);
-    give_gauges(policy, names.nat_gauges);
+    give_gauges(policy, names.rules, names.nat_gauges);
     policy.rule_count = static_cast<std::uint32_t>(names.rules.size());
     make_counters(policy, target.workers);
     compile::set_limits(config, target, policy);

@@ -195,6 +195,17 @@ std::string core_of(const config::FilterRule& rule) {
     return line.take();
 }
 
+/// The number of times the content was seen makes the identity; on a clash with another rule count on.
+void make_unique(std::uint64_t& hash, std::unordered_map<std::uint64_t, unsigned>& seen) {
+    const std::uint64_t content = hash;
+    unsigned& times = seen[content];
+    if (times++ == 0) return;
+    unsigned copy = times;
+    do hash = hash_text(std::to_string(content) + '#' + std::to_string(copy++));
+    while (seen.contains(hash));
+    seen.emplace(hash, 1);
+}
+
 }  // namespace
 
 std::string text_of(const config::FilterRule& rule) {
@@ -212,7 +223,7 @@ std::string text_of(const config::NatRule& rule) {
 
 RuleName name_rule(Chain chain, std::uint32_t number, const config::FilterRule& rule) {
     const std::uint64_t identity = hash_text(std::string{name_of(chain)} + ": " + core_of(rule));
-    return {RuleKind::filter, chain, number, text_of(rule), rule.comment, identity};
+    return {RuleKind::filter, chain, number, text_of(rule), rule.comment, identity, 0};
 }
 
 RuleName name_rule(std::uint32_t number, const config::NatRule& rule) {
@@ -220,25 +231,22 @@ RuleName name_rule(std::uint32_t number, const config::NatRule& rule) {
     const RuleKind kind = snat == nullptr ? RuleKind::dnat : snat->masquerade ? RuleKind::masquerade : RuleKind::snat;
     std::string text = text_of(rule);
     const std::uint64_t identity = hash_text("nat: " + text);
-    return {kind, Chain::forward, number, std::move(text), rule.comment, identity};
+    Line where;
+    where.conditions(rule);
+    const std::uint64_t place = hash_text(std::string(snat == nullptr ? "dnat: " : "snat: ") + where.take());
+    return {kind, Chain::forward, number, std::move(text), rule.comment, identity, place};
 }
 
 RuleName name_policy(Chain chain, config::ChainPolicy policy) {
     const std::string text = policy == config::ChainPolicy::accept ? "policy accept" : "policy drop";
-    return {RuleKind::chain_policy, chain, 0, text, {}, hash_text(std::string{name_of(chain)} + ": " + text)};
+    return {RuleKind::chain_policy, chain, 0, text, {}, hash_text(std::string{name_of(chain)} + ": " + text), 0};
 }
 
 void make_identities_unique(std::vector<RuleName>& rules) {
-    std::unordered_map<std::uint64_t, unsigned> seen;
+    std::unordered_map<std::uint64_t, unsigned> identities, places;
     for (RuleName& rule : rules) {
-        const std::uint64_t content = rule.identity;
-        // The number of times the content was seen makes the identity; on a clash with another rule count on.
-        unsigned& times = seen[content];
-        if (times++ == 0) continue;
-        unsigned copy = times;
-        do rule.identity = hash_text(std::to_string(content) + '#' + std::to_string(copy++));
-        while (seen.contains(rule.identity));
-        seen.emplace(rule.identity, 1);
+        make_unique(rule.identity, identities);
+        if (rule.place != 0) make_unique(rule.place, places);
     }
 }
 

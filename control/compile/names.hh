@@ -28,6 +28,7 @@ struct RuleName {
     std::string text;            ///< "in lan out wan proto tcp dport web accept"
     std::string comment;         ///< as in the file
     std::uint64_t identity = 0;  ///< hash of what the rule does and where; never 0, unique in its policy
+    std::uint64_t place = 0;     ///< NAT: hash of where alone, whatever the pool; unique in its policy
 };
 
 /// The texts of log prefixes by the id that log records carry. Records carry 8 bits and may arrive after a reload, so a
@@ -53,8 +54,9 @@ private:
     std::vector<Entry> entries_;
 };
 
-/// Which gauge of live mappings a source NAT rule has, by the rule's identity. A gauge is never another rule's: flows
-/// of a rule that a reload took out live on. When all are given away, later rules go without.
+/// Which gauge of live mappings a source NAT rule has, by its place: a rule whose pool a reload made another one has
+/// the flows of both. A gauge is never another rule's: flows of a rule that a reload took out live on. When all are
+/// given away, later rules go without.
 using NatGauges = std::unordered_map<std::uint64_t, std::uint16_t>;
 
 /// The ids of timeout policies by name: 1 to 255. A name keeps its id for as long as sluiced runs, since flows carry

@@ -180,3 +180,25 @@ TEST_CASE("masquerade is for both families, unless the rule says of which it is"
     CHECK(family([](auto& r) { r.src = {true, {net6(0, 64)}}; }) == Family::ip6);
     CHECK(family([](auto& r) { r.src.items = {net6(0, 64), net(192, 0, 2, 0, 24)}; }) == Family::any);
 }
+
+TEST_CASE("a rule keeps its gauge of live mappings when a reload makes its pool another one") {
+    const auto rule = [](unsigned last_port, const char* out) {
+        return nat_rule([&](auto& r) {
+            r.out.names = {out}, r.src.items = {net(192, 0, 2, 0, 24)};
+            r.action =
+                config::Snat{false, {net(203, 0, 113, 50, 32)}, PortRange{5000, static_cast<std::uint16_t>(last_port)}};
+        });
+    };
+    config::Config config = three_ports();
+    config.nat = {rule(5003, "wan"), rule(5003, "dmz"), rule(5003, "wan")};
+    const auto before = compile_policy(config, kOneWorker, 1);
+    REQUIRE(before.policy->snat.size() == 3);
+    CHECK(before.policy->snat[0].gauge != before.policy->snat[2].gauge);
+    config.nat = {rule(5001, "dmz"), rule(5001, "wan"), rule(5001, "wan")};
+    const auto after = compile_policy(config, kOneWorker, 2, {}, before.names.nat_gauges);
+    REQUIRE(after.policy->snat.size() == 3);
+    CHECK(after.policy->snat[0].gauge == before.policy->snat[1].gauge);
+    CHECK(after.policy->snat[1].gauge == before.policy->snat[0].gauge);
+    CHECK(after.policy->snat[2].gauge == before.policy->snat[2].gauge);
+    CHECK(after.policy->snat[0].identity != before.policy->snat[1].identity);
+}
