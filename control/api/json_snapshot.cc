@@ -89,6 +89,8 @@ json::object ftp_json(const metrics::Ftp& f) {
             {"expectations_created", f.expectations_created},
             {"expectations_fulfilled", f.expectations_fulfilled},
             {"expectations_expired", f.expectations_expired},
+            {"expectations_replaced", f.expectations_replaced},
+            {"expectations_forgotten", f.expectations_forgotten},
             {"expectations_refused", f.expectations_refused}};
 }
 

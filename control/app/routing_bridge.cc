@@ -1,6 +1,7 @@
 #include "control/app/routing_bridge.hh"
 
 #include <algorithm>
+#include <utility>
 
 namespace sluice {
 
@@ -99,7 +100,12 @@ void RoutingBridge::on_kernel_lost(const Failure& why) {
 void RoutingBridge::on_route(const RouteInfo& route, bool added) {
     const RouteKey& key = route.key;
     // Policy routing by TOS or by other tables is the kernel's own; multicast is not routed here.
-    if ((key.table != kMainTable && key.table != kLocalTable) || key.tos != 0) return;
+    if (key.table != kMainTable && key.table != kLocalTable) return;
+    if (key.tos != 0) {
+        if (added && !std::exchange(told_of_tos_, true))
+            complain(Failure{"a route for a TOS is left out, and so are others: packets take the route without one"});
+        return;
+    }
     if (route.type == RouteType::multicast || route.type == RouteType::throw_on) return;
     // Anycast addresses of IPv6 are the box's, of all routers; of IPv4 the kernel has none.
     if (route.type == RouteType::anycast && key.to.address.is_v4()) return;

@@ -140,6 +140,7 @@ private:
     bool ipv6_;
     std::uint64_t refused_ = 0;
     bool resyncing_ = false;
+    bool told_of_tos_ = false;
 };
 
 }  // namespace sluice

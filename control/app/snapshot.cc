@@ -164,8 +164,24 @@ void add_helpers(const Engine& engine, metrics::Ftp& ftp) {
         engine, [](auto& c) -> auto& { return c.expect_fulfilled; });
     ftp.expectations_expired = sum(
         engine, [](auto& c) -> auto& { return c.expect_expired; });
+    ftp.expectations_replaced = sum(
+        engine, [](auto& c) -> auto& { return c.expect_replaced; });
+    for (const auto& lcore : engine.lcores()) ftp.expectations_forgotten += lcore->expectations.forgotten();
     ftp.expectations_refused = sum(
         engine, [](auto& c) -> auto& { return c.expect_refused; });
+}
+
+void add_balance(const Engine& engine, metrics::Balance& out) {
+    for (const auto& lcore : engine.lcores()) {
+        const BalanceCounters& balance = lcore->counters.balance;
+        out.received += balance.received.get();
+        out.from_twins += balance.from_twins.get();
+        out.generated += balance.generated.get();
+        out.split += balance.split.get();
+        out.transmitted += balance.transmitted.get();
+        out.punted += balance.punted.get();
+        out.merged += balance.merged.get();
+    }
 }
 
 }  // namespace
@@ -192,6 +208,7 @@ metrics::Snapshot take_snapshot(const SnapshotSources& from, const ReloadFigures
              sum(
                  from.engine, [i](auto& c) -> auto& { return c.punts_limited[i]; })});
     add_helpers(from.engine, out.ftp);
+    add_balance(from.engine, out.balance);
     out.from_twins = {sum(
                           from.engine, [](auto& c) -> auto& { return c.balance.from_twins; }),
                       sum(

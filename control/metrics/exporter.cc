@@ -130,6 +130,16 @@ void add_ports(Builder& b, const Snapshot& s) {
     b.counter("sluice_punted_packets_total", "Packets given to the kernel.").value(s.punted_packets);
     b.counter("sluice_generated_packets_total", "TCP resets and ICMP errors that the data plane made.")
         .value(s.generated_packets);
+    b.counter("sluice_balance_packets_total",
+              "Terms of the packet balance: packets that came (received, from_twins, generated, split) and that left "
+              "(transmitted, punted, merged).")
+        .value(s.balance.received, {{"term", "received"}})
+        .value(s.balance.from_twins, {{"term", "from_twins"}})
+        .value(s.balance.generated, {{"term", "generated"}})
+        .value(s.balance.split, {{"term", "split"}})
+        .value(s.balance.transmitted, {{"term", "transmitted"}})
+        .value(s.balance.punted, {{"term", "punted"}})
+        .value(s.balance.merged, {{"term", "merged"}});
 }
 
 void add_drops(Builder& b, const Snapshot& s) {
@@ -230,10 +240,13 @@ void add_helpers(Builder& b, const Snapshot& s) {
     b.counter("sluice_ftp_malformed_total", "FTP commands that made no sense.").value(s.ftp.malformed);
     b.counter("sluice_ftp_split_commands_joined_total", "FTP commands that came in two segments and were joined.")
         .value(s.ftp.split_commands_joined);
-    b.counter("sluice_expectations_total", "Announced connections by what became of them.")
+    b.counter("sluice_expectations_total",
+              "Announced connections by what became of them; refused ones were never created.")
         .value(s.ftp.expectations_created, {{"event", "created"}})
         .value(s.ftp.expectations_fulfilled, {{"event", "fulfilled"}})
         .value(s.ftp.expectations_expired, {{"event", "expired"}})
+        .value(s.ftp.expectations_replaced, {{"event", "replaced"}})
+        .value(s.ftp.expectations_forgotten, {{"event", "forgotten"}})
         .value(s.ftp.expectations_refused, {{"event", "refused"}});
 }
 

@@ -128,7 +128,21 @@ struct Ftp {
     std::uint64_t expectations_created = 0;
     std::uint64_t expectations_fulfilled = 0;
     std::uint64_t expectations_expired = 0;
-    std::uint64_t expectations_refused = 0;  ///< over the limit, or no port was free
+    std::uint64_t expectations_replaced = 0;   ///< the oldest of a control connection that announced more than it may
+    std::uint64_t expectations_forgotten = 0;  ///< gone with their control connection
+    std::uint64_t expectations_refused = 0;    ///< never created: over the limit, or no port was free
+};
+
+/// Terms of the packet balance (BalanceCounters), all workers together. What is held, on rings or dropped is with the
+/// workers.
+struct Balance {
+    std::uint64_t received = 0;
+    std::uint64_t from_twins = 0;
+    std::uint64_t generated = 0;
+    std::uint64_t split = 0;
+    std::uint64_t transmitted = 0;
+    std::uint64_t punted = 0;
+    std::uint64_t merged = 0;
 };
 
 struct Snapshot {
@@ -145,6 +159,7 @@ struct Snapshot {
     std::uint64_t event_listeners = 0;           ///< who listens to events of flows, now
     std::uint64_t events_lost_by_listeners = 0;  ///< events that were not passed on, because a listener took too few
     Ftp ftp;
+    Balance balance;
     Traffic from_twins;  ///< sent by the kernel through a twin
     std::uint64_t punted_packets = 0;
     std::uint64_t generated_packets = 0;  ///< RST and ICMP made by the data plane

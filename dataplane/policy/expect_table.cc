@@ -113,7 +113,10 @@ void ExpectTable::remove_of(SlotIndex master, std::uint32_t generation, std::uin
     const Expectation gone{.master = master, .master_generation = generation, .master_worker = master_worker};
     for (std::uint32_t i = bucket_of(master); i != kNone;) {
         const std::uint32_t next = entries_[i].sibling;
-        if (same_master(entries_[i].e, gone)) remove(i);
+        if (same_master(entries_[i].e, gone)) {
+            remove(i);
+            forgotten_.add();
+        }
         i = next;
     }
 }

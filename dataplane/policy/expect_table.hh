@@ -41,6 +41,8 @@ public:
     void sweep(Now now, unsigned budget) noexcept;
 
     [[nodiscard]] std::uint32_t size() const noexcept { return size_; }
+    /// How many went with their master. Any thread.
+    [[nodiscard]] std::uint64_t forgotten() const noexcept { return forgotten_.get(); }
     /// Copies up to `max` live entries from position `from` on; returns the next position, 0 at the end. For listings.
     std::uint32_t copy(std::uint32_t from, Expectation* out, unsigned max, unsigned& copied) const noexcept;
 
@@ -73,6 +75,7 @@ private:
     std::vector<std::uint32_t> masters_;  // heads of chains by master slot; a power of two of them
     std::uint32_t oldest_ = kNone, newest_ = kNone;
     std::uint32_t size_ = 0;
+    Counter forgotten_;
 };
 
 }  // namespace sluice

@@ -218,6 +218,7 @@ TEST_CASE_METHOD(FtpBox, "FTP: endpoints that are not the sender's, or privilege
     for (const std::string line : {"PORT 192,168,1,77,78,32\r\n", "EPRT |1|198.51.100.7|20000|\r\n"})
         CHECK(s.client_says(line).payload == line);
     CHECK(count(&WorkerCounters::alg_refused_address) == 2);
+    CHECK(count(&WorkerCounters::alg_commands) == 0);  // refused is not understood
     for (const std::string line : {"PORT 192,168,1,10,0,25\r\n", "PORT 192,168,1,10,0,0\r\n"})
         CHECK(s.client_says(line).payload == line);
     CHECK(count(&WorkerCounters::alg_refused_port) == 2);

@@ -129,7 +129,13 @@ inline metrics::Snapshot full_snapshot() {
     s.workers = {worker};
     s.punts = {{"arp_nd", 10, 0}, {"new", 4, 2}};
     s.listeners = {{.name = "control", .connections = 2, .accepted = 90, .evicted = 3, .refused = 1, .timed_out = 5}};
-    s.ftp = {.commands_seen = 6, .rewrites = 4, .refused_foreign_address = 1, .refused_privileged_port = 2};
+    s.ftp = {.commands_seen = 6,
+             .rewrites = 4,
+             .refused_foreign_address = 1,
+             .refused_privileged_port = 2,
+             .expectations_replaced = 8,
+             .expectations_forgotten = 9};
+    s.balance = {.split = 51, .merged = 52};
     s.from_twins = {20, 2000};
     s.flow_limit = 1000;
     s.half_open_limit = 500;

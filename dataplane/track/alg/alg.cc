@@ -50,7 +50,6 @@ Announcement Alg::announce(const Packet& p, const Policy& policy, FtpState& stat
         p_.counters.alg_malformed.add();
         return {};
     }
-    p_.counters.alg_commands.add();
     const FlowView flow = p_.store.flow(p.slot);
     const FlowKey sender = flow.key(p.direction);
     const FlowKey peer = flow.key(opposite(p.direction));
@@ -63,6 +62,7 @@ Announcement Alg::announce(const Packet& p, const Policy& policy, FtpState& stat
         p_.counters.alg_refused_address.add();
         return {};
     }
+    p_.counters.alg_commands.add();
 
     Expectation e;
     e.tuple =

@@ -229,6 +229,11 @@ TEST_CASE("punts, the helper, twins and what the box is") {
     c.ports[kKernelPort].rx_bytes.add(12);
     c.balance.punted.add(13);
     c.balance.generated.add(14);
+    c.expect_replaced.add(15);
+    c.balance.merged.add(16);
+    c.balance.split.add(17);
+    c.balance.received.add(18);
+    c.balance.transmitted.add(19);
     const auto s = take();
     REQUIRE(s.punts.size() == kPuntClassCount);
     const auto& fresh = s.punts[index_of(PuntClass::new_flow)];
@@ -250,6 +255,14 @@ TEST_CASE("punts, the helper, twins and what the box is") {
     CHECK(s.from_twins.bytes - before.from_twins.bytes == 12);
     CHECK(s.punted_packets - before.punted_packets == 13);
     CHECK(s.generated_packets - before.generated_packets == 14);
+    CHECK(s.ftp.expectations_replaced - before.ftp.expectations_replaced == 15);
+    CHECK(s.balance.from_twins - before.balance.from_twins == 11);
+    CHECK(s.balance.punted - before.balance.punted == 13);
+    CHECK(s.balance.generated - before.balance.generated == 14);
+    CHECK(s.balance.merged - before.balance.merged == 16);
+    CHECK(s.balance.split - before.balance.split == 17);
+    CHECK(s.balance.received - before.balance.received == 18);
+    CHECK(s.balance.transmitted - before.balance.transmitted == 19);
     CHECK(s.version == "1.2.3");
     CHECK_THAT(s.dpdk_version, Catch::StartsWith("DPDK "));
     CHECK(s.uptime_s > 0);

@@ -63,6 +63,10 @@ TEST_CASE("values and labels arrive") {
     CHECK(has(R"(sluice_nat_pool_mappings{rule="1",kind="masquerade",comment=""} 4)"));
     CHECK(has(R"(sluice_punts_total{class="new",result="limited"} 2)"));
     CHECK(has("sluice_ftp_rewrites_total 4"));
+    CHECK(has(R"(sluice_expectations_total{event="replaced"} 8)"));
+    CHECK(has(R"(sluice_expectations_total{event="forgotten"} 9)"));
+    CHECK(has(R"(sluice_balance_packets_total{term="split"} 51)"));
+    CHECK(has(R"(sluice_balance_packets_total{term="merged"} 52)"));
     CHECK(has(R"(sluice_ftp_refusals_total{reason="foreign_address"} 1)"));
     CHECK(has(R"(sluice_ftp_refusals_total{reason="privileged_port"} 2)"));
     CHECK(has(R"(sluice_first_packet_waits_total{worker="0"} 31)"));

@@ -175,8 +175,10 @@ TEST_CASE("with its master an expectation goes, and only then") {
     room.add(elsewhere);
     room.table.remove_of(1, 4, 0);
     CHECK(room.table.size() == 5);
+    CHECK(room.table.forgotten() == 0);
     room.table.remove_of(1, 5, 0);
     CHECK(room.table.size() == 2);
+    CHECK(room.table.forgotten() == 3);
     CHECK(room.table.holds(arriving(2100)));
     CHECK(room.table.holds(arriving(2200)));
     CHECK(room.counters->expectations.get() == 2);
