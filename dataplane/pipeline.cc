@@ -119,7 +119,7 @@ void Pipeline::arrive_again(rte_mbuf* m, const Policy& policy, Now now) noexcept
     bool stays = true;
     switch (note.kind) {
         case HandoffKind::stub_request:
-            p_.creator.answer_stub_request(note_of(m), p.key);
+            p_.creator.answer_stub_request(note_of(m), p);
             p_.handoff.send(note.from_worker, m);
             stays = false;
             break;

@@ -38,10 +38,11 @@ struct HandoffNote {
     bool expected : 1 = false;            ///< stub_request, stub_answer: an expectation was fulfilled
     bool masquerade : 1 = false;          ///< stub_request, stub_answer: the source is the exit port's address
     bool raw_done : 1 = false;            ///< the raw rules have been asked
+    bool ports_bound : 1 = false;         ///< stub_request: a rule wants one of `ports`
     StubAnswer answer{};                  ///< stub_answer
     std::uint8_t timeouts = 0;            ///< stub_request, stub_answer: id of the flow's own, 0: none
     std::uint8_t attempt = 0;             ///< stub_request: how many addresses of the pool were tried
-    PortRange ports{};                    ///< stub_request: ports to choose from
+    PortRange ports{};                    ///< stub_request: replacements come from these
     std::uint16_t device = 0;             ///< transmit
     std::uint32_t policy_generation = 0;  ///< of the rule numbers below
     std::uint32_t snat_rule = kNoRule;

@@ -36,7 +36,8 @@ FlowStore::FlowStore(const Options& options, WorkerCounters& counters, Ring<Noti
       table_(FlowTable::create(options.name, key_capacity(options.capacity), options.socket, options.secret,
                                options.ipv6)),
       events_(counters),
-      capacity_(options.capacity) {
+      capacity_(options.capacity),
+      mappings_(options.capacity) {
     hot_ = make_array<FlowHot>(capacity_, options.socket);
     try {
         cold_ = make_array<FlowCold>(capacity_, options.socket);
@@ -109,6 +110,7 @@ bool FlowStore::publish(SlotIndex slot) noexcept {
     ++live_;
     account(h, true);
     if (is_half_open(h)) join_half_open(slot);
+    if (h.has(status::kSourceNat)) mappings_.join(slot, source_hash(original));
     if (c.nat_gauge < kNatGauges) counters_.nat_mappings[c.nat_gauge].add();
     counters_.flow_births.add();
     if (h.kind == L4Kind::esp) insert_quoted(slot, Direction::original);
@@ -128,6 +130,7 @@ void FlowStore::kill(SlotIndex slot, DeathCause cause, std::uint32_t by) noexcep
     if (c.stub_worker == 255) table_.erase(key(slot, Direction::reply), c.hash[1]);
     account(h, false);
     if (is_half_open(h)) leave_half_open(slot);
+    if (h.has(status::kSourceNat)) mappings_.leave(slot, source_hash(key(slot, Direction::original)));
     if (c.nat_gauge < kNatGauges) counters_.nat_mappings[c.nat_gauge].sub();
     --live_;
     h.alive = false;
@@ -135,6 +138,19 @@ void FlowStore::kill(SlotIndex slot, DeathCause cause, std::uint32_t by) noexcep
     // The stub goes first: behind `died` the slot may be another flow's.
     if (c.stub_worker != 255) notify(slot, kStubGone);
     notify(slot, kDied);
+}
+
+std::uint32_t FlowStore::source_hash(const FlowKey& original) const noexcept {
+    FlowKey source = original;
+    source.set_dst(IpAddress{});
+    source.dport = Be16{};
+    return table_.hash(source);
+}
+
+bool FlowStore::has_source(SlotIndex slot, const FlowKey& original) const noexcept {
+    const FlowKey own = key(slot, Direction::original);
+    return own.src() == original.src() && own.sport == original.sport && own.proto == original.proto &&
+           own.zone == original.zone;
 }
 
 FlowRef FlowStore::find_waiting(const FlowKey& key, Now now) noexcept {

@@ -9,6 +9,8 @@
 // Notices never get lost and block nobody: one that finds the mailbox full is a bit in the slot, the slot joins a list,
 // and `pump` sends it later. A flow that is born and dies in between is not told about at all.
 //
+// Flows whose source is translated are found by that source too (source_mappings.hh).
+//
 // Owner: one worker, except `lifetime` (read by control) and `armed` (written by control).
 #pragma once
 
@@ -26,6 +28,7 @@
 #include "dataplane/flow/packet.hh"
 #include "dataplane/lookup/flow_events.hh"
 #include "dataplane/lookup/flow_table.hh"
+#include "dataplane/lookup/source_mappings.hh"
 
 namespace sluice {
 
@@ -114,6 +117,22 @@ public:
     /// it, the owner learns it here.
     [[nodiscard]] bool replies_with(SlotIndex slot, const FlowKey& key) noexcept;
 
+    // --- source mappings
+    /// How many flows find_mapping() looks at: in the same list may be many of another endpoint.
+    static constexpr unsigned kMappingsLooked = 32;
+    /// Shows `fits(reply key)` the live flows with a translated source that come from where `original` comes from
+    /// (address, port or identifier, protocol, zone), the newest first, until it says true. Of `original` only the
+    /// source matters.
+    template <class Fits>
+    bool find_mapping(const FlowKey& original, Now now, Fits&& fits) const noexcept {
+        SlotIndex slot = mappings_.newest(source_hash(original));
+        for (unsigned looked = 0; slot != kNoSlot && looked < kMappingsLooked; ++looked) {
+            if (has_source(slot, original) && !expired(slot, now) && fits(key(slot, Direction::reply))) return true;
+            slot = mappings_.older(slot);
+        }
+        return false;
+    }
+
     // --- time
     /// A packet refreshed the flow: `timeout_s` is in force from now on. Tells control only when the deadline moved
     /// before the time at which the wheel will look anyway, and once per arming.
@@ -176,6 +195,8 @@ private:
     void erase_quoted(SlotIndex slot) noexcept;
     void account(const FlowHot& hot, bool arrives) noexcept;
     [[nodiscard]] static bool is_half_open(const FlowHot& hot) noexcept;
+    [[nodiscard]] std::uint32_t source_hash(const FlowKey& original) const noexcept;
+    [[nodiscard]] bool has_source(SlotIndex slot, const FlowKey& original) const noexcept;
     void join_half_open(SlotIndex slot) noexcept;
     void leave_half_open(SlotIndex slot) noexcept;
     void notify(SlotIndex slot, std::uint8_t bit) noexcept;
@@ -198,6 +219,7 @@ private:
     FlowCold* cold_ = nullptr;
     FlowHigh* high_ = nullptr;     // nullptr: no IPv6
     std::vector<SlotIndex> free_;  // a stack; reserved once
+    SourceMappings mappings_;      // of live flows with status::kSourceNat
     std::vector<Stub> stubs_;
     std::vector<std::uint32_t> free_stubs_;
     SlotIndex pending_head_ = kNoSlot;  // slots with notices that wait, first in, first out

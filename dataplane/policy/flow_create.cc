@@ -1,5 +1,6 @@
 #include "dataplane/policy/flow_create.hh"
 
+#include "dataplane/flow/tcp_window.hh"
 #include "dataplane/ingress/steer.hh"
 #include "dataplane/l4/trackers.hh"
 #include "dataplane/lookup/find_flow.hh"
@@ -8,6 +9,12 @@
 #include "dataplane/policy/verdict.hh"
 
 namespace sluice {
+
+SynEnd syn_end(const Packet& p) noexcept {
+    if (p.key.kind() != L4Kind::tcp) return std::nullopt;
+    const TcpSegment segment = TcpSegment::of(p);
+    return segment.kind == TcpFlagClass::syn ? SynEnd(segment.end) : std::nullopt;
+}
 
 Decision FlowCreator::create(Packet& p, const Policy& policy, Now now) noexcept {
     if (p.state == PacketState::untracked) return pass_untracked(p, policy);
@@ -101,6 +108,21 @@ const NextHop& FlowCreator::hop_of(const Packet& p) const noexcept {
     return hop == nullptr ? kNone : *hop;
 }
 
+/// The tuple that `wanted` becomes with the source that another flow of the same inside endpoint has, the newest one
+/// that the rule may still give: an endpoint has one outside face towards all (RFC 4787, REQ-1), as far as that is free
+/// and this worker knows. What needs no translation is asked for as it is first, as in Linux.
+std::optional<FlowKey> FlowCreator::known_mapping(const Packet& p, const SourceNat& nat, FlowKey wanted,
+                                                  Now now) const noexcept {
+    if (!has_chosen_port(wanted) || nat.allows(p.key.src(), p.key.sport)) return std::nullopt;
+    const bool known = p_.store.find_mapping(p.key, now, [&](const FlowKey& reply) noexcept {
+        if (!nat.allows(reply.dst(), chosen_port(reply))) return false;
+        wanted.set_dst(reply.dst());
+        chosen_port(wanted) = chosen_port(reply);
+        return true;
+    });
+    return known ? std::optional(wanted) : std::nullopt;
+}
+
 Decision FlowCreator::choose_source(Packet& p, const Policy& policy, Draft& draft, unsigned attempt, Now now) noexcept {
     FlowKey wanted = invert(draft.tuple);
     wanted.zone = zone_of_answers(p, p_.ports);
@@ -118,6 +140,16 @@ Decision FlowCreator::choose_source(Packet& p, const Policy& policy, Draft& draf
     draft.snat_rule = nat.rule == nullptr ? kNoRule : nat.rule->rule;
     draft.nat_gauge = nat.rule == nullptr ? kNoNatGauge : nat.rule->gauge;
 
+    if (const auto mapped = attempt == 0 ? known_mapping(p, nat, wanted, now) : std::nullopt) {
+        if (home_of(p_.homes, p_.ports, p.out_port, mapped->src(), mapped->dst()) == p_.worker) {
+            if (chooser_.is_free(*mapped)) {
+                draft.reply = *mapped;
+                return {};
+            }
+        } else if (mapped->dst() == nat.address) {
+            wanted = *mapped;  // its home says whether it is free there, and if it is not, gives another
+        }
+    }
     for (unsigned i = attempt; i < nat.alternatives; ++i) {
         if (i != attempt)
             nat = decide_snat(policy, draft.tuple, p.in_port, p.out_port, hop_of(p), p_.routes.addresses(), i, marks);
@@ -130,6 +162,7 @@ Decision FlowCreator::choose_source(Packet& p, const Policy& policy, Draft& draf
             note.expected = draft.expected;
             note.attempt = static_cast<std::uint8_t>(i);
             note.ports = nat.ports.ports;
+            note.ports_bound = nat.ports.bound;
             note.policy_generation = policy.generation;
             note.masquerade = draft.masquerade;
             note.snat_rule = draft.snat_rule;
@@ -142,7 +175,7 @@ Decision FlowCreator::choose_source(Packet& p, const Policy& policy, Draft& draf
             p_.counters.stub_requests.add();
             return Decision::hand_over(home);
         }
-        if (const auto reply = chooser_.choose(wanted, nat.ports)) {
+        if (const auto reply = chooser_.choose(wanted, nat.ports, syn_end(p))) {
             draft.reply = *reply;
             return {};
         }

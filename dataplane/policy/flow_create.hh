@@ -10,6 +10,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "dataplane/flow/handoff_note.hh"
 #include "dataplane/flow/packet.hh"
@@ -25,6 +26,9 @@
 #include "dataplane/policy/routes.hh"
 
 namespace sluice {
+
+/// Of the packet that opens a flow.
+[[nodiscard]] SynEnd syn_end(const Packet& p) noexcept;
 
 class FlowCreator {
 public:
@@ -53,7 +57,7 @@ public:
     [[nodiscard]] Decision to_owner(Packet& p, FlowRef stub) noexcept;
 
     /// On the worker that is the reply tuple's home: chooses and keeps a stub; the note becomes the answer.
-    void answer_stub_request(HandoffNote& note, const FlowKey& original) noexcept;
+    void answer_stub_request(HandoffNote& note, const Packet& first) noexcept;
 
     /// Back on the owner with the answer. Then what waited behind the packet may go (FirstPackets::release).
     [[nodiscard]] Decision finish(Packet& p, const Policy& policy, Now now) noexcept;
@@ -79,6 +83,8 @@ private:
     [[nodiscard]] static RouteZone route_zone(const Packet& p, const Draft& draft) noexcept;
     [[nodiscard]] Decision choose_source(Packet& p, const Policy& policy, Draft& draft, unsigned attempt,
                                          Now now) noexcept;
+    [[nodiscard]] std::optional<FlowKey> known_mapping(const Packet& p, const SourceNat& nat, FlowKey wanted,
+                                                       Now now) const noexcept;
     [[nodiscard]] Decision make(Packet& p, const Policy& policy, const Draft& draft, Now now) noexcept;
     [[nodiscard]] std::uint32_t inherited_mark(const Draft& draft) const noexcept;
     [[nodiscard]] const NextHop& hop_of(const Packet& p) const noexcept;

@@ -13,9 +13,10 @@ Decision FlowCreator::to_owner(Packet& p, FlowRef stub_ref) noexcept {
     return Decision::hand_over(stub.owner);
 }
 
-void FlowCreator::answer_stub_request(HandoffNote& note, const FlowKey& original) noexcept {
+void FlowCreator::answer_stub_request(HandoffNote& note, const Packet& first) noexcept {
+    const FlowKey& original = first.key;
     const std::uint8_t owner = note.from_worker;
-    const PortChoice ports{note.ports, true};
+    const PortChoice ports{note.ports, note.ports_bound};
     const std::uint32_t hash = p_.store.table().hash(note.reply);
     std::optional<FlowKey> reply;
     note.answer = StubAnswer::refused;
@@ -28,7 +29,7 @@ void FlowCreator::answer_stub_request(HandoffNote& note, const FlowKey& original
             reply = note.reply;
         }
     } else {
-        reply = chooser_.choose(note.reply, ports);
+        reply = chooser_.choose(note.reply, ports, syn_end(first));
     }
     if (reply && p_.store.add_stub(*reply, owner, original)) {
         note.reply = *reply;

@@ -84,7 +84,7 @@ SourceNat decide_snat(const Policy& policy, const FlowKey& tuple, PortIndex in_p
         nat.alternatives = static_cast<unsigned>(std::min<std::uint64_t>(pool.size, kMaxPoolAttempts));
         nat.address = pool.at((place_in_pool(tuple.src(), pool.size) + attempt) % pool.size);
     }
-    if (nat.rule->has_ports) nat.ports.ports = nat.rule->ports;
+    if (nat.rule->has_ports) nat.ports = {nat.rule->ports, true};
     return nat;
 }
 

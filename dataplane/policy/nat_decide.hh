@@ -28,6 +28,12 @@ struct SourceNat {
     IpAddress address{};            ///< none: masquerade found none
     PortChoice ports{};
     unsigned alternatives = 1;  ///< attempts that make sense: addresses in the pool, at most kMaxPoolAttempts
+
+    /// Whether a flow may have this source beyond the box. `port`: of an ICMP query its identifier.
+    [[nodiscard]] bool allows(const IpAddress& source, Be16 port) const noexcept {
+        const bool pool = rule != nullptr && rule->snat == SnatKind::addresses;
+        return ports.allows(port) && (pool ? rule->pool.contains(source) : source == address);
+    }
 };
 inline constexpr unsigned kMaxPoolAttempts = 8;
 [[nodiscard]] SourceNat decide_snat(const Policy& policy, const FlowKey& tuple, PortIndex in_port, PortIndex out_port,

@@ -1,5 +1,7 @@
 #include "dataplane/policy/port_choice.hh"
 
+#include <algorithm>
+
 #include "dataplane/lookup/flow_store.hh"
 #include "dataplane/policy/expect_table.hh"
 #include "dataplane/policy/first_packets.hh"
@@ -8,20 +10,12 @@ namespace sluice {
 
 namespace {
 
-/// The part of a reply tuple that a source port translation changes.
-Be16& chosen_port(FlowKey& reply) noexcept {
-    return reply.shape() == TupleShape::query ? reply.sport : reply.dport;
-}
-
-/// Whether NAT has something to choose.
-constexpr bool has_ports(const FlowKey& key) noexcept {
-    return key.shape() == TupleShape::ports || key.shape() == TupleShape::query;
-}
+/// Tries that are left when Linux begins to take ports over (NF_NAT_HARDER_THRESH).
+constexpr unsigned kLastTries = 32;
 
 }  // namespace
 
 PortRange port_class(std::uint16_t port) noexcept {
-    if (port == 0) return {0, 511};  // kept where that is possible, and never chosen
     if (port < 512) return {1, 511};
     if (port < 1024) return {600, 1023};
     return {1024, 65535};
@@ -34,8 +28,20 @@ bool PortChooser::is_free(const FlowKey& reply) const noexcept {
 
 bool PortChooser::may_keep(const FlowKey& wanted, PortChoice choice) noexcept {
     if (wanted.shape() == TupleShape::spi) return false;
-    FlowKey reply = wanted;
-    return !has_ports(wanted) || (choice.keep_first && choice.ports.contains(chosen_port(reply).host()));
+    return !has_chosen_port(wanted) || choice.allows(chosen_port(wanted));
+}
+
+bool PortChooser::take_over(const FlowKey& reply, std::uint32_t syn) noexcept {
+    const std::uint32_t hash = store_.table().hash(reply);
+    const FlowRef ref = store_.table().lookup(reply, hash);
+    if (!ref || store_.is_stub(ref) || ref.direction() == Direction::original) return false;
+    const FlowHot& old = store_.hot(ref.slot());
+    const bool over = old.kind == L4Kind::tcp && old.tcp_state >= TcpState::time_wait;
+    if (!over || !old.has(status::kSourceNat)) return false;
+    if (static_cast<std::int32_t>(syn - old.tcp.ends[index_of(Direction::original)].end) <= 0) return false;
+    if (firsts_.away(reply, hash) || expectations_.holds(reply)) return false;
+    store_.kill(ref.slot(), DeathCause::replaced);
+    return true;
 }
 
 std::optional<FlowKey> PortChooser::choose_place(const FlowKey& wanted) const noexcept {
@@ -46,11 +52,11 @@ std::optional<FlowKey> PortChooser::choose_place(const FlowKey& wanted) const no
     return std::nullopt;
 }
 
-std::optional<FlowKey> PortChooser::choose(const FlowKey& wanted, PortChoice choice) noexcept {
+std::optional<FlowKey> PortChooser::choose(const FlowKey& wanted, PortChoice choice, SynEnd syn) noexcept {
     if (wanted.shape() == TupleShape::spi) return choose_place(wanted);
     FlowKey reply = wanted;
     Be16& port = chosen_port(reply);
-    if (!has_ports(wanted)) {
+    if (!has_chosen_port(wanted)) {
         if (is_free(reply)) return reply;
         return std::nullopt;
     }
@@ -61,11 +67,13 @@ std::optional<FlowKey> PortChooser::choose(const FlowKey& wanted, PortChoice cho
     const unsigned size = choice.ports.size();
     for (unsigned tries = 128; tries >= 16; tries /= 2) {
         unsigned offset = random_.below(size);
-        for (unsigned i = 0; i < tries && i < size; ++i) {
+        const unsigned row = std::min(tries, size);
+        for (unsigned i = 0; i < row; ++i) {
             port = be16(choice.ports.first + offset);
             counters_.nat_port_probes.add();
             const bool is_port = port != Be16{} || reply.shape() != TupleShape::ports;
-            if (is_port && is_free(reply)) {
+            const bool hard = syn && row - i <= kLastTries;
+            if (is_port && (is_free(reply) || (hard && take_over(reply, *syn)))) {
                 counters_.nat_port_random.add();
                 return reply;
             }

@@ -3,6 +3,10 @@
 // below 512 → 1–511, 512–1023 → 600–1023, else 1024–65535; 128 tries in a row from a random start, then 64, 32, 16 from
 // new ones, as Linux does (nf_nat_core.c); unpredictable ports are RFC 6056's demand.
 //
+// When ports run out, a SYN may take over that of a connection which has ended, if its numbers are higher: the far end
+// then knows its segments from old ones (RFC 1122 4.2.2.13). In the last 32 tries of a row, as in Linux, so of a range
+// of 32 ports or less at once.
+//
 // Owner: the worker that is the home of the reply tuple.
 #pragma once
 
@@ -10,6 +14,7 @@
 #include <optional>
 
 #include "dataplane/base/counters.hh"
+#include "dataplane/flow/flow_entry.hh"
 #include "dataplane/flow/flow_key.hh"
 #include "dataplane/policy/policy.hh"
 
@@ -43,12 +48,29 @@ private:
 /// What may be changed in a reply tuple to make it free: its destination port (ICMP: the identifier), which is the
 /// translated source port of the original direction.
 struct PortChoice {
-    PortRange ports{};       ///< ports allowed
-    bool keep_first = true;  ///< try the wanted port before any other, if `ports` holds it
+    PortRange ports{};   ///< replacements come from these
+    bool bound = false;  ///< a rule wants one of `ports`; else the port that was asked for is as good, if it is free
+
+    [[nodiscard]] constexpr bool allows(Be16 port) const noexcept { return !bound || ports.contains(port.host()); }
 };
 
-/// The ports Linux would choose from for a flow whose own source port is `port`.
+/// The ports Linux would choose a replacement from for a flow whose own source port is `port`.
 [[nodiscard]] PortRange port_class(std::uint16_t port) noexcept;
+
+/// Whether a source port translation has something to change.
+[[nodiscard]] constexpr bool has_chosen_port(const FlowKey& key) noexcept {
+    return key.shape() == TupleShape::ports || key.shape() == TupleShape::query;
+}
+/// The part of a reply tuple that it changes.
+[[nodiscard]] constexpr Be16& chosen_port(FlowKey& reply) noexcept {
+    return reply.shape() == TupleShape::query ? reply.sport : reply.dport;
+}
+[[nodiscard]] constexpr Be16 chosen_port(const FlowKey& reply) noexcept {
+    return reply.shape() == TupleShape::query ? reply.sport : reply.dport;
+}
+
+/// One past the last byte of the SYN that wants a tuple; nothing for other packets. It decides what may be taken over.
+using SynEnd = std::optional<std::uint32_t>;
 
 class PortChooser {
 public:
@@ -61,12 +83,14 @@ public:
     /// Whether choose() may answer `wanted` as it is.
     [[nodiscard]] static bool may_keep(const FlowKey& wanted, PortChoice choice) noexcept;
     /// `wanted` with a free port, or nothing. Protocols without ports have only the wanted tuple, ESP
-    /// the first place to wait in that is free.
-    [[nodiscard]] std::optional<FlowKey> choose(const FlowKey& wanted, PortChoice choice) noexcept;
+    /// the first place to wait in that is free. The flow that gives its port to `syn` ends here.
+    [[nodiscard]] std::optional<FlowKey> choose(const FlowKey& wanted, PortChoice choice, SynEnd syn = {}) noexcept;
 
 private:
     /// ESP: a place to wait in for the answer.
     [[nodiscard]] std::optional<FlowKey> choose_place(const FlowKey& wanted) const noexcept;
+    /// Ends the translated connection of this worker that has this reply tuple, if it is over and `syn` is newer.
+    [[nodiscard]] bool take_over(const FlowKey& reply, std::uint32_t syn) noexcept;
 
     FlowStore& store_;
     const ExpectTable& expectations_;

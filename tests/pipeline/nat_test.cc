@@ -100,3 +100,108 @@ TEST_CASE_METHOD(TwoPorts, "live mappings are counted on their rule, also when a
     CHECK(flows().empty());
     CHECK(mappings() == 0);
 }
+
+TEST_CASE_METHOD(TwoPorts, "source ports from 512 to 599 are kept, with and without a rule") {
+    SECTION("routed") {
+        configure(kAcceptAll);
+    }
+    SECTION("masqueraded") {
+        configure(kMasquerade);
+    }
+    for (const unsigned port : {511U, 512U, 514U, 520U, 599U, 600U}) {
+        send("lan", udp(kClient, port, kServer, 53));
+        CHECK(one("wan").sport == port);
+    }
+    if (policy().snat.empty()) {
+        send("wan", udp(kServer, 554, kClient, 53));
+        CHECK(one("lan").sport == 554);
+        return;
+    }
+    // Only the replacement is of the class.
+    send("lan", udp(kClient2, 520, kServer, 53));
+    const Decoded other = one("wan");
+    CHECK(other.sport >= 600);
+    CHECK(other.sport < 1024);
+}
+
+TEST_CASE_METHOD(TwoPorts, "an endpoint keeps its mapping towards other destinations") {
+    const Ip4 elsewhere = ip4(203, 0, 113, 20), third = ip4(203, 0, 113, 21);
+    configure(kMasquerade);
+    SECTION("a port that had to be replaced") {
+        send("lan", udp(kClient, 5000, kServer, 53));
+        send("lan", udp(kClient2, 5000, kServer, 53));
+        const unsigned mapped = decode(sent("wan").at(1)).sport;
+        REQUIRE(mapped != 5000);
+        send("lan", udp(kClient2, 5000, elsewhere, 53));
+        CHECK(one("wan").sport == mapped);
+        send("lan", udp(kClient2, 5000, elsewhere, 5353));
+        CHECK(one("wan").sport == mapped);
+        send("lan", udp(kClient2, 5001, elsewhere, 53));  // another endpoint
+        CHECK(one("wan").sport == 5001);
+        send("lan", tcp(kClient2, 5000, elsewhere, 53).flags(kSyn));  // another protocol
+        CHECK(one("wan").sport == 5000);
+        // Taken towards the third: the port is kept instead.
+        send("lan", udp(kClient, mapped, third, 53));
+        CHECK(one("wan").sport == mapped);
+        send("lan", udp(kClient2, 5000, third, 53));
+        CHECK(one("wan").sport == 5000);
+        // Gone with its flows.
+        advance(31000);
+        send("lan", udp(kClient2, 5000, elsewhere, 53));
+        CHECK(one("wan").sport == 5000);
+    }
+    SECTION("an identifier") {
+        send("lan", echo_request(kClient, kServer, 77));
+        send("lan", echo_request(kClient2, kServer, 77));
+        const unsigned mapped = decode(sent("wan").at(1)).icmp_id;
+        REQUIRE(mapped != 77);
+        send("lan", echo_request(kClient2, elsewhere, 77));
+        CHECK(one("wan").icmp_id == mapped);
+    }
+    SECTION("a port of a range, and what another rule gives is not taken") {
+        configure(kAcceptAll + "nat: [{out: wan, src: 192.168.1.0/24, snat: {to: 203.0.113.50, ports: 2000-2999}}]\n");
+        send("lan", udp(kClient, 5000, kServer, 53));
+        const unsigned mapped = one("wan").sport;
+        send("lan", udp(kClient, 5000, elsewhere, 53));
+        CHECK(one("wan").sport == mapped);
+        configure(kAcceptAll + "nat: [{out: wan, src: 192.168.1.0/24, snat: {to: 203.0.113.50, ports: 3000-3999}}]\n");
+        send("lan", udp(kClient, 5000, third, 53));
+        const unsigned other = one("wan").sport;
+        CHECK(other >= 3000);
+        configure(kAcceptAll + "nat: [{out: wan, src: 192.168.1.0/24, snat: {to: 203.0.113.51}}]\n");
+        send("lan", udp(kClient, 5000, third, 5353));
+        const Decoded out = one("wan");
+        CHECK(out.src == ip4(203, 0, 113, 51));
+        CHECK(out.sport == 5000);
+    }
+}
+
+TEST_CASE_METHOD(TwoPorts, "the port of a connection that has ended goes to a newer one when there is no other") {
+    configure(kAcceptAll + "nat: [{out: wan, src: 192.168.1.0/24, snat: {to: 203.0.113.50, ports: 2000-2000}}]\n");
+    const Ip4 outside = ip4(203, 0, 113, 50);
+    const auto newcomer = [&](std::uint32_t seq) {
+        send("lan", tcp(kClient2, 5001, kServer, 80).flags(kSyn).seq(seq));
+        return sent("wan").size() == 1;
+    };
+    send("lan", tcp(kClient, 5000, kServer, 80).flags(kSyn).seq(1000));
+    send("wan", tcp(kServer, 80, outside, 2000).flags(kSyn | kAck).seq(5000).ack(1001));
+    send("lan", tcp(kClient, 5000, kServer, 80).flags(kAck).seq(1001).ack(5001));
+    CHECK(sent("wan").size() == 2);
+    CHECK_FALSE(newcomer(900000));  // ESTABLISHED
+    send("lan", tcp(kClient, 5000, kServer, 80).flags(kRst | kAck).seq(1001).ack(5001));
+    CHECK(sent("wan").size() == 1);
+    CHECK_FALSE(newcomer(1000));  // its segments would be older
+    const auto replaced = [&] {
+        return sum([](auto& c) -> auto& { return c.flow_deaths[static_cast<std::size_t>(DeathCause::replaced)]; });
+    };
+    CHECK(replaced() == 0);
+    CHECK(flows().size() == 1);
+    CHECK(newcomer(1001));
+    CHECK(replaced() == 1);
+    CHECK(flows().size() == 1);
+    send("lan", udp(kClient2, 5001, kServer, 80));
+    CHECK(sent("wan").size() == 1);
+    (void)sent("lan");
+    send("wan", tcp(kServer, 80, outside, 2000).flags(kSyn | kAck).seq(7000).ack(1002));
+    CHECK(one("lan").dst == kClient2);
+}

@@ -493,3 +493,104 @@ TEST_CASE("gauges and notices follow the flows through 20 000 random steps") {
     for (const auto& [slot, generation] : known) CHECK(room.store.is(slot, generation));
     CHECK(next > 5000);
 }
+
+TEST_CASE("flows with a translated source are found by it, the newest first, until they end") {
+    FlowRoom room;
+    const Ip4 outside = ip4(198, 51, 100, 1), client = ip4(192, 0, 2, 7);
+    const auto original = [&](unsigned server, unsigned port = 5000) {
+        return port_key(IpProto::udp, client, be16(port), Ip4::from_host(ip4(203, 0, 113, 0).host() + server),
+                        be16(53));
+    };
+    const auto open = [&](const FlowKey& key, unsigned mapped, Now now = kStart) {
+        FlowKey reply = invert(key);
+        reply.set_dst(outside);
+        reply.dport = be16(mapped);
+        const SlotIndex slot = room.fill(key, reply, now);
+        room.store.hot(slot).status = status::kSourceNat;
+        REQUIRE(room.store.publish(slot));
+        return slot;
+    };
+    const auto mappings = [&](const FlowKey& key, Now now = kStart) {
+        std::vector<unsigned> ports;
+        CHECK_FALSE(room.store.find_mapping(key, now, [&](const FlowKey& reply) {
+            ports.push_back(reply.dport.host());
+            return false;
+        }));
+        return ports;
+    };
+    const FlowKey asks = original(200);
+    CHECK(mappings(asks).empty());
+    std::vector<SlotIndex> slots;
+    for (unsigned i = 0; i < 3; ++i) slots.push_back(open(original(i), 6000 + i));
+    CHECK(mappings(asks) == std::vector{6002U, 6001U, 6000U});
+    unsigned shown = 0;
+    CHECK(room.store.find_mapping(asks, kStart, [&](const FlowKey&) { return ++shown == 2; }));
+    CHECK(shown == 2);
+
+    SECTION("only those of the same source") {
+        CHECK(mappings(original(0, 5001)).empty());
+        FlowKey other = asks;
+        other.proto = static_cast<std::uint8_t>(IpProto::tcp);
+        CHECK(mappings(other).empty());
+        other = asks;
+        other.zone = 1;
+        CHECK(mappings(other).empty());
+        other = asks;
+        other.set_src(ip4(192, 0, 2, 8));
+        CHECK(mappings(other).empty());
+        REQUIRE(room.open(original(9)) != kNoSlot);  // not translated
+        CHECK(mappings(asks).size() == 3);
+    }
+    SECTION("not past their time") {
+        CHECK(mappings(asks, {61'000, 0}).empty());
+    }
+    SECTION("in whatever order they end") {
+        const auto order =
+            GENERATE(std::array{0U, 1U, 2U}, std::array{2U, 1U, 0U}, std::array{1U, 0U, 2U}, std::array{1U, 2U, 0U});
+        std::vector<unsigned> left{6002, 6001, 6000};
+        for (const unsigned i : order) {
+            room.store.kill(slots[i], DeathCause::closed);
+            std::erase(left, 6000 + i);
+            CHECK(mappings(asks) == left);
+        }
+        open(original(7), 7000);
+        CHECK(mappings(asks) == std::vector{7000U});
+    }
+    SECTION("no more than so many are looked at") {
+        for (unsigned i = 3; i < 50; ++i) open(original(i), 6000 + i);
+        CHECK(mappings(asks).size() == FlowStore::kMappingsLooked);
+    }
+}
+
+TEST_CASE("of many sources each one's flows are found, and no other's") {
+    FlowRoom room(4096);
+    const auto source = [](unsigned n) { return FlowRoom::key(n, L4Kind::udp); };
+    std::mt19937 random(7);
+    std::map<unsigned, SlotIndex> live;
+    const auto found = [&](unsigned n) {
+        unsigned count = 0;
+        room.store.find_mapping(source(n), kStart, [&](const FlowKey& reply) {
+            CHECK(reply.dport.host() == 2000 + n);
+            return ++count == 0;
+        });
+        return count;
+    };
+    for (unsigned i = 0; i < 20'000; ++i) {
+        const unsigned n = static_cast<unsigned>(random()) % 3000;
+        if (const auto at = live.find(n); at != live.end()) {
+            room.store.kill(at->second, DeathCause::closed);
+            live.erase(at);
+        } else {
+            FlowKey reply = invert(source(n));
+            reply.dport = be16(2000 + n);
+            const SlotIndex slot = room.fill(source(n), reply);
+            REQUIRE(slot != kNoSlot);
+            room.store.hot(slot).status = status::kSourceNat;
+            REQUIRE(room.store.publish(slot));
+            live[n] = slot;
+        }
+        if (i % 64 == 0) (void)room.take(1024);
+        while (room.store.has_pending() && !room.store.pump(64)) (void)room.take(1024);
+    }
+    for (unsigned n = 0; n < 3000; ++n) CHECK(found(n) == (live.contains(n) ? 1 : 0));
+}

@@ -137,7 +137,7 @@ struct CreateRoom : PacketRoom {
         REQUIRE((note_of(p.mbuf).kind == HandoffKind::stub_request));
         return {p, owner, home};
     }
-    void answer(Journey& j) { seats[j.home]->creator.answer_stub_request(note_of(j.p.mbuf), j.p.key); }
+    void answer(Journey& j) { seats[j.home]->creator.answer_stub_request(note_of(j.p.mbuf), j.p); }
     Decision finish(Journey& j) {
         const Decision d = seats[j.owner]->creator.finish(j.p, policy, now);
         keep(j.p, d);

@@ -132,6 +132,32 @@ TEST_CASE("a pool's addresses are used one after the other until all their ports
     CHECK(room.live() == 12);
 }
 
+TEST_CASE("an endpoint keeps the address and port of a pool that it has, towards other servers") {
+    CreateRoom room;
+    const Ip4 elsewhere = ip4(203, 0, 113, 10);
+    room.snat(ip4(198, 51, 100, 10), ip4(198, 51, 100, 12), PortRange{5000, 5000});
+    REQUIRE((room.create(syn(30000)).fate == Fate::go));
+    const FlowKey first = room.reply();
+    REQUIRE((room.create(syn(30001)).fate == Fate::go));
+    const FlowKey second = room.reply();
+    REQUIRE(second.dst() != first.dst());  // the client's own place in the pool was used up
+    REQUIRE((room.create(syn(30001, kClient, elsewhere)).fate == Fate::go));
+    CHECK(room.reply().dst() == second.dst());
+    CHECK(room.reply().dport == second.dport);
+    SECTION("but what the rule does not give any more is not reused") {
+        room.policy.snat.clear();
+        room.snat(ip4(198, 51, 100, 20), ip4(198, 51, 100, 20));
+        REQUIRE((room.create(syn(30001, kClient, ip4(203, 0, 113, 11))).fate == Fate::go));
+        CHECK(room.reply().dst() == ip4(198, 51, 100, 20));
+        CHECK(room.reply().dport == be16(30001));
+    }
+    SECTION("and a flow that is not translated keeps its own") {
+        room.policy.snat.clear();
+        REQUIRE((room.create(syn(30001, kClient, ip4(203, 0, 113, 11))).fate == Fate::go));
+        CHECK(room.reply() == invert(room.original()));
+    }
+}
+
 TEST_CASE("a full table makes room as the profile says") {
     CreateRoom room(1, 32);
     room.policy.max_flows_per_worker = 8;

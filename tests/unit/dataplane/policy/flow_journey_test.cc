@@ -113,6 +113,57 @@ TEST_CASE("a masqueraded flow whose reply another worker keeps knows its address
     CHECK(room.cold(owner).snat_rule == 3);
 }
 
+TEST_CASE("the reply tuple's home is asked for the mapping that the endpoint has, and gives another if that is taken") {
+    TwoHomes room;
+    NatRule rule;
+    rule.snat = SnatKind::masquerade;
+    rule.rule = 3;
+    room.policy.snat.push_back(rule);
+    const unsigned owner = 1U - room.homes.of(kBoxLan);
+    const Ip4 server = owner == 0 ? room.mine : room.yours, client = owner == 0 ? room.yours : room.mine;
+    const auto ask = [&](unsigned port) { return room.leave(tcp(client, 40000, server, port).flags(kSyn), owner); };
+    const auto asked = [](TwoHomes::Journey& j) { return note_of(j.p.mbuf).reply.dport.host(); };
+    auto first = ask(80);
+    CHECK(asked(first) == 40000);
+    note_of(first.p.mbuf).ports = {2000, 2000};  // as if 40000 were taken
+    note_of(first.p.mbuf).ports_bound = true;
+    room.answer(first);
+    REQUIRE((room.finish(first).fate == Fate::go));
+    REQUIRE(room.reply(owner).dport == be16(2000));
+
+    auto second = ask(81);
+    CHECK(asked(second) == 2000);
+    const FlowKey wanted = note_of(second.p.mbuf).reply;
+    const bool taken = GENERATE(false, true);
+    if (taken) REQUIRE(room.seats[1 - owner]->store.add_stub(wanted, static_cast<std::uint8_t>(owner), invert(wanted)));
+    room.answer(second);
+    REQUIRE((room.finish(second).fate == Fate::go));
+    CHECK((room.reply(owner).dport == be16(2000)) == !taken);
+    CHECK(room.reply(owner).dport.host() >= 1024);
+    CHECK(room.live(owner) == 2);
+}
+
+TEST_CASE("the reply tuple's home lets a SYN take over a connection of its own that is over") {
+    TwoHomes room;
+    auto journey = room.leave(room.inside().seq(900000), 0);
+    Seat& home = *room.seats[1];
+    const FlowKey wanted = note_of(journey.p.mbuf).reply;
+    FlowKey other = invert(wanted);
+    other.sport = be16(1);
+    const SlotIndex slot = home.fill(other, wanted);
+    home.store.hot(slot).status = status::kSourceNat;
+    home.store.hot(slot).tcp_state = TcpState::time_wait;
+    home.store.hot(slot).tcp.ends[0].end = 1000;
+    REQUIRE(home.store.publish(slot));
+    note_of(journey.p.mbuf).ports = {40000, 40000};
+    room.answer(journey);
+    REQUIRE((room.finish(journey).fate == Fate::go));
+    CHECK(room.live(0) == 1);
+    CHECK(room.live(1) == 0);
+    CHECK(room.reply() == wanted);
+    CHECK(home.counters->flow_deaths[static_cast<std::size_t>(DeathCause::replaced)].get() == 1);
+}
+
 TEST_CASE("a withdrawal that finds the ring to the peer full is sent later") {
     TwoHomes room;
     auto journey = room.leave(room.inside(), 0);

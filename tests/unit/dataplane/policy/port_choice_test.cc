@@ -35,6 +35,7 @@ struct Room : FlowRoom {
         FlowKey original = invert(*reply);
         original.set_src(Ip4::from_host(ip4(192, 0, 2, 0).host() + clients++));
         const SlotIndex slot = fill(original, *reply);
+        store.hot(slot).status = status::kSourceNat;
         REQUIRE(store.publish(slot));
         return reply->dport.host();
     }
@@ -49,7 +50,7 @@ struct Room : FlowRoom {
 }  // namespace
 
 TEST_CASE("the class of a port is what Linux makes of it") {
-    CHECK(port_class(0) == PortRange{0, 511});  // kept, never chosen
+    CHECK(port_class(0) == PortRange{1, 511});
     CHECK(port_class(511) == PortRange{1, 511});
     CHECK(port_class(512) == PortRange{600, 1023});
     CHECK(port_class(1023) == PortRange{600, 1023});
@@ -73,6 +74,89 @@ TEST_CASE("a port outside the range is never kept") {
     const unsigned port = room.connect(40000, {5000, 5099});
     CHECK(port >= 5000);
     CHECK(port <= 5099);
+}
+
+TEST_CASE("a free port is kept though replacements would be of another range, unless a rule wants that range") {
+    Room room;
+    const auto asked = [&](unsigned port, bool bound) {
+        const auto reply =
+            room.chooser.choose(Room::wanted(port), {port_class(static_cast<std::uint16_t>(port)), bound});
+        REQUIRE(reply);
+        return reply->dport.host();
+    };
+    for (const unsigned port : {0U, 511U, 512U, 520U, 599U, 600U, 1023U}) {
+        CHECK(asked(port, false) == port);
+        CHECK(PortChooser::may_keep(Room::wanted(port), {port_class(static_cast<std::uint16_t>(port)), false}));
+    }
+    CHECK(asked(520, true) >= 600);
+    CHECK_FALSE(PortChooser::may_keep(Room::wanted(520), {{600, 1023}, true}));
+}
+
+TEST_CASE("a SYN takes over the port of a connection that is over, and of no other") {
+    Room room;
+    constexpr PortRange kOne{5000, 5000};
+    REQUIRE(room.connect(5000, kOne) == 5000);
+    const SlotIndex slot = room.find(Room::wanted(5000)).slot();
+    FlowHot& old = room.store.hot(slot);
+    old.tcp.ends[0].end = 0xffffff00;
+    room.store.set_tcp_state(slot, TcpState::time_wait);
+    const auto newcomer = [&](SynEnd end) { return bool(room.chooser.choose(Room::wanted(4000), {kOne, true}, end)); };
+    const auto replaced = [&] {
+        return room.counters->flow_deaths[static_cast<std::size_t>(DeathCause::replaced)].get();
+    };
+    SECTION("in TIME_WAIT, by higher numbers, which may have wrapped around") {
+        CHECK_FALSE(newcomer(std::nullopt));
+        CHECK_FALSE(newcomer(0xfffffeff));
+        CHECK_FALSE(newcomer(0xffffff00));
+        CHECK(replaced() == 0);
+        CHECK(newcomer(7));
+        CHECK(replaced() == 1);
+        CHECK(room.store.live() == 0);
+    }
+    SECTION("in CLOSE") {
+        room.store.set_tcp_state(slot, TcpState::close);
+        CHECK(newcomer(0xffffff01));
+    }
+    SECTION("not while it lives") {
+        for (const TcpState state : {TcpState::syn_sent, TcpState::syn_recv, TcpState::established, TcpState::fin_wait,
+                                     TcpState::close_wait, TcpState::last_ack}) {
+            room.store.set_tcp_state(slot, state);
+            CHECK_FALSE(newcomer(7));
+        }
+    }
+    SECTION("not of one that is not translated") {
+        old.status = 0;
+        CHECK_FALSE(newcomer(7));
+    }
+    SECTION("not of a tuple that is promised, nor one kept for another worker") {
+        Expectation e;
+        e.tuple = port_key(IpProto::tcp, kServer, Be16{}, kOutside, be16(5000));
+        e.deadline_ms = 100'000;
+        REQUIRE((room.expectations.add(e, 1, {1000, 0}) == ExpectOutcome::added));
+        CHECK_FALSE(newcomer(7));
+        CHECK(room.store.live() == 1);
+        REQUIRE(room.store.add_stub(Room::wanted(5001), 1, invert(Room::wanted(5001))));
+        CHECK_FALSE(room.chooser.choose(Room::wanted(4000), {{5001, 5001}, true}, 7));
+    }
+    SECTION("not of a flow that would be met in its original direction") {
+        CHECK_FALSE(room.chooser.choose(room.store.key(slot, Direction::original), {port_class(80), false}, 7) ==
+                    room.store.key(slot, Direction::original));
+        CHECK(room.store.live() == 1);
+    }
+}
+
+TEST_CASE("of a large range a port is taken over in the last tries only") {
+    Room room;
+    constexpr PortRange kRange{5000, 5063};
+    for (unsigned i = 0; i < kRange.size(); ++i) {
+        const unsigned port = room.connect(40000, kRange);
+        room.store.set_tcp_state(room.find(Room::wanted(port)).slot(), TcpState::close);
+    }
+    REQUIRE(room.store.live() == 64);
+    const auto before = room.counters->nat_port_probes.get();
+    REQUIRE(room.chooser.choose(Room::wanted(40000), {kRange, true}, 7));
+    CHECK(room.counters->nat_port_probes.get() - before == 33);  // 32 that only ask, then the first that takes
+    CHECK(room.store.live() == 63);
 }
 
 TEST_CASE("a port towards another server is free") {
