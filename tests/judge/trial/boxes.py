@@ -37,7 +37,8 @@ CHAINS = ("raw", "raw_output", "input", "forward", "output")
 QUIET = {"net.ipv6.conf.all.disable_ipv6": 1, "net.ipv6.conf.default.disable_ipv6": 1,
          "net.ipv4.conf.all.rp_filter": 0, "net.ipv4.conf.default.rp_filter": 0,
          "net.ipv4.conf.all.send_redirects": 0, "net.ipv4.conf.default.send_redirects": 0,
-         "net.ipv4.icmp_ratelimit": 0, "net.ipv4.icmp_msgs_per_sec": 1000000, "net.ipv4.icmp_msgs_burst": 100000,
+         # Not by icmp_ratelimit: the limit for packets without a route counts what that one has let pass.
+         "net.ipv4.icmp_ratemask": 0, "net.ipv4.icmp_msgs_per_sec": 1000000, "net.ipv4.icmp_msgs_burst": 100000,
          "net.ipv4.icmp_echo_ignore_broadcasts": 1}
 # A box speaks IPv6, but never of itself: no detection of duplicates, no search for routers.
 QUIET_BOX = {"net.ipv6.conf.all.disable_ipv6": 0, "net.ipv6.conf.default.disable_ipv6": 0,
