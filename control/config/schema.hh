@@ -470,7 +470,7 @@ struct Config {
     for (const Port& port : config.ports)
         if (port.zone != 0) zones.push_back(port.zone);
     std::ranges::sort(zones);
-    zones.erase(std::ranges::unique(zones).begin(), zones.end());
+    zones.erase(std::unique(zones.begin(), zones.end()), zones.end());
     return zones;
 }
 

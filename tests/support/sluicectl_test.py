@@ -194,7 +194,8 @@ class SluicectlTest(unittest.TestCase):
         heard = b''
         while until not in heard:
             part = process.stdout.read1()
-            self.assertTrue(part, process.stderr.read())
+            if not part:
+                self.fail(process.stderr.read())
             heard += part
         process.send_signal(signal.SIGINT)
         rest, said = process.communicate(timeout=10)

@@ -123,7 +123,7 @@ TEST_CASE("values out of range") {
             {"too many flows", "conntrack: {max: 134217729}\n",
              "4:18: conntrack.max: 134217729 is out of range 64..134217728\n"},
             {"more repeats than are counted", "conntrack: {tcp: {max_retrans: 256}}\n",
-             "4:31: conntrack.tcp.max_retrans: 256 is out of range 0..255\n"},
+             "4:32: conntrack.tcp.max_retrans: 256 is out of range 0..255\n"},
             {"more than all", "conntrack: {half_open: 101%}\n",
              "4:24: conntrack.half_open: 101 is out of range 1..100\n"},
             {"no budget", "conntrack: {half_open: 0}\n", "4:24: conntrack.half_open: 0 is out of range 1..134217728\n"},
