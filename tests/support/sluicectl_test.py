@@ -182,7 +182,7 @@ class SluicectlTest(unittest.TestCase):
         for words, code, message in (('-u EXPECTED', 1, 'Operation failed: Device or resource busy'),
                                      ('-u ASSURED,FIXED_TIMEOUT', 1, 'Operation failed: Operation not supported'),
                                      ('-t many', 2, "`many' is not a number of seconds from 0 to 16777215"),
-                                     ('-t 16777216', 2, 'is not a number of seconds'),
+                                     ('-t 16777216', 2, "`16777216' is not a number of seconds"),
                                      ('-m x', 2, "`x' is not a mark"),
                                      ('--state ESTABLISHED -m 5', 2, "Illegal option `--state' with this command")):
             self.check('conntrack -U ' + words, code, '', TRAILER + message)
@@ -351,7 +351,7 @@ class SluicectlTest(unittest.TestCase):
         for arguments, message in (('', 'subcommand'), ('nonsense', "there is no command 'nonsense' ("),
                                    ('--socket /nowhere rulse', "no command 'rulse'; did you mean 'rules'?"),
                                    ('conntrack -L --dport 70000', "'dport'"),
-                                   ('conntrack -L -m x', "'mark'"), ('conntrack -E', "no command `--event'"),
+                                   ('conntrack -L -m x', "'mark'"), ('conntrack -I', "no command `--create'"),
                                    ('conntrack -F expect', 'end by themselves'), ('conntrack -L --bogus', 'bogus'),
                                    ('capture --port wan', '-w'), ('capture --port wan -c 0 -w x', ''),
                                    ('capture --port wan -c -1 -w x', 'without a sign'),

@@ -117,7 +117,7 @@ std::string event_words(const std::string& list) {
     for (const auto& word : split_list(list)) {
         const auto known = std::ranges::find_if(
             kKnown, [&](const auto& k) { return !word.empty() && k.first.starts_with(upper(word)); });
-        if (known == kKnown.end()) complain(fmt::format("Bad parameter `{}'", list));
+        if (known == kKnown.end()) complain(fmt::format("Bad parameter `{}'", word));
         words.insert(known->second);
     }
     std::string joined;
