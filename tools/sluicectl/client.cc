@@ -45,29 +45,21 @@ struct PatientSocket {
         } while (ready < 0 && errno == EINTR);
         return ready != 0;
     }
-    template <class Buffers>
-    std::size_t write_some(const Buffers& buffers, error_code& error) {
-        for (auto part = asio::buffer_sequence_begin(buffers); part != asio::buffer_sequence_end(buffers); ++part) {
-            const asio::const_buffer bytes(*part);
-            if (bytes.size() == 0) continue;
-            for (;;) {
-                if (!wait_for(POLLOUT)) {
-                    error = asio::error::timed_out;
-                    return 0;
-                }
-                const ssize_t sent =
-                    ::send(socket.native_handle(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-                if (sent >= 0) {
-                    error = {};
-                    return static_cast<std::size_t>(sent);
-                }
-                if (errno == EAGAIN || errno == EINTR) continue;
-                error = error_code(errno, boost::system::system_category());
+    /// `operation(error)` when it can go on, until it has.
+    template <class Operation>
+    std::size_t when(short events, error_code& error, Operation&& operation) const {
+        for (;;) {
+            if (!wait_for(events)) {
+                error = asio::error::timed_out;
                 return 0;
             }
+            const std::size_t bytes = operation(error);
+            if (error != asio::error::would_block && error != asio::error::interrupted) return bytes;
         }
-        error = {};
-        return 0;
+    }
+    template <class Buffers>
+    std::size_t write_some(const Buffers& buffers, error_code& error) {
+        return when(POLLOUT, error, [&](error_code& e) { return socket.write_some(buffers, e); });
     }
     template <class Buffers>
     std::size_t write_some(const Buffers& buffers) {
@@ -78,11 +70,7 @@ struct PatientSocket {
     }
     template <class Buffers>
     std::size_t read_some(const Buffers& buffers, error_code& error) {
-        if (!wait_for(POLLIN)) {
-            error = asio::error::timed_out;
-            return 0;
-        }
-        return socket.read_some(buffers, error);
+        return when(POLLIN, error, [&](error_code& e) { return socket.read_some(buffers, e); });
     }
     template <class Buffers>
     std::size_t read_some(const Buffers& buffers) {
@@ -144,6 +132,7 @@ bool Client::exchange(const Call& call, const std::function<void(unsigned, std::
         running_stream = -1;
         return false;  // stopped before it began
     }
+    socket.non_blocking(true);  // what is waited for is waited for in poll()
     PatientSocket patient{socket, patience};
     send(patient, call);
 
