@@ -130,11 +130,11 @@ TEST_CASE("one network on two links: the routes of each come and go with it") {
     box.until("the second alone", [&] { return !there(*a) && there(*b); });
     sh("ip addr add 198.51.100.1/24 dev a0");
     box.until("both again", [&] { return there(*a) && there(*b); });
-    sh("ip route replace 198.51.100.0/24 dev b0");
-    box.until("what the kernel made for the first is replaced", [&] { return !there(*a) && there(*b); });
-    sh("ip link set b0 down");
+    sh("ip route replace 198.51.100.0/24 dev a0");  // now that of b0 is the first
+    box.until("what the kernel made for the first is replaced", [&] { return there(*a) && !there(*b); });
+    sh("ip link set a0 down");
     box.until("no network of it", [&] {
-        return !box.seen.routes.contains({kMainTable, {ip4(198, 51, 100, 0), 24}, 0, 0, b->ifindex()});
+        return !box.seen.routes.contains({kMainTable, {ip4(198, 51, 100, 0), 24}, 0, 0, a->ifindex()});
     });
 }
 
