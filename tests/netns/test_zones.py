@@ -56,7 +56,10 @@ def case_two_tenants_with_one_address(lab):
     lab.start(tenants())
     for host in hosts(lab):
         wait_until(f"an answer to {host.short}", lambda host=host: clients.ping(host, config.OUT1, 1) == 1, 15)
-    assert both(lab, lambda host: clients.ping(host, config.OUT1, 5, "-e", "77")) == [5, 5]
+    # Two first packets at the same instant may choose one identifier in Linux, which then drops the second.
+    least = 5 if lab.box.kind == "sluice" else 4
+    answers = both(lab, lambda host: clients.ping(host, config.OUT1, 5, "-e", "77"))
+    assert min(answers) >= least and max(answers) == 5, answers
 
 
 def case_web_from_one_source_port(lab):
