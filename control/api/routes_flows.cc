@@ -1,7 +1,9 @@
 // /v1/flows: listing, deletion and change. All walk a FlowCursor slice by slice; the next slice is fetched when the
 // client has taken the last one, so a slow reader holds one slice and no handler grows with the table. A deletion lists
 // and deletes what it listed, as conntrack(8) does; a client that leaves in the middle stops it there.
+#include <functional>
 #include <set>
+#include <vector>
 
 #include <boost/json/serialize.hpp>
 #include <spdlog/spdlog.h>
@@ -76,74 +78,28 @@ private:
     bool first_ = true;
 };
 
-/// DELETE with a filter.
-class Deletion : public std::enable_shared_from_this<Deletion> {
+using Flows = std::vector<FlowRecord>;
+
+std::vector<FlowId> ids_of(const Flows& flows) {
+    std::vector<FlowId> ids;
+    ids.reserve(flows.size());
+    for (const auto& flow : flows) ids.push_back(flow.id);
+    return ids;
+}
+
+/// DELETE and PATCH: something is done to the flows of a listing, slice by slice. The answer is the number of those
+/// that it was done to, or, as a stream, themselves and then their number.
+class Edit : public std::enable_shared_from_this<Edit> {
 public:
-    Deletion(ExchangePtr exchange, Box& box, std::unique_ptr<FlowCursor> cursor)
-        : exchange_(std::move(exchange)), box_(box), cursor_(std::move(cursor)), stream_(wants_ndjson(*exchange_)) {}
+    /// Does it to the flows of a slice, and calls `then` with those that it was done to.
+    using Apply = std::function<void(Flows slice, std::function<void(const Flows&)> then)>;
 
-    void start() {
-        exchange_->on_gone([self = shared_from_this()] { self->cursor_.reset(); });
-        if (stream_) exchange_->start_stream(http::status::ok, kNdjson);
-        fetch();
-    }
-
-private:
-    void fetch() {
-        if (!cursor_) return;
-        cursor_->next([self = shared_from_this()](std::vector<FlowRecord> slice, bool last) {
-            self->on_slice(std::move(slice), last);
-        });
-    }
-
-    void on_slice(std::vector<FlowRecord> slice, bool last) {
-        if (slice.empty()) return go_on("", last);
-        std::vector<FlowId> ids;
-        ids.reserve(slice.size());
-        for (const auto& flow : slice) ids.push_back(flow.id);
-        box_.delete_flows(
-            std::move(ids), exchange_->request().client_pid,
-            [self = shared_from_this(), slice = std::move(slice), last](const std::vector<FlowId>& deleted) {
-                self->deleted_ += deleted.size();
-                std::string chunk;
-                if (self->stream_) {
-                    const std::set<FlowId> gone(deleted.begin(), deleted.end());
-                    for (const auto& flow : slice)
-                        if (gone.contains(flow.id)) chunk += json::serialize(to_json(flow)) + '\n';
-                }
-                self->go_on(std::move(chunk), last);
-            });
-    }
-
-    void go_on(std::string chunk, bool last) {
-        if (last) chunk += stream_ ? json::serialize(json::object{{"deleted", deleted_}}) + '\n' : "";
-        auto next = [self = shared_from_this(), last] { last ? self->finish() : self->fetch(); };
-        if (chunk.empty()) return exchange_->defer(std::move(next));
-        exchange_->write_chunk(std::move(chunk), std::move(next));
-    }
-
-    void finish() {
-        cursor_.reset();
-        spdlog::info("api: {} flows deleted", deleted_);
-        if (stream_) return exchange_->finish_stream();
-        reply_json(*exchange_, http::status::ok, json::object{{"deleted", deleted_}});
-    }
-
-    ExchangePtr exchange_;
-    Box& box_;
-    std::unique_ptr<FlowCursor> cursor_;
-    bool stream_;
-    std::uint64_t deleted_ = 0;
-};
-
-/// PATCH: what it changes has no part in the filter.
-class Change : public std::enable_shared_from_this<Change> {
-public:
-    Change(ExchangePtr exchange, Box& box, const FlowUpdate& what, std::unique_ptr<FlowCursor> cursor)
+    /// `done`: a word for it, "deleted".
+    Edit(ExchangePtr exchange, std::unique_ptr<FlowCursor> cursor, const char* done, Apply apply)
         : exchange_(std::move(exchange)),
-          box_(box),
-          what_(what),
           cursor_(std::move(cursor)),
+          done_(done),
+          apply_(std::move(apply)),
           stream_(wants_ndjson(*exchange_)) {}
 
     void start() {
@@ -155,22 +111,18 @@ public:
 private:
     void fetch() {
         if (!cursor_) return;
-        cursor_->next([self = shared_from_this()](const std::vector<FlowRecord>& slice, bool last) {
-            std::vector<FlowId> ids;
-            ids.reserve(slice.size());
-            for (const auto& flow : slice) ids.push_back(flow.id);
-            self->box_.update_flows(
-                std::move(ids), self->what_, self->exchange_->request().client_pid,
-                [self, last](const std::vector<FlowRecord>& updated) { self->on_updated(updated, last); });
+        cursor_->next([self = shared_from_this()](Flows slice, bool last) {
+            if (slice.empty()) return self->go_on(slice, last);
+            self->apply_(std::move(slice), [self, last](const Flows& done) { self->go_on(done, last); });
         });
     }
 
-    void on_updated(const std::vector<FlowRecord>& updated, bool last) {
-        updated_ += updated.size();
+    void go_on(const Flows& done, bool last) {
+        number_ += done.size();
         std::string chunk;
         if (stream_)
-            for (const auto& flow : updated) chunk += json::serialize(to_json(flow)) + '\n';
-        if (stream_ && last) chunk += json::serialize(json::object{{"updated", updated_}}) + '\n';
+            for (const auto& flow : done) chunk += json::serialize(to_json(flow)) + '\n';
+        if (stream_ && last) chunk += json::serialize(result()) + '\n';
         auto next = [self = shared_from_this(), last] { last ? self->finish() : self->fetch(); };
         if (chunk.empty()) return exchange_->defer(std::move(next));
         exchange_->write_chunk(std::move(chunk), std::move(next));
@@ -178,18 +130,40 @@ private:
 
     void finish() {
         cursor_.reset();
-        spdlog::info("api: {} flows updated", updated_);
+        spdlog::info("api: {} flows {}", number_, done_);
         if (stream_) return exchange_->finish_stream();
-        reply_json(*exchange_, http::status::ok, json::object{{"updated", updated_}});
+        reply_json(*exchange_, http::status::ok, result());
     }
 
+    [[nodiscard]] json::object result() const { return {{done_, number_}}; }
+
     ExchangePtr exchange_;
-    Box& box_;
-    FlowUpdate what_;
     std::unique_ptr<FlowCursor> cursor_;
+    const char* done_;
+    Apply apply_;
     bool stream_;
-    std::uint64_t updated_ = 0;
+    std::uint64_t number_ = 0;
 };
+
+Edit::Apply deletion(Box& box, std::uint32_t by) {
+    return [&box, by](Flows slice, std::function<void(const Flows&)> then) {
+        auto ids = ids_of(slice);
+        box.delete_flows(
+            std::move(ids), by,
+            [slice = std::move(slice), then = std::move(then)](const std::vector<FlowId>& deleted) mutable {
+                const std::set<FlowId> gone(deleted.begin(), deleted.end());
+                std::erase_if(slice, [&](const FlowRecord& flow) { return !gone.contains(flow.id); });
+                then(slice);
+            });
+    };
+}
+
+/// What it changes has no part in the filter.
+Edit::Apply change(Box& box, const FlowUpdate& what, std::uint32_t by) {
+    return [&box, what, by](const Flows& slice, std::function<void(const Flows&)> then) {
+        box.update_flows(ids_of(slice), what, by, std::move(then));
+    };
+}
 
 void flush(const ExchangePtr& exchange, Box& box) {
     box.flush_flows(exchange->request().client_pid, [exchange](std::uint64_t deleted) {
@@ -210,7 +184,9 @@ void add_flow_routes(Router& router, Box& box) {
         if (!filter) return;
         // One message per worker instead of one per flow, unless the client wants to see them.
         if (filter->matches_all() && !wants_ndjson(*exchange)) return flush(exchange, box);
-        std::make_shared<Deletion>(exchange, box, box.list_flows(std::move(*filter)))->start();
+        auto cursor = box.list_flows(std::move(*filter));
+        std::make_shared<Edit>(exchange, std::move(cursor), "deleted", deletion(box, exchange->request().client_pid))
+            ->start();
     });
     router.add(http::verb::patch, "/v1/flows", [&box](const ExchangePtr& exchange) {
         auto filter = filter_of(*exchange);
@@ -218,8 +194,9 @@ void add_flow_routes(Router& router, Box& box) {
         const auto what = parse_flow_update(exchange->request().body);
         if (const auto* error = std::get_if<std::string>(&what))
             return reply_error(*exchange, http::status::bad_request, *error);
-        std::make_shared<Change>(exchange, box, std::get<FlowUpdate>(what), box.list_flows(std::move(*filter)))
-            ->start();
+        auto cursor = box.list_flows(std::move(*filter));
+        auto apply = change(box, std::get<FlowUpdate>(what), exchange->request().client_pid);
+        std::make_shared<Edit>(exchange, std::move(cursor), "updated", std::move(apply))->start();
     });
     router.add(http::verb::get, "/v1/flows/count", [&box](const ExchangePtr& exchange) {
         if (!exchange->request().query.empty())
