@@ -9,6 +9,27 @@
 using namespace sluice;
 using namespace sluice::test;
 
+namespace {
+
+/// A client and a server inside whose traffic the box hides behind itself by rule 3 (a hairpin's second half): `owner`
+/// has the flow, the other worker keeps its reply.
+struct Hidden {
+    explicit Hidden(TwoHomes& room)
+        : owner(1U - room.homes.of(kBoxLan)),
+          client(owner == 0 ? room.yours : room.mine),
+          server(owner == 0 ? room.mine : room.yours) {
+        NatRule rule;
+        rule.snat = SnatKind::masquerade;
+        rule.rule = 3;
+        room.policy.snat.push_back(rule);
+    }
+
+    unsigned owner;
+    Ip4 client, server;
+};
+
+}  // namespace
+
 TEST_CASE("the reply tuple's home chooses, keeps a stub, and the owner makes the flow") {
     TwoHomes room;
     auto journey = room.leave(room.inside(), 0);
@@ -97,31 +118,22 @@ TEST_CASE("a refused request ends the packet when there is no other address to a
 
 TEST_CASE("a masqueraded flow whose reply another worker keeps knows its address as any other") {
     TwoHomes room;
-    // Inside to inside, hidden behind the box (a hairpin's second half).
-    NatRule rule;
-    rule.snat = SnatKind::masquerade;
-    rule.rule = 3;
-    room.policy.snat.push_back(rule);
-    const unsigned owner = 1U - room.homes.of(kBoxLan);
-    const Ip4 server = owner == 0 ? room.mine : room.yours, client = owner == 0 ? room.yours : room.mine;
-    auto journey = room.leave(tcp(client, 40000, server, 80).flags(kSyn), owner);
+    const Hidden hidden(room);
+    auto journey = room.leave(tcp(hidden.client, 40000, hidden.server, 80).flags(kSyn), hidden.owner);
     room.answer(journey);
     REQUIRE((room.finish(journey).fate == Fate::go));
-    CHECK(room.reply(owner).dst() == kBoxLan);
-    CHECK(room.cold(owner).masqueraded);
-    CHECK(room.reply(owner).dst() == kBoxLan);
-    CHECK(room.cold(owner).snat_rule == 3);
+    CHECK(room.reply(hidden.owner).dst() == kBoxLan);
+    CHECK(room.cold(hidden.owner).masqueraded);
+    CHECK(room.reply(hidden.owner).dst() == kBoxLan);
+    CHECK(room.cold(hidden.owner).snat_rule == 3);
 }
 
 TEST_CASE("the reply tuple's home is asked for the mapping that the endpoint has, and gives another if that is taken") {
     TwoHomes room;
-    NatRule rule;
-    rule.snat = SnatKind::masquerade;
-    rule.rule = 3;
-    room.policy.snat.push_back(rule);
-    const unsigned owner = 1U - room.homes.of(kBoxLan);
-    const Ip4 server = owner == 0 ? room.mine : room.yours, client = owner == 0 ? room.yours : room.mine;
-    const auto ask = [&](unsigned port) { return room.leave(tcp(client, 40000, server, port).flags(kSyn), owner); };
+    const Hidden hidden(room);
+    const auto ask = [&](unsigned port) {
+        return room.leave(tcp(hidden.client, 40000, hidden.server, port).flags(kSyn), hidden.owner);
+    };
     const auto asked = [](TwoHomes::Journey& j) { return note_of(j.p.mbuf).reply.dport.host(); };
     auto first = ask(80);
     CHECK(asked(first) == 40000);
@@ -129,18 +141,20 @@ TEST_CASE("the reply tuple's home is asked for the mapping that the endpoint has
     note_of(first.p.mbuf).ports_bound = true;
     room.answer(first);
     REQUIRE((room.finish(first).fate == Fate::go));
-    REQUIRE(room.reply(owner).dport == be16(2000));
+    REQUIRE(room.reply(hidden.owner).dport == be16(2000));
 
     auto second = ask(81);
     CHECK(asked(second) == 2000);
     const FlowKey wanted = note_of(second.p.mbuf).reply;
     const bool taken = GENERATE(false, true);
-    if (taken) REQUIRE(room.seats[1 - owner]->store.add_stub(wanted, static_cast<std::uint8_t>(owner), invert(wanted)));
+    if (taken)
+        REQUIRE(room.seats[1 - hidden.owner]->store.add_stub(wanted, static_cast<std::uint8_t>(hidden.owner),
+                                                             invert(wanted)));
     room.answer(second);
     REQUIRE((room.finish(second).fate == Fate::go));
-    CHECK((room.reply(owner).dport == be16(2000)) == !taken);
-    CHECK(room.reply(owner).dport.host() >= 1024);
-    CHECK(room.live(owner) == 2);
+    CHECK((room.reply(hidden.owner).dport == be16(2000)) == !taken);
+    CHECK(room.reply(hidden.owner).dport.host() >= 1024);
+    CHECK(room.live(hidden.owner) == 2);
 }
 
 TEST_CASE("the reply tuple's home lets a SYN take over a connection of its own that is over") {
