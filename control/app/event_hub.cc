@@ -28,7 +28,7 @@ private:
     api::EventHandlers handlers_;
 };
 
-EventHub::EventHub(std::vector<Worker> workers, Describe describe) : describe_(std::move(describe)) {
+EventHub::EventHub(const std::vector<Worker>& workers, Describe describe) : describe_(std::move(describe)) {
     for (const Worker& worker : workers) sources_.push_back({worker, {}, false, 0});
 }
 

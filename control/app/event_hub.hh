@@ -31,7 +31,7 @@ public:
     /// What people see of an event.
     using Describe = std::function<api::FlowEventRecord(unsigned worker, const FlowEvent&)>;
 
-    EventHub(std::vector<Worker> workers, Describe describe);
+    EventHub(const std::vector<Worker>& workers, Describe describe);
     ~EventHub();
     EventHub(const EventHub&) = delete;
     EventHub& operator=(const EventHub&) = delete;
