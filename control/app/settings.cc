@@ -109,7 +109,7 @@ std::vector<RouteSpec> route_specs(const config::Config& config,
         spec->next_hops.push_back(hop);
     }
     // Gateways may lie behind them, wherever they stand in the file.
-    std::ranges::stable_partition(specs, [](const RouteSpec& spec) {
+    std::stable_partition(specs.begin(), specs.end(), [](const RouteSpec& spec) {
         return std::ranges::none_of(spec.next_hops, [](const RouteNextHop& hop) { return hop.gateway.has_value(); });
     });
     return specs;

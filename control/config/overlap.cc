@@ -33,6 +33,7 @@ std::vector<Overlap> find_overlaps(const Groups& groups, const std::vector<Addre
         if (reaches_farthest == nullptr || place.range.last > reaches_farthest->range.last) reaches_farthest = &place;
     }
     std::vector<Overlap> out;
+    out.reserve(found.size());
     for (const auto& [item, overlap] : found) out.push_back(overlap);
     return out;
 }

@@ -49,7 +49,7 @@ FlowTable FlowTable::create(const std::string& name, std::uint32_t capacity_keys
     if (capacity_keys == 0 || capacity_keys > kMaxCapacity)
         throw std::invalid_argument("flow table " + name + ": capacity " + std::to_string(capacity_keys) +
                                     " is not within 1 to " + std::to_string(kMaxCapacity) + " keys");
-    const auto table = [&](std::string table_name, std::uint32_t key_bytes) {
+    const auto table = [&](const std::string& table_name, std::uint32_t key_bytes) {
         rte_hash_parameters parameters{};
         parameters.name = table_name.c_str();
         parameters.entries = hash_entries(capacity_keys);

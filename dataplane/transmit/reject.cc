@@ -69,7 +69,7 @@ IpAddress speaker(const Packet& p, const Addresses& addresses) noexcept {
     const IpAddress to = p.destination();
     if (p.local_out || addresses.is_own_in(addresses.zone_of_port[p.in_port], to)) return to;
     if (const IpAddress near = addresses.towards(p.in_port, p.source()); !near.is_none()) return near;
-    for (PortIndex port = 0; port < addresses.by_port.size(); ++port)
+    for (PortIndex port = 0; port <= kMaxPorts; ++port)
         if (const IpAddress any = addresses.towards(port, p.source()); !any.is_none()) return any;
     return {};
 }
