@@ -68,6 +68,7 @@ struct Plain {
     static void rewrite(Packet&, const RewritePlan&) noexcept {}
     static void rewrite_quote(QuoteBytes&, std::size_t, const RewritePlan&, const SeqAdjust*) noexcept {}
     static Listed list(const FlowHot&) noexcept { return {}; }
+    static bool is_closing(const FlowHot&) noexcept { return false; }
 };
 
 struct WithPorts : Plain {

@@ -40,6 +40,10 @@ struct Sctp : WithPorts {
     static Listed list(const FlowHot& flow) noexcept {
         return {static_cast<std::uint8_t>(flow.memory<Memory>().state), {}};
     }
+    static bool is_closing(const FlowHot& flow) noexcept {
+        const SctpState state = flow.memory<Memory>().state;
+        return state >= SctpState::shutdown_sent && state <= SctpState::shutdown_ack_sent;
+    }
 };
 
 /// CRC32c (RFC 9260, appendix A) of an SCTP packet, its checksum field taken for zero, as it lies in the packet.

@@ -61,6 +61,9 @@ struct Tcp : WithPorts {
     }
 
     static Listed list(const FlowHot& flow) noexcept { return {static_cast<std::uint8_t>(flow.tcp_state), {}}; }
+    static bool is_closing(const FlowHot& flow) noexcept {
+        return flow.tcp_state >= TcpState::fin_wait && flow.tcp_state <= TcpState::close;
+    }
 
 private:
     static constexpr TcpTransition first(std::uint8_t flags) noexcept {

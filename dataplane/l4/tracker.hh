@@ -10,6 +10,7 @@
 //   rewrite        translate: new ports and checksum in the transport header
 //   rewrite_quote  translate: the same in what an ICMP error quotes, backwards
 //   list           listings: state and timeouts that the flow has for itself
+//   is_closing     a full table: its ends have begun to close it, so it makes room although it is ASSURED
 //
 // A tracker touches the packet and its flow, nothing else: what `follow` says is carried out by track/track.cc. TCP's
 // `follow` alone is no function of this table; it is a room of its own (track/tcp_fsm.hh).
@@ -88,11 +89,13 @@ struct Tracker {
     /// The transport header begins at `at`. `shift`: how a helper has shifted the TCP numbers, or nullptr.
     void (*rewrite_quote)(QuoteBytes& quote, std::size_t at, const RewritePlan& plan, const SeqAdjust* shift) noexcept;
     Listed (*list)(const FlowHot& flow) noexcept;
+    bool (*is_closing)(const FlowHot& flow) noexcept;
     std::span<const std::string_view> states;  ///< names as conntrack(8) has them; empty: it has no states
 
     template <class T>
     static constexpr Tracker of() noexcept {
-        Tracker t{T::parse, T::quoted, T::admit, T::begin, nullptr, T::rewrite, T::rewrite_quote, T::list, T::kStates};
+        Tracker t{T::parse,   T::quoted,        T::admit, T::begin,      nullptr,
+                  T::rewrite, T::rewrite_quote, T::list,  T::is_closing, T::kStates};
         if constexpr (requires { &T::follow; }) t.follow = T::follow;
         return t;
     }

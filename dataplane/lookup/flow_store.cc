@@ -6,6 +6,7 @@
 
 #include <rte_malloc.h>
 
+#include "dataplane/l4/trackers.hh"
 #include "dataplane/lookup/flow_room.hh"
 
 namespace sluice {
@@ -340,7 +341,7 @@ SlotIndex FlowStore::eviction_victim(Now now) noexcept {
         const SlotIndex slot = hand_++;
         const FlowHot& h = hot_[slot];
         if (!h.alive) continue;
-        if (!h.has(status::kAssured) || expired(slot, now)) return slot;
+        if (!h.has(status::kAssured) || expired(slot, now) || tracker_of(h.kind).is_closing(h)) return slot;
         ++flows;
     }
     return kNoSlot;

@@ -172,8 +172,8 @@ public:
     /// next one of their flow that leaves.
     void tell_events(std::span<Packet* const> leaving) noexcept;
 
-    /// Who makes room in a full table: the oldest half-open flow; without any, an un-ASSURED or expired flow near a
-    /// rotating hand, or kNoSlot: at most 16 flows are looked at (Linux looks at 8 buckets), in at most 256 slots. The
+    /// Who makes room in a full table: the oldest half-open flow; without any, near a rotating hand, a flow that is not
+    /// ASSURED, is expired or is being closed, or kNoSlot: at most 16 flows are looked at (Linux looks at 8 buckets), in at most 256 slots. The
     /// caller kills it.
     [[nodiscard]] SlotIndex eviction_victim(Now now) noexcept;
 

@@ -332,6 +332,24 @@ TEST_CASE("eviction takes flows that are not ASSURED, or that are past their dea
     CHECK(room.store.eviction_victim(kStart) == answered);
 }
 
+TEST_CASE("eviction takes connections that are being closed, ASSURED or not") {
+    FlowRoom room(8);
+    std::vector<SlotIndex> slots;
+    for (unsigned n = 0; n < 8; ++n) {
+        slots.push_back(room.open(FlowRoom::key(n, L4Kind::tcp)));
+        room.store.set_tcp_state(slots.back(), TcpState::established);
+        room.store.set_status(slots.back(), status::kSeenReply | status::kAssured);
+    }
+    CHECK(room.store.eviction_victim(kStart) == kNoSlot);
+    for (const TcpState state : {TcpState::fin_wait, TcpState::close_wait, TcpState::last_ack, TcpState::time_wait,
+                                 TcpState::close}) {
+        room.store.set_tcp_state(slots[5], state);
+        CHECK(room.store.eviction_victim(kStart) == slots[5]);
+    }
+    room.store.set_tcp_state(slots[5], TcpState::syn_recv);
+    CHECK(room.store.eviction_victim(kStart) == kNoSlot);
+}
+
 TEST_CASE("half-open flows: TCP and SCTP until they are ASSURED, others until they are answered; the oldest is known") {
     FlowRoom room(16);
     CHECK(room.store.oldest_half_open() == kNoSlot);
