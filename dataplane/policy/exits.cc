@@ -13,6 +13,9 @@ Decision Exits::choose_for_error(Packet& p) const noexcept {
 }
 
 Decision Exits::look_again(Packet& p, const Policy& policy, Now now) noexcept {
+    // A reply that the box gives comes from its kernel. What is dropped here is never remembered, so every one is seen.
+    if (!p.local_out && routes_.addresses().is_own_in(p.key.zone, p.source()))
+        return Decision::drop(DropReason::ip_spoofed_own);
     const FlowView flow = store_.flow(p.slot);
     if (flow.cold.masqueraded && !routes_.addresses().is_own(flow.source_of(Direction::original, p.v6))) {
         // Its translated address has left the box: the flow dies at its next packet, as in Linux.

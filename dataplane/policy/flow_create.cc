@@ -17,7 +17,7 @@ SynEnd syn_end(const Packet& p) noexcept {
 }
 
 Decision FlowCreator::create(Packet& p, const Policy& policy, Now now) noexcept {
-    if (p.state == PacketState::untracked) return pass_untracked(p, policy);
+    if (p.state == PacketState::untracked) return pass_without_flow(p, policy);
     Draft draft;
     if (const Admission opening = admission_of(p, {policy.timeouts, policy.tcp}); !opening.admit) {
         p.state = PacketState::invalid;
@@ -75,15 +75,11 @@ std::uint16_t FlowCreator::arrival_zone(const Packet& p) const noexcept {
 
 Decision FlowCreator::pass_invalid(Packet& p, const Policy& policy) noexcept {
     p_.counters.invalid[static_cast<std::size_t>(p.invalid_reason)].add();
-    p.slot = kNoSlot;
-    const RouteZone by = RouteZone::prefer(arrival_zone(p));
-    if (Decision routed = find_exit(p, p.destination(), by, p_.routes, p_.ports); routed.fate != Fate::go)
-        return Decision::drop(routed.reason);
-    if (Decision d = check_limits(p, p_.ports.mtu(p.out_port)); d.fate != Fate::go) return d;
-    return judge_packet(policy, p_.worker, p, header_tuple(p), {}, p_.counters);
+    return pass_without_flow(p, policy);
 }
 
-Decision FlowCreator::pass_untracked(Packet& p, const Policy& policy) noexcept {
+/// INVALID or UNTRACKED: routed and judged for itself.
+Decision FlowCreator::pass_without_flow(Packet& p, const Policy& policy) noexcept {
     const std::uint16_t zone = arrival_zone(p);
     if (!p.local_out && p_.routes.addresses().is_own_in(zone, p.source()))
         return Decision::drop(DropReason::ip_spoofed_own);

@@ -63,8 +63,7 @@ public:
     [[nodiscard]] Decision finish(Packet& p, const Policy& policy, Now now) noexcept;
 
 private:
-    /// A raw rule said notrack: routed and judged, every time; otherwise as a packet that opens a flow.
-    [[nodiscard]] Decision pass_untracked(Packet& p, const Policy& policy) noexcept;
+    [[nodiscard]] Decision pass_without_flow(Packet& p, const Policy& policy) noexcept;
     [[nodiscard]] Decision way_out(Packet& p, const IpAddress& destination, RouteZone by) const noexcept;
     [[nodiscard]] std::uint16_t arrival_zone(const Packet& p) const noexcept;
     struct Draft {

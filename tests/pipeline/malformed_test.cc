@@ -143,6 +143,30 @@ TEST_CASE_METHOD(MalformedBox, "a spoofed own address is refused from either sid
     CHECK(quiet("lan"));
 }
 
+TEST_CASE_METHOD(MalformedBox, "nor is it let in because a flow of the box has that tuple") {
+    // A client asks the box's own name server; somebody outside gives the answer in the box's name.
+    const auto answer = [] { return udp(kBoxInside, 53, kClient, 5353).payload("answer"); };
+    send("lan", udp(kClient, 5353, kBoxInside, 53).payload("question"));
+    REQUIRE(punted("lan").size() == 1);
+    for (const char* port : {"wan", "lan"}) {
+        send(port, answer());
+        CHECK(quiet("lan"));
+    }
+    CHECK(drops(DropReason::ip_spoofed_own) == 2);
+    send_from_kernel("lan", answer());
+    CHECK(one("lan").payload == "answer");
+    send("wan", answer());  // what the box has just said is no reason to believe it of others
+    CHECK(quiet("lan"));
+    CHECK(drops(DropReason::ip_spoofed_own) == 3);
+}
+
+TEST_CASE_METHOD(MalformedBox, "nor what is INVALID") {
+    send("wan", tcp(kBoxInside, 80, kClient, 40000).flags(kSyn | kAck));
+    send("wan", icmp(kBoxInside, kClient, 0, 0, 7U << 16));
+    CHECK(drops(DropReason::ip_spoofed_own) == 2);
+    CHECK(quiet("lan"));
+}
+
 TEST_CASE_METHOD(MalformedBox, "harmless options and padding pass") {
     send("lan", with_option({148, 4, 0, 0}));  // router alert
     CHECK(one("wan").valid_checksums());

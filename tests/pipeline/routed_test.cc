@@ -61,6 +61,12 @@ TEST_CASE_METHOD(RoutedBox, "no route is answered with net unreachable") {
     CHECK(drops(DropReason::no_route) == 1);
 }
 
+TEST_CASE_METHOD(RoutedBox, "so is a packet that is INVALID") {
+    send("lan", tcp(kClient, 40000, ip4(198, 51, 100, 1), 80).flags(kSyn | kAck));
+    CHECK(one("lan").text().find("icmp 3/0") != std::string::npos);
+    CHECK(drops(DropReason::no_route) == 1);
+}
+
 TEST_CASE_METHOD(RoutedBox, "what is for the box goes to the kernel, and its answers leave by the port") {
     send("lan", echo_request(kClient, ip4(192, 168, 1, 1), 7));
     REQUIRE(punted("lan").size() == 1);
