@@ -11,7 +11,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
-from lab import clients, config  # noqa: E402  (the path must be set first)
+from lab import clients, config, endings  # noqa: E402  (the path must be set first)
 from lab.ftp_cases import check_mode  # noqa: E402
 from lab.lab import Lab  # noqa: E402
 from lab.machine import LabError  # noqa: E402
@@ -171,11 +171,8 @@ def play(lab):
     signal.pause()
 
 
-def interrupted(*_):
-    # The terminal's Ctrl-C is followed by the SIGTERM of tools/demo, which got it too; neither that nor an impatient
-    # second one may break off the cleaning.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+def interrupted(_):
+    # The terminal's Ctrl-C is followed by the SIGTERM of tools/demo, which got it too.
     raise KeyboardInterrupt
 
 
@@ -185,9 +182,7 @@ def main():
     parser.add_argument("--build", default="build")
     parser.add_argument("--keep", action="store_true")
     options = parser.parse_args()
-    # A shell that runs this in the background has SIGINT ignored: ask for it in so many words.
-    signal.signal(signal.SIGINT, interrupted)
-    signal.signal(signal.SIGTERM, interrupted)
+    endings.on_ending(interrupted)
     if os.geteuid() != 0:
         sys.exit("network namespaces need root")
     show, lab, status = Show(), None, 0
@@ -207,9 +202,7 @@ def main():
         print(f"\n{paint('31', 'error:')} {error}")
         show.failed += 1
     finally:
-        # From here on a Ctrl-C must not break off the cleaning.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        endings.deaf()  # a Ctrl-C must not break off the cleaning
         if lab is not None:
             try:
                 lab.close()

@@ -8,7 +8,6 @@ import argparse
 import importlib
 import os
 import pathlib
-import signal
 import sys
 import time
 import traceback
@@ -16,6 +15,7 @@ import traceback
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
+from lab import endings  # noqa: E402  (the path must be set first)
 from lab.lab import Lab  # noqa: E402  (the path must be set first)
 from lab.machine import LabError, sweep  # noqa: E402
 
@@ -83,10 +83,8 @@ def run_scenario(name, options):
     return counts["ok"], counts["FAIL"], counts["skip"]
 
 
-def interrupted(number, _):
-    """Ends with an exception, so that `finally` runs, and lets nothing break that off."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+def interrupted(number):
+    """Ends with an exception, so that `finally` runs."""
     sys.exit(128 + number)
 
 
@@ -107,8 +105,7 @@ def main():
     if options.sweep:
         sweep()
         return 0
-    signal.signal(signal.SIGINT, interrupted)
-    signal.signal(signal.SIGTERM, interrupted)
+    endings.on_ending(interrupted)
     total = [0, 0, 0]
     for name in options.scenario or everything:
         total = [a + b for a, b in zip(total, run_scenario(name, options))]

@@ -45,7 +45,12 @@ def case_udp_back(lab):
 
 def case_tcp_both_at_once(lab):
     """four streams, both directions at once"""
-    tcp(lab, lab.out1, lab.in1, config.OUT1, "--bidir", "-P", "2")
+    lab.iperf(lab.out1)
+    end = iperf(lab.in1, config.OUT1, "--bidir", "-P", "2")
+    for way in ("sum_received", "sum_received_bidir_reverse"):
+        megabits = end[way]["bits_per_second"] / 1e6
+        print(f"         {way}: {megabits:.0f} Mbit/s")
+        assert megabits > 2, (way, megabits)
 
 
 def case_tcp_into_port_forward(lab):
