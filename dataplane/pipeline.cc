@@ -1,6 +1,7 @@
 #include "dataplane/pipeline.hh"
 
 #include "dataplane/ingress/parse.hh"
+#include "dataplane/ingress/plain_packet.hh"
 #include "dataplane/policy/limits.hh"
 #include "dataplane/policy/raw.hh"
 #include "dataplane/policy/verdict.hh"
@@ -15,6 +16,7 @@ Pipeline::Pipeline(PipelineParts parts) noexcept
       newcomers_({p_.store, p_.creator, p_.firsts, steering_, p_.counters}),
       conntrack_(p_.store, p_.creator, newcomers_, p_.alg),
       exits_(p_.routes, p_.ports, p_.store, newcomers_),
+      fast_path_({p_.worker, p_.store, p_.routes, p_.ports, p_.egress, p_.tx, p_.counters}),
       enforcer_({p_.ports, p_.handoff, p_.egress, p_.disposal, p_.to_control}),
       control_traffic_({p_.worker, enforcer_, p_.punts, p_.tx, p_.disposal, p_.counters}) {
     p_.store.on_helper_death([](void* alg, SlotIndex slot) noexcept { static_cast<Alg*>(alg)->release(slot); },
@@ -30,8 +32,36 @@ void Pipeline::receive(Now now, std::uint16_t device, rte_mbuf** mbufs, unsigned
         mbufs[i]->port = device;
         rte_prefetch0(rte_pktmbuf_mtod(mbufs[i], void*));
     }
-    for (unsigned i = 0; i < n; ++i) arrive(mbufs[i], policy, kNoPort, now);
+    const PortIndex untagged = p_.ports.untagged(device);
+    std::uint64_t plain = 0, bytes = 0;
+    for (unsigned i = 0; i < n; ++i) {
+        const std::uint32_t length = mbufs[i]->pkt_len;
+        if (untagged != kNoPort && arrive_plain(mbufs[i], untagged)) {
+            ++plain;
+            bytes += length;
+        } else {
+            arrive(mbufs[i], policy, kNoPort, now);
+        }
+    }
+    if (plain != 0) {
+        p_.counters.ports[untagged].rx_packets.add(plain);
+        p_.counters.ports[untagged].rx_bytes.add(bytes);
+    }
     run(policy, now);
+}
+
+bool Pipeline::arrive_plain(rte_mbuf* m, PortIndex in_port) noexcept {
+    Packet& p = burst_.push();
+    if (!read_plain(p, m, in_port, p_.ports[in_port])) {
+        burst_.pop();
+        return false;
+    }
+    if (steering_.to_home(p) == Verdict::next) {
+        p.hash = p_.store.table().hash(p.key);
+    } else {
+        burst_.pop();
+    }
+    return true;
 }
 
 void Pipeline::receive_from_kernel(Now now, rte_mbuf** mbufs, unsigned n) noexcept {
@@ -155,6 +185,11 @@ void Pipeline::run(const Policy& policy, Now now) noexcept {
     }
     look_up(burst_, p_.store, p_.counters);
     stages_.end(Stage::lookup);
+    if (use_fast_path_ && !watched) [[likely]] {
+        fast_path_.carry(burst_, policy, now);
+        stages_.end(Stage::fast_path);
+        if (burst_.count == 0) return;
+    }
     burst_.keep([&](Packet& p) noexcept { return obey(p, newcomers_.admit(p, policy, now)); });
     stages_.end(Stage::policy);
     const auto follow = [&](Packet& p) noexcept { return obey(p, conntrack_.follow(p, policy, now)); };

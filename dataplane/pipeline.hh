@@ -3,8 +3,9 @@
 //   parse → steer (→ reassemble) → (raw rules) → lookup → (policy on a miss) → track → route → filter → limits
 //   → translate → transmit
 //
-// each stage over the whole burst before the next begins, so that each can prefetch for the next; packets keep their
-// order of arrival throughout, whether they hit a flow or made one.
+// and a plain packet of an established flow, as nearly all are, from lookup to transmit by the fast path
+// (fast_path.hh): each stage over the whole burst before the next begins, so that each can prefetch for the next. The
+// packets of a flow keep their order of arrival throughout, whether they hit it or made it.
 //
 // Everything here belongs to one worker, or is a publication that is read once per burst.
 #pragma once
@@ -17,6 +18,7 @@
 #include "dataplane/base/clock.hh"
 #include "dataplane/base/publication.hh"
 #include "dataplane/base/stage_clock.hh"
+#include "dataplane/fast_path.hh"
 #include "dataplane/flow/listing.hh"
 #include "dataplane/flow/packet.hh"
 #include "dataplane/ingress/handoff.hh"
@@ -89,6 +91,9 @@ public:
     /// Transmit buffers and freed packets leave.
     void end_of_burst(Now now) noexcept;
 
+    /// Whether plain packets of established flows take the fast path (they do, unless told otherwise), or the stages'
+    /// way as all others: the result is the same, which is what tests ask.
+    void use_fast_path(bool on) noexcept { use_fast_path_ = on; }
     /// From now on cycles of each stage are added to WorkerCounters::stage_cycles, or no longer.
     void measure_stages(bool on) noexcept { stages_.enable(on); }
 
@@ -97,6 +102,8 @@ private:
     const Policy& begin(Now now) noexcept;
     /// `twin`: the port whose twin sent it, or kNoPort for a frame from a device.
     void arrive(rte_mbuf* m, const Policy& policy, PortIndex twin, Now now) noexcept;
+    /// A plain frame that came untagged by `in_port`. False: it is not plain, and nothing has happened to it.
+    [[nodiscard]] bool arrive_plain(rte_mbuf* m, PortIndex in_port) noexcept;
     /// A fragment, at its home: when it is the one that was missing, its datagram arrives. `p`, the last of the burst,
     /// is not of it afterwards.
     void gather(Packet& p, const Policy& policy, Now now) noexcept;
@@ -124,6 +131,8 @@ private:
     Newcomers newcomers_;
     Conntrack conntrack_;
     Exits exits_;
+    FastPath fast_path_;
+    bool use_fast_path_ = true;
     Enforcer enforcer_;
     ControlTraffic control_traffic_;
     StageClock stages_{p_.counters.stage_cycles};

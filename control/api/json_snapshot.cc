@@ -62,6 +62,7 @@ json::object worker_json(const metrics::Worker& w) {
             {"datagrams_cut", w.datagrams_cut},
             {"verdict_cache_hits", w.verdict_cache_hits},
             {"verdict_cache_misses", w.verdict_cache_misses},
+            {"fast_path", w.fast_path},
             {"conntrack", conntrack_json(w)}};
 }
 

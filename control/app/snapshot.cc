@@ -140,6 +140,7 @@ metrics::Worker worker_of(const Lcore& lcore, std::uint32_t number) {
     w.datagrams_cut = c.datagrams_cut.get();
     w.verdict_cache_hits = c.verdict_cached.get();
     w.verdict_cache_misses = c.verdict_judged.get();
+    w.fast_path = c.fast_path.get();
     for (std::size_t i = 0; i < kDropReasonCount; ++i) w.drops[i] = c.drops[i].get();
     for (std::size_t i = 0; i < kInvalidReasonCount; ++i) w.invalid[i] = c.invalid[i].get();
     return w;

@@ -298,6 +298,8 @@ void add_workers(Builder& b, const Snapshot& s) {
     each(&Worker::verdict_cache_hits);
     b.counter("sluice_verdict_cache_misses_total", "Packets that were judged by the rules.");
     each(&Worker::verdict_cache_misses);
+    b.counter("sluice_fast_path_packets_total", "Packets that took the fast path.");
+    each(&Worker::fast_path);
     b.summary("sluice_wheel_lateness_seconds", "How long after its deadline the ageing wheel found a flow dead.");
     b.summary_value(s.lateness_events, static_cast<double>(s.lateness_sum_ms) / 1000.0);
     b.gauge("sluice_wheel_lateness_max_seconds", "The worst lateness of the ageing wheel since the start.")

@@ -98,6 +98,7 @@ struct Worker {
     std::uint64_t datagrams_cut = 0;       ///< into fragments
     std::uint64_t verdict_cache_hits = 0;
     std::uint64_t verdict_cache_misses = 0;
+    std::uint64_t fast_path = 0;
     std::array<std::uint64_t, kDropReasonCount> drops{};
     std::array<std::uint64_t, kInvalidReasonCount> invalid{};  ///< packets in state INVALID
 };

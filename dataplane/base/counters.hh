@@ -64,9 +64,10 @@ inline constexpr auto kPuntClassNames = std::to_array<std::string_view>({
 inline constexpr std::size_t kPuntClassCount = kPuntClassNames.size();
 
 /// Stages whose cycles are counted when cycle accounting is on (base/stage_clock.hh): `parse` includes steering to the
-/// home worker, `transmit` the MAC header and the buffers of each device, `flush` what leaves at the end of the burst.
+/// home worker, `fast_path` all the rest for plain packets of established flows (dataplane/fast_path.hh), `transmit`
+/// the MAC header and the buffers of each device, `flush` what leaves at the end of the burst.
 #define SLUICE_STAGES(X) \
-    X(parse) X(lookup) X(policy) X(track) X(route) X(limits) X(filter) X(translate) X(transmit) X(flush)
+    X(parse) X(lookup) X(fast_path) X(policy) X(track) X(route) X(limits) X(filter) X(translate) X(transmit) X(flush)
 
 enum class Stage : std::uint8_t {
 #define X(name) name,
@@ -113,6 +114,7 @@ struct alignas(64) WorkerCounters {
     Counter lookups, lookup_hits;
     std::array<Counter, kInvalidReasonCount> invalid;  ///< packets in state INVALID
     Counter verdict_cached, verdict_judged;
+    Counter fast_path;  ///< packets that took it
     Counter flow_births;
     std::array<Counter, kDeathCauseNames.size()> flow_deaths;
     std::array<Counter, 16> flows_tcp;  ///< gauge by TcpState

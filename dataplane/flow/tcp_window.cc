@@ -184,7 +184,32 @@ void learn(FlowHot& flow, const TcpSegment& s, const Numbers& n, Direction d) no
     if (s.kind == TcpFlagClass::ack) count_repeats(tcp, s, n.ack, d);
 }
 
+/// I to IV. All four at once: they nearly always hold, and one branch is cheaper than four.
+struct Inequalities {
+    bool allowed, fresh, sent, recent;
+
+    static Inequalities of(const TcpEnd& sender, const TcpEnd& receiver, const Numbers& n) noexcept {
+        return {!seq_after(n.seq, sender.max_end),
+                receiver.max_window == 0 || seq_after(n.end, sender.end - receiver.max_window - 1),
+                !seq_after(n.sack, receiver.end),
+                !seq_before(n.sack, receiver.end - std::max(sender.max_window, kAckSlack))};
+    }
+    [[nodiscard]] bool all() const noexcept { return allowed & fresh & sent & recent; }
+};
+
 }  // namespace
+
+bool fits_as_usual(FlowHot& flow, const Packet& p, const TcpSegment& s) noexcept {
+    TcpMemory& tcp = flow.tcp;
+    const Direction d = p.direction, back = opposite(d);
+    const TcpEnd& sender = tcp.ends[index_of(d)];
+    if (sender.max_window == 0) return false;
+    Numbers n{.seq = s.seq, .end = s.end, .ack = s.ack, .sack = s.ack};
+    if (tcp.has(back, tcp_end::kSackPermitted) && has_sack_option(p)) n.sack = highest_sack(p, n.ack);
+    if (!Inequalities::of(sender, tcp.ends[index_of(back)], n).all()) return false;
+    learn(flow, s, n, d);
+    return true;
+}
 
 TcpFit fit_window(FlowHot& flow, const Packet& p, const TcpSegment& s, const TcpRules& rules,
                   const SeqAdjust* shift) noexcept {
@@ -202,14 +227,10 @@ TcpFit fit_window(FlowHot& flow, const Packet& p, const TcpSegment& s, const Tcp
     const bool usual = (s.flags & (kSyn | kRst | kAck)) == kAck && sender.max_window != 0;
     if (!usual && meet_unusual(flow, p, s, n)) return TcpFit::in;
 
-    // All four at once: they nearly always hold, and one branch is cheaper than four.
-    const bool allowed = !seq_after(n.seq, sender.max_end);                                                 // I
-    const bool fresh = receiver.max_window == 0 || seq_after(n.end, sender.end - receiver.max_window - 1);  // II
-    const bool sent = !seq_after(n.sack, receiver.end);                                                     // III
-    const bool recent = !seq_before(n.sack, receiver.end - std::max(sender.max_window, kAckSlack));         // IV
-    if (!(allowed & fresh & sent & recent)) [[unlikely]] {
-        TcpFit fit = allowed ? (sent ? TcpFit::repeat : TcpFit::unsent) : TcpFit::beyond;
-        if (!allowed && fresh && sent && recent && is_small_excess(sender, receiver, n)) {
+    const auto holds = Inequalities::of(sender, receiver, n);
+    if (!holds.all()) [[unlikely]] {
+        TcpFit fit = holds.allowed ? (holds.sent ? TcpFit::repeat : TcpFit::unsent) : TcpFit::beyond;
+        if (!holds.allowed && holds.fresh && holds.sent && holds.recent && is_small_excess(sender, receiver, n)) {
             // Some stacks send a little more than was allowed. If it arrives it will be acknowledged: be ready for
             // that.
             sender.end = n.end;

@@ -63,6 +63,10 @@ enum class TcpFit : std::uint8_t {
 TcpFit fit_window(FlowHot& flow, const Packet& p, const TcpSegment& segment, const TcpRules& rules,
                   const SeqAdjust* shift) noexcept;
 
+/// The same for a segment that acknowledges and neither begins nor ends anything, between ends that have both spoken.
+/// True: in the window, and learned from. False: it may be any of these, and nothing has changed.
+[[nodiscard]] bool fits_as_usual(FlowHot& flow, const Packet& p, const TcpSegment& segment) noexcept;
+
 /// The memory of a flow that `p` opens, before it is published.
 void begin_window(FlowHot& flow, const Packet& p, const TcpRules& rules) noexcept;
 

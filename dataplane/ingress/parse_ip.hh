@@ -14,6 +14,16 @@ Arrival read_ip4(Packet& p, unsigned available, const std::uint8_t* frame, const
                  DropReason& why) noexcept;
 Arrival read_ip6(Packet& p, unsigned available, std::uint16_t zone, DropReason& why) noexcept;
 
+/// Of addresses of hosts, 1/8 to 223/8 but 127/8, there is nothing to say: most packets are from one to another, and
+/// asked only that.
+[[nodiscard]] constexpr bool is_between_hosts(Ip4 from, Ip4 to) noexcept {
+    const auto is_host = [](Ip4 a) noexcept {
+        const std::uint32_t top = a.host() >> 24;
+        return top - 1 < 223 && top != 127;
+    };
+    return is_host(from) && is_host(to) && from != to;
+}
+
 namespace detail {
 
 inline Arrival refuse(DropReason reason, DropReason& why) noexcept {

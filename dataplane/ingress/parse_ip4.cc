@@ -105,16 +105,6 @@ bool is_dhcp_for_box(const Packet& p, const std::uint8_t* frame, const PortInfo&
     return is_dhcp_for_box(p, frame, port);
 }
 
-/// 1/8 to 223/8 but 127/8: what neither is_control nor check_addresses has anything to say about. Most packets are from
-/// and to such, and asked only that.
-constexpr bool is_host(Ip4 a) noexcept {
-    const std::uint32_t top = a.host() >> 24;
-    return top - 1 < 223 && top != 127;
-}
-bool is_ordinary(const Packet& p) noexcept {
-    return is_host(source(p)) && is_host(destination(p)) && source(p) != destination(p);
-}
-
 [[gnu::noinline]] MaybeDrop check_addresses(const Packet& p) noexcept {
     if (is_multicast(destination(p))) return DropReason::multicast;
     if (is_never_valid(source(p)) || is_multicast(source(p))) return DropReason::ip_martian_source;
@@ -128,7 +118,7 @@ bool is_ordinary(const Packet& p) noexcept {
 Arrival read_ip4(Packet& p, unsigned available, const std::uint8_t* frame, const PortInfo& port,
                  DropReason& why) noexcept {
     if (const auto problem = check_ip_header(p, available)) return detail::refuse(*problem, why);
-    if (is_ordinary(p)) [[likely]] {
+    if (is_between_hosts(source(p), destination(p))) [[likely]] {
         if (is_dhcp_for_box(p, frame, port)) return detail::is_control(p, PuntClass::routing);
     } else {
         if (is_control(p, frame, port)) return detail::is_control(p, PuntClass::routing);

@@ -33,10 +33,13 @@ struct Udp : WithPorts {
         rte_udp_hdr* udp = p.udp();
         udp->src_port = plan.sport.raw;
         udp->dst_port = plan.dport.raw;
-        if (udp->dgram_cksum != 0) {  // 0: the sender computed none, so there is none to correct (RFC 768)
-            const std::uint16_t sum = plan.l4.apply(udp->dgram_cksum);
-            udp->dgram_cksum = sum != 0 ? sum : std::uint16_t{0xffff};
-        }
+        correct_checksum(*udp, plan.l4);
+    }
+
+    static void correct_checksum(rte_udp_hdr& udp, ChecksumDelta delta) noexcept {
+        if (udp.dgram_cksum == 0) return;  // the sender computed none, so there is none to correct (RFC 768)
+        const std::uint16_t sum = delta.apply(udp.dgram_cksum);
+        udp.dgram_cksum = sum != 0 ? sum : std::uint16_t{0xffff};
     }
 
     static void rewrite_quote(QuoteBytes& quote, std::size_t at, const RewritePlan& plan, const SeqAdjust*) noexcept {

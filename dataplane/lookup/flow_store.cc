@@ -18,8 +18,6 @@ constexpr std::uint8_t kShortened = 2;
 constexpr std::uint8_t kDied = 4;
 constexpr std::uint8_t kStubGone = 8;  // to the worker that keeps the flow's stub
 
-constexpr auto kNotAnnounced = static_cast<std::uint32_t>(ArmedWord::kNotArmed);
-
 template <class T>
 T* make_array(std::uint32_t n, int socket) {
     void* memory = rte_zmalloc_socket("sluice-flows", sizeof(T) * n, 64, socket);
@@ -274,17 +272,8 @@ bool FlowStore::post_stub_gone(SlotIndex slot) noexcept {
     return post_remove_stub(cold_[slot].stub_worker, key(slot, Direction::reply), key(slot, Direction::original));
 }
 
-void FlowStore::refresh(SlotIndex slot, Now now, std::uint32_t timeout_s) noexcept {
-    FlowHot& h = hot_[slot];
-    const Lifetime life{now.ms, timeout_s};
-    h.lifetime.store(life);
-    if (!h.alive) return;  // being filled: `born` will tell
-    const TimeMs armed = h.armed.load(h.generation);
-    // An announcement is good for one arming: the wheel may come to the same time once more.
-    const auto arming = static_cast<std::uint32_t>(armed);
-    if (arming != h.announced_ms) h.announced_ms = kNotAnnounced;
-    if (life.deadline_ms() >= armed || arming == h.announced_ms) return;
-    h.announced_ms = arming;
+void FlowStore::announce_shortened(SlotIndex slot, std::uint32_t arming) noexcept {
+    hot_[slot].announced_ms = arming;
     notify(slot, kShortened);
 }
 

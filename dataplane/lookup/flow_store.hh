@@ -136,7 +136,19 @@ public:
     // --- time
     /// A packet refreshed the flow: `timeout_s` is in force from now on. Tells control only when the deadline moved
     /// before the time at which the wheel will look anyway, and once per arming.
-    void refresh(SlotIndex slot, Now now, std::uint32_t timeout_s) noexcept;
+    void refresh(SlotIndex slot, Now now, std::uint32_t timeout_s) noexcept {
+        FlowHot& h = hot_[slot];
+        const Lifetime life{now.ms, timeout_s};
+        h.lifetime.store(life);
+        if (!h.alive) [[unlikely]]
+            return;  // being filled: `born` will tell
+        const TimeMs armed = h.armed.load(h.generation);
+        // An announcement is good for one arming: the wheel may come to the same time once more.
+        const auto arming = static_cast<std::uint32_t>(armed);
+        if (arming != h.announced_ms) h.announced_ms = kNotAnnounced;
+        if (life.deadline_ms() < armed && arming != h.announced_ms) [[unlikely]]
+            announce_shortened(slot, arming);
+    }
     [[nodiscard]] bool expired(SlotIndex slot, Now now) const noexcept {
         return hot_[slot].lifetime.load().deadline_ms() <= now.ms;
     }
@@ -173,8 +185,8 @@ public:
     void tell_events(std::span<Packet* const> leaving) noexcept;
 
     /// Who makes room in a full table: the oldest half-open flow; without any, near a rotating hand, a flow that is not
-    /// ASSURED, is expired or is being closed, or kNoSlot: at most 16 flows are looked at (Linux looks at 8 buckets), in at most 256 slots. The
-    /// caller kills it.
+    /// ASSURED, is expired or is being closed, or kNoSlot: at most 16 flows are looked at (Linux looks at 8 buckets),
+    /// in at most 256 slots. The caller kills it.
     [[nodiscard]] SlotIndex eviction_victim(Now now) noexcept;
 
     /// Sends notices that found the mailbox full earlier; at most `budget`. True when none is left.
@@ -199,6 +211,8 @@ private:
     [[nodiscard]] bool has_source(SlotIndex slot, const FlowKey& original) const noexcept;
     void join_half_open(SlotIndex slot) noexcept;
     void leave_half_open(SlotIndex slot) noexcept;
+    static constexpr auto kNotAnnounced = static_cast<std::uint32_t>(ArmedWord::kNotArmed);
+    void announce_shortened(SlotIndex slot, std::uint32_t arming) noexcept;
     void notify(SlotIndex slot, std::uint8_t bit) noexcept;
     void defer(SlotIndex slot, std::uint8_t bits) noexcept;
     [[nodiscard]] bool post(SlotIndex slot, std::uint8_t bit) noexcept;

@@ -6,11 +6,6 @@ namespace sluice {
 
 namespace {
 
-PacketState state_of(const FlowHot& h, Direction d) noexcept {
-    if (d == Direction::reply || h.has(status::kSeenReply)) return PacketState::established;
-    return h.has(status::kExpected) ? PacketState::related : PacketState::new_flow;
-}
-
 /// What a tracker says of the packet is done here, to the flow's lifetime and to what gauges count.
 TrackResult carry_out(FlowStore& store, Packet& p, const Followed& followed, Now now) noexcept {
     if (followed.moved) p.changes |= changed::kState;

@@ -15,6 +15,12 @@
 
 namespace sluice {
 
+/// The state in which a packet of direction `d` meets the rules, as its flow is now.
+[[nodiscard]] inline PacketState state_of(const FlowHot& h, Direction d) noexcept {
+    if (d == Direction::reply || h.has(status::kSeenReply)) return PacketState::established;
+    return h.has(status::kExpected) ? PacketState::related : PacketState::new_flow;
+}
+
 /// Sets p.state (and, when INVALID, takes the packet away from its flow: it is neither counted nor translated as part
 /// of it). `reopen` and `kill` are for the caller to carry out. `shift`: what a helper did to the TCP numbers of the
 /// opposite direction, or nullptr.

@@ -65,17 +65,11 @@ void TxBuffers::send(PortIndex out, rte_mbuf* m) noexcept {
 
 void TxBuffers::send_complete(PortIndex out, rte_mbuf* m) noexcept {
     const std::uint16_t index = ports_[out].device;
-    Device& d = (*devices_)[index];
-    if (!d.has_queue) {  // a worker that was asked by mistake must not ask on
+    if ((*devices_)[index].has_queue) {
+        put(out, index, m, m->pkt_len);
+    } else {  // a worker that was asked by mistake must not ask on
         disposal_.drop(m, DropReason::port_down);
-        return;
     }
-    // What the receiving device said ends here; who owns the buffer stays.
-    m->ol_flags &= RTE_MBUF_F_EXTERNAL | RTE_MBUF_F_INDIRECT;
-    d.frames[d.count] = m;
-    d.ports[d.count] = out;
-    filled_ |= std::uint64_t{1} << index;
-    if (++d.count == kFrames) flush(index);
 }
 
 void TxBuffers::flush() noexcept {
@@ -85,9 +79,6 @@ void TxBuffers::flush() noexcept {
 void TxBuffers::flush(std::uint16_t device) noexcept {
     Device& d = (*devices_)[device];
     filled_ &= ~(std::uint64_t{1} << device);
-    // Counted before the device may free them; what it refuses is taken back below.
-    std::array<std::uint32_t, kFrames> bytes;
-    for (unsigned i = 0; i < d.count; ++i) bytes[i] = d.frames[i]->pkt_len;
     unsigned sent = 0;
     for (unsigned tries = 0; sent < d.count && tries < kTries;) {
         const std::uint16_t taken =
@@ -95,14 +86,25 @@ void TxBuffers::flush(std::uint16_t device) noexcept {
         sent += taken;
         if (taken == 0) ++tries;
     }
-    WorkerCounters& counters = disposal_.counters();
-    for (unsigned i = 0; i < sent; ++i) {
-        counters.ports[d.ports[i]].tx_packets.add();
-        counters.ports[d.ports[i]].tx_bytes.add(bytes[i]);
-    }
-    counters.balance.transmitted.add(sent);
+    count_sent(d, sent);
     for (unsigned i = sent; i < d.count; ++i) disposal_.drop(d.frames[i], DropReason::tx_full);
     d.count = 0;
+    d.mixed = false;
+    d.all_bytes = 0;
+}
+
+void TxBuffers::count_sent(const Device& d, unsigned sent) noexcept {
+    WorkerCounters& counters = disposal_.counters();
+    counters.balance.transmitted.add(sent);
+    if (sent == d.count && !d.mixed) [[likely]] {
+        counters.ports[d.ports[0]].tx_packets.add(sent);
+        counters.ports[d.ports[0]].tx_bytes.add(d.all_bytes);
+        return;
+    }
+    for (unsigned i = 0; i < sent; ++i) {
+        counters.ports[d.ports[i]].tx_packets.add();
+        counters.ports[d.ports[i]].tx_bytes.add(d.bytes[i]);
+    }
 }
 
 }  // namespace sluice

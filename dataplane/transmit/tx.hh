@@ -49,6 +49,23 @@ public:
     void send(PortIndex out, rte_mbuf* m) noexcept;
     /// Takes a frame that another worker made ready for port `out`.
     void send_complete(PortIndex out, rte_mbuf* m) noexcept;
+    /// Whether frames for `port` leave from here as they are: it is up, without a tag, on a device of this worker.
+    [[nodiscard]] bool is_direct(const PortInfo& port) const noexcept {
+        return port.up.load(std::memory_order_relaxed) && port.vlan == kNoVlan && (*devices_)[port.device].has_queue;
+    }
+    /// Takes a complete frame of `bytes` for port `out`, which is_direct() and on `device`.
+    void put(PortIndex out, std::uint16_t device, rte_mbuf* m, std::uint32_t bytes) noexcept {
+        // What the receiving device said ends here; who owns the buffer stays.
+        m->ol_flags &= RTE_MBUF_F_EXTERNAL | RTE_MBUF_F_INDIRECT;
+        Device& d = (*devices_)[device];
+        d.frames[d.count] = m;
+        d.bytes[d.count] = bytes;
+        d.ports[d.count] = out;
+        d.all_bytes += bytes;
+        d.mixed |= out != d.ports[0];
+        filled_ |= std::uint64_t{1} << device;
+        if (++d.count == kFrames) flush(device);
+    }
     /// At the end of every loop.
     void flush() noexcept;
 
@@ -58,9 +75,14 @@ private:
         std::uint16_t queue = 0;
         unsigned count = 0;
         std::array<rte_mbuf*, kFrames> frames;
-        std::array<PortIndex, kFrames> ports;  // logical, for the counters
+        bool mixed = false;           // of several logical ports
+        std::uint64_t all_bytes = 0;  // of all frames
+        // For the counters: a frame that was sent may be gone.
+        std::array<std::uint32_t, kFrames> bytes;
+        std::array<PortIndex, kFrames> ports;
     };
     void flush(std::uint16_t device) noexcept;
+    void count_sent(const Device& d, unsigned sent) noexcept;
 
     const PortTable& ports_;
     Disposal& disposal_;

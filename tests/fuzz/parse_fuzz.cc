@@ -14,6 +14,7 @@
 
 #include "dataplane/base/checksum.hh"
 #include "dataplane/ingress/parse.hh"
+#include "dataplane/ingress/plain_packet.hh"
 #include "dataplane/policy/limits.hh"
 #include "dataplane/translate/icmp_inner.hh"
 #include "dataplane/translate/rewrite.hh"
@@ -112,6 +113,21 @@ void check_promises(const Packet& p) {
     static_cast<void>(check_limits(p, 1280));
 }
 
+/// What is taken for plain is what parse makes of it; `arrival` and `p` are of parse.
+void check_plain(const std::vector<std::uint8_t>& bytes, std::uint64_t said, Arrival arrival, const Packet& p) {
+    Frame frame(bytes.data(), bytes.size());
+    frame.mbuf.ol_flags = said;
+    Packet plain;
+    if (!read_plain(plain, &frame.mbuf, 0, ports()[0])) {
+        require(frame.mbuf.data_len == bytes.size() && frame.mbuf.ol_flags == said);
+        return;
+    }
+    require(arrival == Arrival::forward && p.in_port == 0 && plain.key == p.key && plain.proto == p.proto);
+    require(plain.l3_bytes == p.l3_bytes && plain.l4_bytes == p.l4_bytes && plain.payload_offset == p.payload_offset);
+    require(plain.l4 - plain.l3 == p.l4 - p.l3 && frame.mbuf.data_len == p.mbuf->data_len);
+    require(frame.mbuf.ol_flags == p.mbuf->ol_flags && p.trackable && !p.icmp_error);
+}
+
 Arrival run(Packet& p, WorkerCounters& counters) {
     Disposal disposal(counters);  // never flushed: the buffer is not a pool's
     return parse(p, ports(), disposal);
@@ -135,7 +151,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         p.in_port = kKernelPort;
         p.out_port = 0;
     }
-    if (run(p, *counters) != Arrival::forward) return 0;
+    const std::uint64_t said = frame.mbuf.ol_flags;
+    const Arrival arrived = run(p, *counters);
+    if ((choice & 4) == 0) check_plain(bytes, said, arrived, p);
+    if (arrived != Arrival::forward) return 0;
     check_promises(p);
     if (!p.trackable) return 0;
 

@@ -169,6 +169,7 @@ TEST_CASE("a worker's figures: births and deaths of every cause, drops, cycles")
     c.datagrams_cut.add(12);
     c.notices_deferred.add(8);
     c.verdict_cached.add(20);
+    c.fast_path.add(19);
     c.verdict_judged.add(21);
     c.firsts_waited_for.add(22);
     c.firsts_lost.add(23);
@@ -200,6 +201,7 @@ TEST_CASE("a worker's figures: births and deaths of every cause, drops, cycles")
     CHECK(w.mailbox_overflows - before.mailbox_overflows == 8);
     CHECK(w.verdict_cache_hits - before.verdict_cache_hits == 20);
     CHECK(w.verdict_cache_misses - before.verdict_cache_misses == 21);
+    CHECK(w.fast_path - before.fast_path == 19);
     CHECK(w.first_packet_waits - before.first_packet_waits == 22);
     CHECK(w.first_packets_lost - before.first_packets_lost == 23);
     CHECK(w.expectations == 2);

@@ -341,8 +341,8 @@ TEST_CASE("eviction takes connections that are being closed, ASSURED or not") {
         room.store.set_status(slots.back(), status::kSeenReply | status::kAssured);
     }
     CHECK(room.store.eviction_victim(kStart) == kNoSlot);
-    for (const TcpState state : {TcpState::fin_wait, TcpState::close_wait, TcpState::last_ack, TcpState::time_wait,
-                                 TcpState::close}) {
+    for (const TcpState state :
+         {TcpState::fin_wait, TcpState::close_wait, TcpState::last_ack, TcpState::time_wait, TcpState::close}) {
         room.store.set_tcp_state(slots[5], state);
         CHECK(room.store.eviction_victim(kStart) == slots[5]);
     }
