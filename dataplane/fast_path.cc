@@ -82,7 +82,6 @@ void write_ethernet(const Packet& p, const MacAddress& to, const MacAddress& fro
 }  // namespace
 
 void FastPath::carry(Burst& burst, const Policy& policy, Now now) noexcept {
-    if (p_.egress.anything_waits()) return;
     const Terms t{policy, policy.counters[p_.worker].get(), p_.routes.epoch(), now};
     std::uint64_t left = 0;  // flows with packets that stay, by the lowest bits of their slots
     unsigned carried = 0;
@@ -93,7 +92,7 @@ void FastPath::carry(Burst& burst, const Policy& policy, Now now) noexcept {
         if (hop == nullptr || hop->kind != HopKind::neighbour || !hop->resolved) return {};
         const PortInfo& port = p_.ports[hop->out_port];
         const bool fits = p.ip()->time_to_live > 1 && p.l3_bytes <= port.mtu.load(std::memory_order_relaxed);
-        if (!fits || !p_.tx.is_direct(port)) return {};
+        if (!fits || !p_.tx.is_direct(port) || p_.egress.anything_waits_for(*hop)) return {};
         return {hop, &port};
     };
     const auto leaves = [&](Packet& p, FlowHot& flow) noexcept {

@@ -65,6 +65,12 @@ public:
         for (const std::uint32_t at : active_) give(detach_all(at), each);
     }
     [[nodiscard]] std::uint32_t count() const noexcept { return held_; }
+    [[nodiscard]] bool any_for(const IpAddress& address, PortIndex port) const noexcept {
+        if (held_ == 0) [[likely]]
+            return false;
+        const std::uint32_t at = find(address, port);
+        return at != kNone && neighbours_[at].count != 0;
+    }
 
 private:
     static constexpr std::uint32_t kNone = 0xffffffffU;

@@ -54,8 +54,10 @@ public:
     /// is gone afterwards. Frames of the box itself have their destination MAC from the kernel already.
     void send(Packet& p, const NextHop& hop, Now now) noexcept;
 
-    /// Whether packets wait for any neighbour: what they wait for may have come already, and they go first.
-    [[nodiscard]] bool anything_waits() const noexcept { return at_.held.count() != 0; }
+    /// Whether packets wait for this neighbour, which may have answered already: they go first.
+    [[nodiscard]] bool anything_waits_for(const NextHop& hop) const noexcept {
+        return at_.held.any_for(hop.address, hop.out_port);
+    }
 
     /// Tells the sender of `p`, which is as it arrived, why it does not travel on. `p` stays the caller's.
     void answer(const Packet& p, Answer what, std::uint16_t mtu, Now now) noexcept;

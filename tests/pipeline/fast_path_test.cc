@@ -309,3 +309,14 @@ TEST_CASE_METHOD(TwoPorts, "while somebody listens to events, all packets take t
     send("lan", udp(kClient, 5000, kServer, 53));
     CHECK(carried(*this) == before + 1);
 }
+
+TEST_CASE_METHOD(TwoPorts, "who scans for hosts that are not there slows nobody down") {
+    port("dmz", PortRole::inside, "192.0.2.1/24", true);  // whose neighbours do not answer
+    configure(kAcceptAll);
+    for (unsigned i = 0; i < 3; ++i) send("lan", udp(kClient, 5000, kServer, 53));
+    const std::uint64_t before = carried(*this);
+    for (unsigned i = 2; i < 9; ++i) send("lan", udp(kClient, 5001, ip4(192, 0, 2, i), 2));
+    CHECK(sum([](const WorkerCounters& c) -> const Counter& { return c.balance.held; }) == 7);
+    send("lan", udp(kClient, 5000, kServer, 53));
+    CHECK(carried(*this) == before + 1);
+}
