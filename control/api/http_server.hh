@@ -3,7 +3,7 @@
 // chunked stream whose producer waits until each chunk is written: a slow reader costs one chunk of memory.
 //
 // Limits: body 1 MB, header 16 KB; 10 s for the head of a request to arrive, 30 s for its body or for a chunk to be
-// taken. What breaks a limit gets a 4xx and the connection closes.
+// taken. What breaks a limit gets a 4xx (half a request in time 408) and the connection closes.
 //
 // A server has 64 connections. When all are taken, a newcomer gets the place of the client that keeps the box waiting
 // the longest: first of those whose request has not come, then of those whose body has not, then of those that have not

@@ -139,19 +139,80 @@ TEST_CASE("a reader that takes nothing of its answer makes room after a while") 
     CHECK(parse_reply(answer.get()).status == (limits.stalled == kLong ? 503 : 200));
 }
 
+TEST_CASE("who ends his side within a request is told so") {
+    const std::string part = GENERATE("GET /v1/ru", "GET /v1/rules HTTP/1.1\r\nHost: x\r\n",
+                                      "POST /v1/check HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nports");
+    Served served;
+    const auto reply = parse_reply(served.with_client([&] {
+        const RawClient client(served.path);
+        client.send(part);
+        client.end_sending();
+        return client.receive_until_closed();
+    }));
+    CHECK(reply.status == 400);
+    CHECK(reply.body == "{\"error\":\"the request ended before it was whole\"}\n");
+    CHECK(served.server->connections() == 0);
+    CHECK(served.server->counts().timed_out == 0);
+}
+
+TEST_CASE("who ends without a word, or goes within a request, is told nothing") {
+    Served served;
+    CHECK(served
+              .with_client([&] {
+                  const RawClient client(served.path);
+                  client.end_sending();
+                  return client.receive_until_closed();
+              })
+              .empty());
+    served.with_client([&] { return RawClient(served.path).send("GET /v1/ru"); });
+    CHECK(served.raw(kGet + std::string("GET /v1/flows/count HTTP/1.0\r\n\r\n")).status == 200);
+    CHECK(served.server->connections() == 0);
+}
+
+TEST_CASE("no answer to HEAD has a body") {
+    const std::string path = GENERATE("/v1/flows/count", "/nowhere", "nonsense");
+    Served served;
+    const auto text = served.with_client([&] {
+        const RawClient client(served.path);
+        client.send("HEAD " + path + " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        return client.receive_until_closed();
+    });
+    const auto reply = parse_reply(text);
+    CHECK(reply.status == (path == "/v1/flows/count" ? 405 : path == "/nowhere" ? 404 : 400));
+    CHECK(reply.body.empty());
+    CHECK_THAT(reply.head, Catch::Contains("Content-Length: "));
+    CHECK_THAT(text, Catch::EndsWith("\r\n\r\n"));
+}
+
+TEST_CASE("the connection of a HEAD goes on with the next request") {
+    Served served;
+    const auto text = served.with_client([&] {
+        const RawClient client(served.path);
+        client.send("HEAD /v1/flows/count HTTP/1.1\r\nHost: x\r\n\r\n");
+        client.send("GET /v1/flows/count HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        return client.receive_until_closed();
+    });
+    const auto next = text.find("\r\n\r\n");
+    REQUIRE(next != std::string::npos);
+    CHECK(parse_reply(text).status == 405);
+    CHECK(parse_reply(text.substr(next + 4)).status == 200);
+}
+
 TEST_CASE("a client that does not finish its request in time is cut off") {
     auto limits = kPatient;
     SECTION("before the end of the head") {
         limits.head_timeout = std::chrono::milliseconds(50);
         Served served(limits);
-        REQUIRE(served.raw("GET /v1/ru").head.empty());
+        REQUIRE(served.raw("GET /v1/ru").status == 408);
         CHECK(served.server->connections() == 0);
         CHECK(served.server->counts().timed_out == 1);
     }
     SECTION("before the end of the body") {
         limits.timeout = std::chrono::milliseconds(50);
         Served served(limits);
-        REQUIRE(served.raw("POST /v1/check HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nports").head.empty());
+        const auto reply = served.raw("POST /v1/check HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nports");
+        REQUIRE(reply.status == 408);
+        CHECK(reply.body == "{\"error\":\"the request did not come whole in time\"}\n");
         CHECK(served.server->connections() == 0);
         CHECK(served.server->counts().timed_out == 1);
     }
