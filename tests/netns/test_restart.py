@@ -74,11 +74,36 @@ case_kill_and_start_again.boxes = ("sluice",)
 def case_twice(lab):
     """a second sluiced with the same configuration says why it will not run, and the first goes on"""
     second = lab.spawn("second", lab.box.command(lab.box.daemon, "--config", lab.box.config_path))
-    check_refused(lab, second, re.escape(f"another sluiced is running (it answers on {lab.box.socket_path})"))
+    check_refused(lab, second, re.escape(f"another sluiced is running (it has {lab.box.socket_path})"))
     assert ping(lab.in1, config.OUT1) == 3
 
 
 case_twice.boxes = ("sluice",)
+
+
+def case_many_at_once(lab):
+    """of several sluiced started at the same moment one runs, the others say why not and take nothing from it"""
+    lab.box.stop()
+    lab.box.write(config.base())
+    answers = re.escape(f"another sluiced is running (it has {lab.box.socket_path})")
+    for _ in range(5):
+        started = [lab.spawn(f"start{i}", lab.box.command(lab.box.daemon, "--config", lab.box.config_path))
+                   for i in range(6)]
+        wait_until("all but one to end", lambda started=started: sum(p.alive() for p in started) <= 1, 30)
+        survivors = [process for process in started if process.alive()]
+        assert len(survivors) == 1, [process.log() for process in started]
+        for process in started:
+            if process not in survivors:
+                check_refused(lab, process, answers)
+        lab.box.process = lab.box.last = survivors[0]
+        wait_until("sluiced's control socket", lab.box.answers, 30)
+        lab.settle()
+        lab.box.stop()
+        assert not os.path.exists(lab.box.socket_path) and not os.path.exists(lab.box.socket_path + ".lock")
+    lab.start()
+
+
+case_many_at_once.boxes = ("sluice",)
 
 
 def case_twice_by_another_socket(lab):
@@ -312,9 +337,10 @@ case_stop_during_the_start.boxes = ("sluice",)
 
 
 def case_stop_is_clean(lab):
-    """after SIGTERM the control socket is gone"""
+    """after SIGTERM the control socket is gone, and its lock"""
+    assert os.path.exists(lab.box.socket_path + ".lock")
     lab.box.stop()
-    assert not os.path.exists(lab.box.socket_path)
+    assert not os.path.exists(lab.box.socket_path) and not os.path.exists(lab.box.socket_path + ".lock")
     lab.start()
 
 

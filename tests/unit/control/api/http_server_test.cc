@@ -8,6 +8,7 @@
 #include <boost/asio/write.hpp>
 #include <catch2/catch.hpp>
 
+#include "control/api/path_lock.hh"
 #include "tests/unit/control/api/http_client.hh"
 
 using namespace sluice;
@@ -334,6 +335,52 @@ TEST_CASE("the socket file: mode, stale file, living daemon, foreign file, remov
     CHECK_THROWS_WITH(server.listen_unix(path), Catch::Contains("is not a socket"));
     CHECK(::stat(path.c_str(), &info) == 0);
     CHECK_THROWS_AS(server.listen_unix("/" + std::string(200, 'x')), api::ServerError);
+}
+
+TEST_CASE("a socket that somebody has locked is left alone, also before he listens") {
+    TemporaryDirectory directory;
+    boost::asio::io_context io;
+    api::Router router;
+    const std::string path = directory.path / "control.sock";
+    const std::string lock_file = path + ".lock";
+    {
+        auto lock = api::PathLock::take(path);
+        REQUIRE(lock);
+        CHECK_FALSE(api::PathLock::take(path));
+        boost::asio::local::stream_protocol::socket starting(io);  // bound, not listening yet: it refuses as a dead one
+        starting.open();
+        starting.bind(boost::asio::local::stream_protocol::endpoint(path));
+        api::HttpServer late(io, router);
+        CHECK_THROWS_WITH(late.listen_unix(path), "another sluiced is running (it has " + path + ")");
+        CHECK(std::filesystem::is_socket(path));
+        CHECK(std::filesystem::exists(lock_file));
+    }
+    CHECK_FALSE(std::filesystem::exists(lock_file));
+
+    ::close(::open(lock_file.c_str(), O_CREAT | O_WRONLY, 0600));  // as after kill -9: both files, nobody has them
+    {
+        api::HttpServer server(io, router);
+        server.listen_unix(path);
+        server.stop();
+        CHECK_FALSE(std::filesystem::exists(path));
+        CHECK_FALSE(api::PathLock::take(path));  // what else the process has is still being put down
+        CHECK(std::filesystem::exists(lock_file));
+    }
+    CHECK_FALSE(std::filesystem::exists(lock_file));
+}
+
+TEST_CASE("a program that answers without the lock keeps its socket") {
+    TemporaryDirectory directory;
+    boost::asio::io_context io;
+    api::Router router;
+    const std::string path = directory.path / "control.sock";
+    const boost::asio::local::stream_protocol::acceptor other(io, boost::asio::local::stream_protocol::endpoint(path));
+    {
+        api::HttpServer server(io, router);
+        CHECK_THROWS_WITH(server.listen_unix(path), "control socket: another program answers on " + path);
+    }
+    CHECK(std::filesystem::is_socket(path));
+    CHECK_FALSE(std::filesystem::exists(path + ".lock"));
 }
 
 TEST_CASE("directories made for the socket go with it, unless somebody else uses them") {
