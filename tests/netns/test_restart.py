@@ -336,6 +336,82 @@ def case_stop_during_the_start(lab):
 case_stop_during_the_start.boxes = ("sluice",)
 
 
+def start_with(lab, redirections):
+    """Starts sluiced from a shell with these redirections ($LOG is a FIFO)."""
+    lab.box.stop()
+    lab.box.write(config.base())
+    shell = f'LOG=$1; shift; exec "$@" {redirections}'
+    lab.box.process = lab.box.last = lab.spawn("sluiced", lab.box.command(
+        "sh", "-c", shell, "sh", lab.path("log.fifo"), lab.box.daemon, "--config", lab.box.config_path))
+    wait_until("sluiced's control socket", lab.box.answers, 30)
+    lab.settle()
+
+
+def lines_lost(lab):
+    return int(re.search(r"^sluice_log_lines_lost_total (\d+)$", lab.box.metrics(), re.M)[1])
+
+
+def log_reader(lab):
+    """A FIFO for sluiced's log that is open, and full."""
+    os.mkfifo(lab.path("log.fifo"))
+    reader = os.open(lab.path("log.fifo"), os.O_RDWR | os.O_NONBLOCK)
+    try:
+        while True:
+            os.write(reader, b"x" * 4096)
+    except BlockingIOError:
+        return reader
+
+
+def case_nobody_reads_the_log(lab):
+    """a log reader that does not read: sluiced starts, forwards, answers, reloads and ends"""
+    reader = log_reader(lab)
+    try:
+        start_with(lab, '2>"$LOG"')
+        lab.box.control("reload")
+        assert ping(lab.in1, config.OUT1) == 3
+        lab.box.stop()
+        assert not os.path.exists(lab.box.socket_path)
+    finally:
+        os.close(reader)
+        os.unlink(lab.path("log.fifo"))
+    lab.start()
+
+
+case_nobody_reads_the_log.boxes = ("sluice",)
+
+
+def case_log_reader_goes_away(lab):
+    """a log reader that goes away: sluiced goes on, counts the lines it cannot write, and ends well"""
+    reader = log_reader(lab)
+    try:
+        start_with(lab, '2>"$LOG"')
+        os.close(reader)
+        lab.box.control("reload")
+        assert ping(lab.in1, config.OUT1) == 3
+        wait_until("lost lines", lambda: lines_lost(lab) > 0, 5)
+        lab.box.stop()
+    finally:
+        os.unlink(lab.path("log.fifo"))
+    lab.start()
+
+
+case_log_reader_goes_away.boxes = ("sluice",)
+
+
+def case_closed_descriptors(lab):
+    """started with descriptors 0 to 2 closed: none of them becomes anything but /dev/null"""
+    start_with(lab, "<&- >&- 2>&-")
+    for descriptor in range(3):
+        assert os.readlink(f"/proc/{lab.box.process.pid}/fd/{descriptor}") == "/dev/null", descriptor
+    lab.box.control("reload")
+    assert ping(lab.in1, config.OUT1) == 3
+    lab.box.stop()
+    lab.start()
+
+
+case_closed_descriptors.boxes = ("sluice",)
+
+
 def case_stop_is_clean(lab):
     """after SIGTERM the control socket is gone, and its lock"""
     assert os.path.exists(lab.box.socket_path + ".lock")
