@@ -9,6 +9,7 @@
 #include <string_view>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <system_error>
 #include <unistd.h>
 #include <utility>
 #include <vector>
@@ -18,6 +19,7 @@
 #include <boost/asio/steady_timer.hpp>
 
 #include "control/api/http_session.hh"
+#include "control/api/path_lock.hh"
 #include "control/api/protocols.hh"
 
 namespace sluice::api {
@@ -113,6 +115,30 @@ struct HttpServer::State : std::enable_shared_from_this<HttpServer::State> {
         made_directories = std::move(missing);
     }
 
+    /// The path of the socket is ours from here to release(). Without the lock nobody could tell a dead socket from one
+    /// that another process has bound and does not listen on yet.
+    void lock_path(const std::string& path) {
+        if (lock && locked_path == path) return;
+        release();
+        for (int attempts = 0; !lock; ++attempts) {
+            make_directories(std::filesystem::path(path).parent_path());
+            try {
+                lock = PathLock::take(path);
+                if (!lock) throw ServerError("another sluiced is running (it has " + path + ")");
+            } catch (const std::system_error& error) {
+                // The last owner may have taken the directory away in between; not for ever.
+                if (error.code() != std::errc::no_such_file_or_directory || attempts == 10)
+                    throw ServerError("control socket: cannot lock " + std::string(error.what()));
+            }
+        }
+        locked_path = path;
+    }
+
+    void release() {
+        lock.reset();
+        remove_directories();
+    }
+
     /// Those that are not empty belong to somebody else by now.
     void remove_directories() {
         for (const auto& directory : std::exchange(made_directories, {})) ::rmdir(directory.c_str());
@@ -127,6 +153,8 @@ struct HttpServer::State : std::enable_shared_from_this<HttpServer::State> {
     std::set<HttpSession*> sessions;  ///< each removes itself when it closes
     HttpCounts counts;
     std::string socket_path;
+    std::optional<PathLock> lock;  ///< of locked_path
+    std::string locked_path;
     std::vector<std::filesystem::path> made_directories;  ///< for the socket, the innermost first
     struct stat socket_identity {};
 };
@@ -136,12 +164,13 @@ HttpServer::HttpServer(asio::io_context& io, const Router& router, HttpLimits li
 
 HttpServer::~HttpServer() {
     stop();
+    state_->release();
 }
 
 void HttpServer::listen_unix(const std::string& path) {
     if (path.empty() || path.size() >= sizeof(sockaddr_un::sun_path))
         throw ServerError("control socket: path '" + path + "' is empty or too long");
-    state_->make_directories(std::filesystem::path(path).parent_path());
+    state_->lock_path(path);
 
     struct stat found {};
     if (::lstat(path.c_str(), &found) == 0) {
@@ -150,7 +179,7 @@ void HttpServer::listen_unix(const std::string& path) {
         error_code error;
         probe.connect(Local::endpoint(path), error);
         if (!error || error == asio::error::would_block || error == asio::error::try_again)
-            throw ServerError("another sluiced is running (it answers on " + path + ")");
+            throw ServerError("control socket: another program answers on " + path);
         if (error != asio::error::connection_refused)
             throw ServerError("control socket: cannot probe " + path + ": " + error.message());
         ::unlink(path.c_str());  // left behind by a daemon that was killed
@@ -215,7 +244,6 @@ void HttpServer::stop() {
         now.st_ino == state_->socket_identity.st_ino && now.st_dev == state_->socket_identity.st_dev)
         ::unlink(state_->socket_path.c_str());
     state_->socket_path.clear();
-    state_->remove_directories();
 }
 
 }  // namespace sluice::api

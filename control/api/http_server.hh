@@ -3,7 +3,7 @@
 // chunked stream whose producer waits until each chunk is written: a slow reader costs one chunk of memory.
 //
 // Limits: body 1 MB, header 16 KB; 10 s for the head of a request to arrive, 30 s for its body or for a chunk to be
-// taken. What breaks a limit gets a 4xx and the connection closes.
+// taken. What breaks a limit gets a 4xx (half a request in time 408) and the connection closes.
 //
 // A server has 64 connections. When all are taken, a newcomer gets the place of the client that keeps the box waiting
 // the longest: first of those whose request has not come, then of those whose body has not, then of those that have not
@@ -50,13 +50,15 @@ class HttpServer {
 public:
     /// The router must outlive the server.
     HttpServer(boost::asio::io_context& io, const Router& router, HttpLimits limits = {});
-    /// As stop().
+    /// As stop(); then the path of the socket is free for another process, and the directories that were made for it
+    /// go.
     ~HttpServer();
     HttpServer(const HttpServer&) = delete;
     HttpServer& operator=(const HttpServer&) = delete;
 
-    /// Listens on a UNIX socket, mode 0660; its directory is made if missing. A socket file that nobody answers on is
-    /// replaced. Throws ServerError: "another sluiced is running (…)", or why the socket could not be made.
+    /// Listens on a UNIX socket, mode 0660; its directory is made if missing. The path is this server's as long as it
+    /// lives (PathLock), also after stop(). A socket file that was left behind is replaced. Throws ServerError:
+    /// "another sluiced is running (…)", or why the socket could not be made.
     void listen_unix(const std::string& path);
     /// Listens on "127.0.0.1:9140" or "[::1]:9140" (port 0: any). Throws ServerError.
     void listen_tcp(const std::string& address_and_port);
@@ -65,8 +67,7 @@ public:
     [[nodiscard]] std::size_t connections() const;
     [[nodiscard]] const HttpCounts& counts() const;
 
-    /// Closes listeners and connections and removes the socket file if it is still ours, and the directories that were
-    /// made for it.
+    /// Closes listeners and connections and removes the socket file if it is still ours.
     void stop();
 
 private:

@@ -104,7 +104,11 @@ private:
 
 HttpSession::HttpSession(Socket socket, const Router& router, const HttpLimits& limits,
                          std::function<void(HttpSession*)> closed)
-    : stream_(std::move(socket)), router_(router), limits_(limits), closed_(std::move(closed)) {}
+    : stream_(std::move(socket)),
+      router_(router),
+      limits_(limits),
+      closed_(std::move(closed)),
+      deadline_(stream_.get_executor()) {}
 
 void HttpSession::refuse() {
     refuse_ = true;
@@ -115,6 +119,7 @@ void HttpSession::close() {
     if (!open_) return;
     open_ = false;
     const auto self = shared_from_this();
+    end_read();
     stream_.close();
     if (const auto answer = answer_.lock()) answer->gone();
     chunk_written_ = nullptr;
@@ -127,8 +132,28 @@ void HttpSession::wait_for(Waiting what) {
 }
 
 void HttpSession::fail(beast::error_code error) {
-    timed_out_ = error == beast::error::timeout;
+    timed_out_ = timed_out_ || error == beast::error::timeout;
     close();
+}
+
+/// Gives up the read that begins now after `patience`. The time-out of the stream would close its socket, and the
+/// client could not be told any more.
+void HttpSession::limit_read(std::chrono::milliseconds patience) {
+    overdue_ = false;
+    stream_.expires_never();
+    deadline_.expires_after(patience);
+    deadline_.async_wait([weak = weak_from_this(), number = ++read_number_](beast::error_code error) {
+        const auto self = weak.lock();
+        if (error || !self || !self->open_ || self->read_number_ != number) return;
+        self->overdue_ = true;
+        self->stream_.cancel();
+    });
+}
+
+/// A deadline that has passed already, its handler waiting for its turn, must not hit what comes next.
+void HttpSession::end_read() {
+    ++read_number_;
+    deadline_.cancel();
 }
 
 void HttpSession::read() {
@@ -137,7 +162,7 @@ void HttpSession::read() {
     parser_->body_limit(limits_.body_bytes);
     wait_for(Waiting::head);
     // Between requests a connection may rest (a scraper comes back); a new one is there to ask.
-    stream_.expires_after(first_request_ ? limits_.head_timeout : limits_.timeout);
+    limit_read(first_request_ ? limits_.head_timeout : limits_.timeout);
     http::async_read_header(
         stream_, buffer_, *parser_,
         [self = shared_from_this()](beast::error_code error, std::size_t) { self->on_head(error); });
@@ -145,51 +170,60 @@ void HttpSession::read() {
 
 void HttpSession::on_head(beast::error_code error) {
     if (!open_) return;
-    if (error == beast::error::timeout && !first_request_ && !parser_->got_some()) return close();
     if (error) return on_read_error(error);
     first_request_ = false;
     if (refuse_) return on_read({});
     wait_for(Waiting::body);
-    stream_.expires_after(limits_.timeout);
+    limit_read(limits_.timeout);
     http::async_read(
         stream_, buffer_, *parser_,
         [self = shared_from_this()](beast::error_code error_of_body, std::size_t) { self->on_read(error_of_body); });
 }
 
 void HttpSession::on_read_error(beast::error_code error) {
-    stream_.expires_never();
+    end_read();
+    if (overdue_ && error == asio::error::operation_aborted) {
+        if (parser_->got_some()) {
+            timed_out_ = true;
+            return on_bad_request(http::status::request_timeout, "the request did not come whole in time");
+        }
+        timed_out_ = first_request_;  // a connection may rest between two requests
+        return close();
+    }
     const bool from_parser = error.category() == http::make_error_code(http::error::end_of_stream).category();
     if (!from_parser || error == http::error::end_of_stream) return fail(error);
-    on_bad_request(error);
+    if (error == http::error::header_limit)
+        return on_bad_request(http::status::request_header_fields_too_large,
+                              "the head of the request is longer than " + std::to_string(limits_.header_bytes) +
+                                  " bytes: shorten its parameters (of a capture, the filter)");
+    if (error == http::error::body_limit) return on_bad_request(http::status::payload_too_large, error.message());
+    // Who ended only his side of the connection still reads.
+    if (error == http::error::partial_message)
+        return on_bad_request(http::status::bad_request, "the request ended before it was whole");
+    on_bad_request(http::status::bad_request, error.message());
 }
 
 void HttpSession::on_read(beast::error_code error) {
     if (!open_) return;
     if (error) return on_read_error(error);
-    stream_.expires_never();
+    end_read();
     wait_for(Waiting::no);
     keep_alive_ = parser_->get().keep_alive() && !refuse_;
     chunked_ = parser_->get().version() >= 11;
     handle();
 }
 
-void HttpSession::on_bad_request(beast::error_code error) {
+void HttpSession::on_bad_request(http::status status, std::string_view why) {
     keep_alive_ = false;
-    auto status = http::status::bad_request;
-    if (error == http::error::body_limit) status = http::status::payload_too_large;
-    if (error == http::error::header_limit) status = http::status::request_header_fields_too_large;
-    if (error == http::error::partial_message) return close();  // nobody is left to read an answer
+    head_only_ = parser_->get().method() == http::verb::head;
     const auto answer = std::make_shared<Answer>(shared_from_this(), Request{});
     answer_ = answer;
-    if (error == http::error::header_limit)
-        return reply_error(*answer, status,
-                           "the head of the request is longer than " + std::to_string(limits_.header_bytes) +
-                               " bytes: shorten its parameters (of a capture, the filter)");
-    reply_error(*answer, status, error.message());
+    reply_error(*answer, status, why);
 }
 
 void HttpSession::handle() {
     auto message = parser_->release();
+    head_only_ = message.method() == http::verb::head;
     Request request{.method = message.method(),
                     .path = {},
                     .query = {},
@@ -219,6 +253,7 @@ void HttpSession::send(http::status status, std::string_view content_type, std::
     response_->keep_alive(keep_alive_);
     response_->body() = std::move(body);
     response_->prepare_payload();
+    if (head_only_) response_->body().clear();  // Content-Length stands for what GET would get (RFC 9110, 9.3.2)
     wait_for(Waiting::reader);
     stream_.expires_after(limits_.timeout);
     http::async_write(stream_, *response_,

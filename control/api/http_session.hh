@@ -6,7 +6,8 @@
 // keeps its connection without a word costs others nothing.
 //
 // Life: created by the acceptor, kept alive by its own pending operations and by Answers, ends in close(). Control
-// thread only. Any I/O error or time-out ends the connection; the handler learns of it through on_gone().
+// thread only. Half a request is answered 400 when the client has ended its side and 408 when its time is over. Any
+// other I/O error or time-out ends the connection; the handler learns of it through on_gone().
 #pragma once
 
 #include <chrono>
@@ -15,10 +16,12 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include <boost/asio/generic/stream_protocol.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/beast/core/basic_stream.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http/empty_body.hpp>
@@ -68,11 +71,13 @@ private:
 
     void wait_for(Waiting what);
     void fail(boost::beast::error_code error);
+    void limit_read(std::chrono::milliseconds patience);
+    void end_read();
     void read();
     void on_head(boost::beast::error_code error);
     void on_read(boost::beast::error_code error);
     void on_read_error(boost::beast::error_code error);
-    void on_bad_request(boost::beast::error_code error);
+    void on_bad_request(http::status status, std::string_view why);
     void handle();
     void send(http::status status, std::string_view content_type, std::string body, const Fields& fields);
     void start_stream(http::status status, std::string_view content_type, const Fields& fields);
@@ -88,6 +93,7 @@ private:
     const Router& router_;
     HttpLimits limits_;
     std::function<void(HttpSession*)> closed_;
+    boost::asio::steady_timer deadline_;  ///< of the read that runs
     boost::beast::flat_buffer buffer_;
     std::optional<http::request_parser<http::string_body>> parser_;
     std::optional<http::response<http::string_body>> response_;
@@ -97,13 +103,16 @@ private:
     std::string chunk_;  ///< being written, or waiting for the header to be out
     std::function<void()> chunk_written_;
     Clock::time_point waiting_since_{};
+    std::uint64_t read_number_ = 0;  ///< tells deadline_ whether its read still runs
     Waiting waiting_ = Waiting::no;
+    bool overdue_ = false;  ///< deadline_ ended the read
     bool timed_out_ = false;
     bool first_request_ = true;
     bool refuse_ = false;
     bool keep_alive_ = false;
-    bool chunked_ = true;   ///< HTTP/1.0 has no chunks: the end of the connection ends the answer
-    bool writing_ = false;  ///< an operation of the stream is under way
+    bool head_only_ = false;  ///< the request was HEAD: no answer to it has a body
+    bool chunked_ = true;     ///< HTTP/1.0 has no chunks: the end of the connection ends the answer
+    bool writing_ = false;    ///< an operation of the stream is under way
     bool finishing_ = false;
     bool watching_ = false;  ///< for a hang-up
     bool patient_ = false;   ///< with who takes a stream

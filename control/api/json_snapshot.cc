@@ -168,6 +168,7 @@ json::object stats_json(const metrics::Snapshot& s) {
                      {"routes", s.routes},
                      {"neighbours", s.neighbours},
                      {"guard_restored", s.guard_restored},
+                     {"log_lines_lost", s.log_lines_lost},
                      {"from_twins", traffic_json(s.from_twins)},
                      {"punted_packets", s.punted_packets},
                      {"generated_packets", s.generated_packets}};

@@ -23,6 +23,7 @@
 #include "control/app/table_log.hh"
 #include "control/app/tick_backoff.hh"
 #include "control/compile/limits.hh"
+#include "control/logging/log.hh"
 #include "control/publish/policy_publisher.hh"
 
 namespace sluice::app {
@@ -72,6 +73,7 @@ struct Daemon::State {
                  [this](unsigned, const Notice& notice) { hear(notice); }),
           box({io, machine, engine, kernel, publisher, ageing, std::move(config_file), std::move(version), target,
                [this] { return listeners(); }}) {
+        logging::share_cores();  // DPDK has put this thread on a core of its own
         if (!machine.eal.remark().empty()) spdlog::warn("{}", machine.eal.remark());
         for (const auto& remark : machine.ports.remarks()) spdlog::warn("{}", remark);
         api::add_api_routes(router, box);

@@ -61,6 +61,7 @@ metrics::Snapshot LiveBox::snapshot() {
     out.listeners = at_.listeners();
     out.event_listeners = events_.listeners();
     out.events_lost_by_listeners = events_.lost_by_listeners();
+    out.log_lines_lost = logging::lines_lost();
     out.uptime_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - started_).count();
     return out;
 }

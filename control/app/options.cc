@@ -1,5 +1,6 @@
 #include "control/app/options.hh"
 
+#include <csignal>
 #include <iostream>
 #include <stdexcept>
 #include <utility>
@@ -58,6 +59,8 @@ int run_sluiced(int argc, const char* const* argv, const std::string& version) {
     if (options.check && !options.print) std::cout << options.config_file << ": valid\n";
     if (options.check || options.print) return 0;
 
+    // A reader of the log, or a client, who goes away is an error of write() and no reason to die.
+    std::signal(SIGPIPE, SIG_IGN);
     logging::set_up(logging::detect_target());
     (void)logging::set_level(options.log_level.empty() ? level_name(loaded.config->log.level)
                                                        : std::string_view(options.log_level));

@@ -80,6 +80,8 @@ void add_box(Builder& b, const Snapshot& s) {
     b.counter("sluice_guard_restored_total",
               "Times that another program had changed or removed the guard, and sluiced wrote it again.")
         .value(s.guard_restored);
+    b.counter("sluice_log_lines_lost_total", "Lines of the log that were lost because nobody took them.")
+        .value(s.log_lines_lost);
 }
 
 void add_listeners(Builder& b, const Snapshot& s) {

@@ -178,6 +178,7 @@ struct Snapshot {
     std::uint64_t routes = 0;           ///< now
     std::uint64_t neighbours = 0;       ///< now
     std::uint64_t guard_restored = 0;   ///< times that somebody had changed or removed the guard
+    std::uint64_t log_lines_lost = 0;   ///< because nobody took them in time, or at all
 };
 
 }  // namespace sluice::metrics

@@ -74,11 +74,36 @@ case_kill_and_start_again.boxes = ("sluice",)
 def case_twice(lab):
     """a second sluiced with the same configuration says why it will not run, and the first goes on"""
     second = lab.spawn("second", lab.box.command(lab.box.daemon, "--config", lab.box.config_path))
-    check_refused(lab, second, re.escape(f"another sluiced is running (it answers on {lab.box.socket_path})"))
+    check_refused(lab, second, re.escape(f"another sluiced is running (it has {lab.box.socket_path})"))
     assert ping(lab.in1, config.OUT1) == 3
 
 
 case_twice.boxes = ("sluice",)
+
+
+def case_many_at_once(lab):
+    """of several sluiced started at the same moment one runs, the others say why not and take nothing from it"""
+    lab.box.stop()
+    lab.box.write(config.base())
+    answers = re.escape(f"another sluiced is running (it has {lab.box.socket_path})")
+    for _ in range(5):
+        started = [lab.spawn(f"start{i}", lab.box.command(lab.box.daemon, "--config", lab.box.config_path))
+                   for i in range(6)]
+        wait_until("all but one to end", lambda started=started: sum(p.alive() for p in started) <= 1, 30)
+        survivors = [process for process in started if process.alive()]
+        assert len(survivors) == 1, [process.log() for process in started]
+        for process in started:
+            if process not in survivors:
+                check_refused(lab, process, answers)
+        lab.box.process = lab.box.last = survivors[0]
+        wait_until("sluiced's control socket", lab.box.answers, 30)
+        lab.settle()
+        lab.box.stop()
+        assert not os.path.exists(lab.box.socket_path) and not os.path.exists(lab.box.socket_path + ".lock")
+    lab.start()
+
+
+case_many_at_once.boxes = ("sluice",)
 
 
 def case_twice_by_another_socket(lab):
@@ -311,10 +336,87 @@ def case_stop_during_the_start(lab):
 case_stop_during_the_start.boxes = ("sluice",)
 
 
-def case_stop_is_clean(lab):
-    """after SIGTERM the control socket is gone"""
+def start_with(lab, redirections):
+    """Starts sluiced from a shell with these redirections ($LOG is a FIFO)."""
     lab.box.stop()
-    assert not os.path.exists(lab.box.socket_path)
+    lab.box.write(config.base())
+    shell = f'LOG=$1; shift; exec "$@" {redirections}'
+    lab.box.process = lab.box.last = lab.spawn("sluiced", lab.box.command(
+        "sh", "-c", shell, "sh", lab.path("log.fifo"), lab.box.daemon, "--config", lab.box.config_path))
+    wait_until("sluiced's control socket", lab.box.answers, 30)
+    lab.settle()
+
+
+def lines_lost(lab):
+    return int(re.search(r"^sluice_log_lines_lost_total (\d+)$", lab.box.metrics(), re.M)[1])
+
+
+def log_reader(lab):
+    """A FIFO for sluiced's log that is open, and full."""
+    os.mkfifo(lab.path("log.fifo"))
+    reader = os.open(lab.path("log.fifo"), os.O_RDWR | os.O_NONBLOCK)
+    try:
+        while True:
+            os.write(reader, b"x" * 4096)
+    except BlockingIOError:
+        return reader
+
+
+def case_nobody_reads_the_log(lab):
+    """a log reader that does not read: sluiced starts, forwards, answers, reloads and ends"""
+    reader = log_reader(lab)
+    try:
+        start_with(lab, '2>"$LOG"')
+        lab.box.control("reload")
+        assert ping(lab.in1, config.OUT1) == 3
+        lab.box.stop()
+        assert not os.path.exists(lab.box.socket_path)
+    finally:
+        os.close(reader)
+        os.unlink(lab.path("log.fifo"))
+    lab.start()
+
+
+case_nobody_reads_the_log.boxes = ("sluice",)
+
+
+def case_log_reader_goes_away(lab):
+    """a log reader that goes away: sluiced goes on, counts the lines it cannot write, and ends well"""
+    reader = log_reader(lab)
+    try:
+        start_with(lab, '2>"$LOG"')
+        os.close(reader)
+        lab.box.control("reload")
+        assert ping(lab.in1, config.OUT1) == 3
+        wait_until("lost lines", lambda: lines_lost(lab) > 0, 5)
+        lab.box.stop()
+    finally:
+        os.unlink(lab.path("log.fifo"))
+    lab.start()
+
+
+case_log_reader_goes_away.boxes = ("sluice",)
+
+
+def case_closed_descriptors(lab):
+    """started with descriptors 0 to 2 closed: none of them becomes anything but /dev/null"""
+    start_with(lab, "<&- >&- 2>&-")
+    for descriptor in range(3):
+        assert os.readlink(f"/proc/{lab.box.process.pid}/fd/{descriptor}") == "/dev/null", descriptor
+    lab.box.control("reload")
+    assert ping(lab.in1, config.OUT1) == 3
+    lab.box.stop()
+    lab.start()
+
+
+case_closed_descriptors.boxes = ("sluice",)
+
+
+def case_stop_is_clean(lab):
+    """after SIGTERM the control socket is gone, and its lock"""
+    assert os.path.exists(lab.box.socket_path + ".lock")
+    lab.box.stop()
+    assert not os.path.exists(lab.box.socket_path) and not os.path.exists(lab.box.socket_path + ".lock")
     lab.start()
 
 

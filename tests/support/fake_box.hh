@@ -145,6 +145,7 @@ inline metrics::Snapshot full_snapshot() {
     s.reloads = 2;
     s.reload_failures = 1;
     s.last_reload_s = 1.7e9;
+    s.log_lines_lost = 12;
     return s;
 }
 

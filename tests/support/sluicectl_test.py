@@ -395,6 +395,39 @@ class SluicectlTest(unittest.TestCase):
         self.assertEqual(done.returncode, 3)
         self.assertIn(b'cannot reach sluiced on ' + missing.encode(), done.stderr)
 
+    def answer_of(self, content_type, body, *arguments):
+        """What a command makes of a server that sends this to everybody."""
+        path = os.path.join(self.directory.name, 'other.sock')
+        head = f'HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n'
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(path)
+            listener.listen()
+            listener.settimeout(10)
+            with subprocess.Popen([SLUICECTL, '--socket', path, *arguments], stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE) as command:
+                with listener.accept()[0] as connection:
+                    connection.recv(4096)
+                    connection.sendall((head + body).encode())
+                    out, err = command.communicate(timeout=10)
+        os.unlink(path)
+        return command.returncode, out, err.decode()
+
+    def test_somebody_else_on_the_socket(self):
+        for arguments in ('conntrack -L', 'conntrack -E', 'conntrack -C', 'conntrack -L --json', 'proc', 'rules',
+                          'config', 'metrics', 'reload'):
+            code, out, err = self.answer_of('text/html', '<html>hello</html>', *arguments.split())
+            self.assertEqual((code, out), (3, b''), arguments)
+            self.assertIn('is not sluiced: it sent \'text/html\' in place of ', err, arguments)
+
+    def test_answers_that_are_not_understood(self):
+        for body in ('no JSON', '{"other": 1}', '[1]', '"word"', ''):
+            for arguments in ('rules', 'stats', 'version', 'conntrack -C', 'conntrack -S', 'conntrack -L expect', 'reload'):
+                code, out, err = self.answer_of('application/json', body, *arguments.split())
+                self.assertEqual((code, out), (1, b''), (arguments, body))
+                self.assertIn('sluiced\'s answer ', err, (arguments, body))
+                self.assertEqual(len(err.splitlines()), 1, (arguments, err))
+                self.assertNotIn('boost', err, (arguments, err))
+
     def test_second_daemon(self):
         second = subprocess.run([FAKE_BOX, self.socket], capture_output=True, timeout=10)
         self.assertEqual(second.returncode, 1)

@@ -143,6 +143,13 @@ bool Client::exchange(const Call& call, const std::function<void(unsigned, std::
     http::read_header(patient, buffer, parser, error);
     if (error == asio::error::timed_out && running_stream.exchange(-1) != -2) throw no_answer(patience);
     patient.silence = call.silence;
+    if (!error && parser.get().result_int() / 100 == 2 &&
+        !std::string_view(parser.get()[http::field::content_type]).starts_with(call.accept)) {
+        running_stream = -1;
+        throw Failure(kUnreachable, "what answers on " + path_ + " is not sluiced: it sent '" +
+                                        std::string(parser.get()[http::field::content_type]) + "' in place of " +
+                                        call.accept);
+    }
     std::array<char, 64 << 10> space{};
     while (!error && !parser.is_done()) {
         parser.get().body().data = space.data();

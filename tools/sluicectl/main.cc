@@ -4,12 +4,15 @@
 #include <cstdio>
 #include <cstring>
 #include <exception>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include <boost/json/error.hpp>
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
+#include <boost/system/system_error.hpp>
 
 #include "control/config/reader.hh"
 #include "tools/sluicectl/commands.hh"
@@ -127,6 +130,13 @@ sluice::ctl::ExitCode run(int argc, char** argv, sluice::ctl::Context& context) 
     return code;
 }
 
+/// Without the places in Boost's sources that what() tells.
+std::string plain(const boost::system::system_error& error) {
+    const auto code = error.code();
+    const bool json = code.category() == boost::json::make_error_code(boost::json::error::syntax).category();
+    return (json ? "sluiced's answer is not understood: " : "") + code.message();
+}
+
 /// What had been printed goes first; that it cannot be is no second complaint.
 sluice::ctl::ExitCode report(const sluice::ctl::Failure& failure, bool as_json) {
     std::fflush(stdout);
@@ -149,6 +159,10 @@ int main(int argc, char** argv) {
         return run(argc, argv, context);
     } catch (const Failure& failure) {
         return report(failure, context.json);
+    } catch (const boost::system::system_error& error) {
+        return report(Failure(sluice::ctl::kFailure, plain(error)), context.json);
+    } catch (const std::out_of_range&) {  // of boost::json::object::at()
+        return report(Failure(sluice::ctl::kFailure, "sluiced's answer lacks what belongs into it"), context.json);
     } catch (const std::exception& error) {
         return report(Failure(sluice::ctl::kFailure, error.what()), context.json);
     }

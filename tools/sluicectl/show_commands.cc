@@ -217,7 +217,7 @@ void add_show_commands(CLI::App& app, Context& context) {
     auto* config = app.add_subcommand("config", "The configuration in force, defaults filled in (YAML).");
     config->callback([&context] {
         context.run = [&context] {
-            const std::string yaml = context.client().body_of({.target = "/v1/config"});
+            const std::string yaml = context.client().body_of({.target = "/v1/config", .accept = "application/yaml"});
             print(context.json ? json::serialize(json::object{{"yaml", yaml}}) + '\n' : yaml);
             return kOk;
         };

@@ -56,6 +56,8 @@ public:
             text.remove_prefix(static_cast<std::size_t>(sent));
         }
     }
+    /// The server sees the end of what the client says; answers can still come.
+    void end_sending() const { ::shutdown(fd_, SHUT_WR); }
     /// Some bytes, or nothing at the end (or after 5 s of silence).
     [[nodiscard]] std::string receive_some() const {
         std::string space(4096, '\0');

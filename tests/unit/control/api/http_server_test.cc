@@ -8,6 +8,7 @@
 #include <boost/asio/write.hpp>
 #include <catch2/catch.hpp>
 
+#include "control/api/path_lock.hh"
 #include "tests/unit/control/api/http_client.hh"
 
 using namespace sluice;
@@ -139,19 +140,80 @@ TEST_CASE("a reader that takes nothing of its answer makes room after a while") 
     CHECK(parse_reply(answer.get()).status == (limits.stalled == kLong ? 503 : 200));
 }
 
+TEST_CASE("who ends his side within a request is told so") {
+    const std::string part = GENERATE("GET /v1/ru", "GET /v1/rules HTTP/1.1\r\nHost: x\r\n",
+                                      "POST /v1/check HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nports");
+    Served served;
+    const auto reply = parse_reply(served.with_client([&] {
+        const RawClient client(served.path);
+        client.send(part);
+        client.end_sending();
+        return client.receive_until_closed();
+    }));
+    CHECK(reply.status == 400);
+    CHECK(reply.body == "{\"error\":\"the request ended before it was whole\"}\n");
+    CHECK(served.server->connections() == 0);
+    CHECK(served.server->counts().timed_out == 0);
+}
+
+TEST_CASE("who ends without a word, or goes within a request, is told nothing") {
+    Served served;
+    CHECK(served
+              .with_client([&] {
+                  const RawClient client(served.path);
+                  client.end_sending();
+                  return client.receive_until_closed();
+              })
+              .empty());
+    served.with_client([&] { return RawClient(served.path).send("GET /v1/ru"); });
+    CHECK(served.raw(kGet + std::string("GET /v1/flows/count HTTP/1.0\r\n\r\n")).status == 200);
+    CHECK(served.server->connections() == 0);
+}
+
+TEST_CASE("no answer to HEAD has a body") {
+    const std::string path = GENERATE("/v1/flows/count", "/nowhere", "nonsense");
+    Served served;
+    const auto text = served.with_client([&] {
+        const RawClient client(served.path);
+        client.send("HEAD " + path + " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        return client.receive_until_closed();
+    });
+    const auto reply = parse_reply(text);
+    CHECK(reply.status == (path == "/v1/flows/count" ? 405 : path == "/nowhere" ? 404 : 400));
+    CHECK(reply.body.empty());
+    CHECK_THAT(reply.head, Catch::Contains("Content-Length: "));
+    CHECK_THAT(text, Catch::EndsWith("\r\n\r\n"));
+}
+
+TEST_CASE("the connection of a HEAD goes on with the next request") {
+    Served served;
+    const auto text = served.with_client([&] {
+        const RawClient client(served.path);
+        client.send("HEAD /v1/flows/count HTTP/1.1\r\nHost: x\r\n\r\n");
+        client.send("GET /v1/flows/count HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        return client.receive_until_closed();
+    });
+    const auto next = text.find("\r\n\r\n");
+    REQUIRE(next != std::string::npos);
+    CHECK(parse_reply(text).status == 405);
+    CHECK(parse_reply(text.substr(next + 4)).status == 200);
+}
+
 TEST_CASE("a client that does not finish its request in time is cut off") {
     auto limits = kPatient;
     SECTION("before the end of the head") {
         limits.head_timeout = std::chrono::milliseconds(50);
         Served served(limits);
-        REQUIRE(served.raw("GET /v1/ru").head.empty());
+        REQUIRE(served.raw("GET /v1/ru").status == 408);
         CHECK(served.server->connections() == 0);
         CHECK(served.server->counts().timed_out == 1);
     }
     SECTION("before the end of the body") {
         limits.timeout = std::chrono::milliseconds(50);
         Served served(limits);
-        REQUIRE(served.raw("POST /v1/check HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nports").head.empty());
+        const auto reply = served.raw("POST /v1/check HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nports");
+        REQUIRE(reply.status == 408);
+        CHECK(reply.body == "{\"error\":\"the request did not come whole in time\"}\n");
         CHECK(served.server->connections() == 0);
         CHECK(served.server->counts().timed_out == 1);
     }
@@ -273,6 +335,52 @@ TEST_CASE("the socket file: mode, stale file, living daemon, foreign file, remov
     CHECK_THROWS_WITH(server.listen_unix(path), Catch::Contains("is not a socket"));
     CHECK(::stat(path.c_str(), &info) == 0);
     CHECK_THROWS_AS(server.listen_unix("/" + std::string(200, 'x')), api::ServerError);
+}
+
+TEST_CASE("a socket that somebody has locked is left alone, also before he listens") {
+    TemporaryDirectory directory;
+    boost::asio::io_context io;
+    api::Router router;
+    const std::string path = directory.path / "control.sock";
+    const std::string lock_file = path + ".lock";
+    {
+        auto lock = api::PathLock::take(path);
+        REQUIRE(lock);
+        CHECK_FALSE(api::PathLock::take(path));
+        boost::asio::local::stream_protocol::socket starting(io);  // bound, not listening yet: it refuses as a dead one
+        starting.open();
+        starting.bind(boost::asio::local::stream_protocol::endpoint(path));
+        api::HttpServer late(io, router);
+        CHECK_THROWS_WITH(late.listen_unix(path), "another sluiced is running (it has " + path + ")");
+        CHECK(std::filesystem::is_socket(path));
+        CHECK(std::filesystem::exists(lock_file));
+    }
+    CHECK_FALSE(std::filesystem::exists(lock_file));
+
+    ::close(::open(lock_file.c_str(), O_CREAT | O_WRONLY, 0600));  // as after kill -9: both files, nobody has them
+    {
+        api::HttpServer server(io, router);
+        server.listen_unix(path);
+        server.stop();
+        CHECK_FALSE(std::filesystem::exists(path));
+        CHECK_FALSE(api::PathLock::take(path));  // what else the process has is still being put down
+        CHECK(std::filesystem::exists(lock_file));
+    }
+    CHECK_FALSE(std::filesystem::exists(lock_file));
+}
+
+TEST_CASE("a program that answers without the lock keeps its socket") {
+    TemporaryDirectory directory;
+    boost::asio::io_context io;
+    api::Router router;
+    const std::string path = directory.path / "control.sock";
+    const boost::asio::local::stream_protocol::acceptor other(io, boost::asio::local::stream_protocol::endpoint(path));
+    {
+        api::HttpServer server(io, router);
+        CHECK_THROWS_WITH(server.listen_unix(path), "control socket: another program answers on " + path);
+    }
+    CHECK(std::filesystem::is_socket(path));
+    CHECK_FALSE(std::filesystem::exists(path + ".lock"));
 }
 
 TEST_CASE("directories made for the socket go with it, unless somebody else uses them") {

@@ -74,6 +74,7 @@ TEST_CASE("values and labels arrive") {
     CHECK(has(R"(sluice_wheel_lateness_seconds_count 4)"));
     CHECK(has(R"(sluice_wheel_lateness_seconds_sum 0.04)"));
     CHECK(has(R"(sluice_reloads_total{result="failure"} 1)"));
+    CHECK(has("sluice_log_lines_lost_total 12"));
     CHECK(has(R"(sluice_http_connections{listener="control"} 2)"));
     CHECK(has(R"(sluice_http_accepted_total{listener="control"} 90)"));
     CHECK(has(R"(sluice_http_cut_total{listener="control",reason="evicted"} 3)"));
