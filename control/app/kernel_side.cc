@@ -30,6 +30,19 @@ void warn(const std::vector<Failure>& failures) {
     for (const Failure& f : failures) spdlog::warn("{}", f.text);
 }
 
+/// Said once: whoever set them may count on them.
+void warn_of_rules(RtnlRequests& kernel) {
+    const auto rules = kernel.foreign_rules();
+    if (const auto* failure = std::get_if<Failure>(&rules)) {
+        spdlog::debug("{}", failure->text);
+    } else if (const std::size_t count = std::get<std::size_t>(rules); count != 0) {
+        spdlog::warn(
+            "rules of routing (ip rule) are not read: {} beyond the kernel's own, and what is forwarded goes "
+            "by the tables local and main alone",
+            count);
+    }
+}
+
 std::vector<std::string> twin_names(const config::Config& config) {
     std::vector<std::string> names;
     for (const auto& port : config.ports) names.push_back(port.tap);
@@ -134,6 +147,7 @@ MaybeFailure KernelSide::make_twin(PortIndex port) {
 void KernelSide::start() {
     for (std::size_t i = 0; i < twins_.size(); ++i) start_twin(static_cast<PortIndex>(i));
     netlink_->start();
+    warn_of_rules(*requests_);
     undo_.keep();
 }
 

@@ -272,6 +272,20 @@ def case_without_rights_for_af_xdp(lab):
 case_without_rights_for_af_xdp.boxes = ("sluice",)
 
 
+def case_rules_of_routing(lab):
+    """rules of routing are not read, and the start says so; without any it says nothing of them"""
+    lab.box.stop()
+    lab.box_host.ip("rule", "add", "from", config.IN1, "lookup", "100")
+    run_again(lab, r"rules of routing \(ip rule\) are not read: 1 beyond the kernel's own, and what is forwarded goes by "
+                   r"the tables local and main alone")
+    lab.box.stop()
+    lab.box_host.ip("rule", "del", "from", config.IN1, "lookup", "100")
+    run_again(lab)
+
+
+case_rules_of_routing.boxes = ("sluice",)
+
+
 def case_broken_configuration(lab):
     """a configuration with mistakes: every one with its place, an exit status, nothing started"""
     lab.box.stop()
