@@ -266,11 +266,20 @@ void KernelSide::resolve(const Notice& notice) {
     routing_.resolve(notice.key.dst(), static_cast<PortIndex>(notice.detail));
 }
 
+/// An operator who sees the interface up must be told why its port is not.
+void KernelSide::look_for_replacement(PortIndex port) {
+    if (config_.ports[port].is_vlan() || interface_replaced_[port] || !machine_.ports.interface_replaced(port)) return;
+    interface_replaced_[port] = true;
+    spdlog::warn("port {}: interface {} was deleted and made anew: restart sluiced to use it", config_.ports[port].name,
+                 machine_.ports.kernel_interface(port));
+}
+
 void KernelSide::refresh() {
     const std::uint64_t changed = machine_.ports.refresh_links();
     for (std::size_t i = 0; i < twins_.size(); ++i) {
         if (twins_[i] == nullptr) replace_twin(static_cast<PortIndex>(i));
         const bool up = machine_.table[static_cast<PortIndex>(i)].up.load(std::memory_order_relaxed);
+        if (!up) look_for_replacement(static_cast<PortIndex>(i));
         if ((changed >> i & 1) == 0) continue;
         spdlog::info("port {} is {}", config_.ports[i].name, up ? "up" : "down");
         if (twins_[i] == nullptr) continue;
