@@ -47,6 +47,7 @@ struct ConfigIssue {
 struct ReloadResult {
     std::vector<ConfigIssue> issues;  ///< empty: the new configuration is in force
     std::uint64_t generation = 0;     ///< policy generation now in force
+    bool restart_needed = false;      ///< the issues are no mistakes: each names what only a restart can change
 };
 
 struct CheckResult {

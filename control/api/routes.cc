@@ -49,7 +49,12 @@ void add_config_routes(Router& router, Box& box) {
         if (!takes_no_parameters(*exchange)) return;
         box.reload([exchange](const ReloadResult& result) {
             if (!result.issues.empty())
-                return reply_issues(*exchange, "the configuration has errors; nothing was changed", result.issues);
+                return reply_issues(
+                    *exchange,
+                    result.restart_needed
+                        ? "the configuration is valid but needs a restart of sluiced; nothing was changed"
+                        : "the configuration has errors; nothing was changed",
+                    result.issues);
             reply_json(*exchange, http::status::ok, json::object{{"generation", result.generation}});
         });
     });

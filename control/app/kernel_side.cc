@@ -30,6 +30,19 @@ void warn(const std::vector<Failure>& failures) {
     for (const Failure& f : failures) spdlog::warn("{}", f.text);
 }
 
+/// Said once: whoever set them may count on them.
+void warn_of_rules(RtnlRequests& kernel) {
+    const auto rules = kernel.foreign_rules();
+    if (const auto* failure = std::get_if<Failure>(&rules)) {
+        spdlog::debug("{}", failure->text);
+    } else if (const std::size_t count = std::get<std::size_t>(rules); count != 0) {
+        spdlog::warn(
+            "rules of routing (ip rule) are not read: {} beyond the kernel's own, and what is forwarded goes "
+            "by the tables local and main alone",
+            count);
+    }
+}
+
 std::vector<std::string> twin_names(const config::Config& config) {
     std::vector<std::string> names;
     for (const auto& port : config.ports) names.push_back(port.tap);
@@ -134,6 +147,7 @@ MaybeFailure KernelSide::make_twin(PortIndex port) {
 void KernelSide::start() {
     for (std::size_t i = 0; i < twins_.size(); ++i) start_twin(static_cast<PortIndex>(i));
     netlink_->start();
+    warn_of_rules(*requests_);
     undo_.keep();
 }
 
@@ -252,11 +266,20 @@ void KernelSide::resolve(const Notice& notice) {
     routing_.resolve(notice.key.dst(), static_cast<PortIndex>(notice.detail));
 }
 
+/// An operator who sees the interface up must be told why its port is not.
+void KernelSide::look_for_replacement(PortIndex port) {
+    if (config_.ports[port].is_vlan() || interface_replaced_[port] || !machine_.ports.interface_replaced(port)) return;
+    interface_replaced_[port] = true;
+    spdlog::warn("port {}: interface {} was deleted and made anew: restart sluiced to use it", config_.ports[port].name,
+                 machine_.ports.kernel_interface(port));
+}
+
 void KernelSide::refresh() {
     const std::uint64_t changed = machine_.ports.refresh_links();
     for (std::size_t i = 0; i < twins_.size(); ++i) {
         if (twins_[i] == nullptr) replace_twin(static_cast<PortIndex>(i));
         const bool up = machine_.table[static_cast<PortIndex>(i)].up.load(std::memory_order_relaxed);
+        if (!up) look_for_replacement(static_cast<PortIndex>(i));
         if ((changed >> i & 1) == 0) continue;
         spdlog::info("port {} is {}", config_.ports[i].name, up ? "up" : "down");
         if (twins_[i] == nullptr) continue;

@@ -91,6 +91,7 @@ private:
     void follow_twin(PortIndex port, const LinkInfo& link);
     void follow_interface(const LinkInfo& link, bool gone);
     void set_mtu(PortIndex port);
+    void look_for_replacement(PortIndex port);
     [[nodiscard]] bool keep_guard();
 
     boost::asio::io_context& io_;
@@ -111,7 +112,8 @@ private:
     std::array<PortMtu, kMaxPorts + 1> mtu_{};
     std::array<IfIndex, kMaxPorts + 1> interface_{};  ///< the kernel's, behind the port's device; 0: none
     std::array<bool, kMaxPorts + 1> twin_up_{};
-    std::array<MacAddress, kMaxPorts + 1> strange_mac_{};  ///< complained about already
+    std::array<bool, kMaxPorts + 1> interface_replaced_{};  ///< said already
+    std::array<MacAddress, kMaxPorts + 1> strange_mac_{};   ///< complained about already
     bool resynced_ = false;
     bool twin_complaint_ = false;  ///< said already that a twin cannot be made
 };

@@ -168,7 +168,8 @@ void LiveBox::finish_reload(config::ConfigResult loaded, std::function<void(api:
         if (!result.ok()) {
             auto messages = result.messages;
             if (messages.empty()) messages.emplace_back("a newer reload took the place of this one");
-            answer_reload(issues_of(at_.config_file.string(), messages), handler);
+            answer_reload(issues_of(at_.config_file.string(), messages), handler,
+                          result.outcome == ApplyOutcome::refused);
             return;
         }
         at_.kernel.apply(at_.publisher.config());
@@ -177,19 +178,20 @@ void LiveBox::finish_reload(config::ConfigResult loaded, std::function<void(api:
     });
 }
 
-void LiveBox::answer_reload(std::vector<api::ConfigIssue> issues,
-                            const std::function<void(api::ReloadResult)>& handler) {
+void LiveBox::answer_reload(std::vector<api::ConfigIssue> issues, const std::function<void(api::ReloadResult)>& handler,
+                            bool restart_needed) {
     if (issues.empty()) {
         ++reloads_.reloads;
         reloads_.last_s = unix_time();
         spdlog::info("configuration loaded, policy generation {}", at_.publisher.generation());
     } else {
         ++reloads_.failures;
-        spdlog::error("the configuration was not loaded, the running one stays:");
+        spdlog::error("the configuration {}, the running one stays:",
+                      restart_needed ? "is valid but needs a restart" : "was not loaded");
         for (const auto& i : issues)
             spdlog::error("{}", config::to_string(config::ConfigError{i.file, i.line, i.column, i.path, i.message}));
     }
-    handler({std::move(issues), at_.publisher.generation()});
+    handler({std::move(issues), at_.publisher.generation(), restart_needed});
 }
 
 void LiveBox::check(std::string yaml, std::function<void(api::CheckResult)> handler) {

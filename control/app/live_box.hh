@@ -63,7 +63,8 @@ public:
 private:
     void load(std::function<config::ConfigResult()> read, std::function<void(config::ConfigResult)> then);
     void finish_reload(config::ConfigResult loaded, std::function<void(api::ReloadResult)> handler);
-    void answer_reload(std::vector<api::ConfigIssue> issues, const std::function<void(api::ReloadResult)>& handler);
+    void answer_reload(std::vector<api::ConfigIssue> issues, const std::function<void(api::ReloadResult)>& handler,
+                       bool restart_needed = false);
     void describe(const FlowCopy& flow, TimeMs now_ms, api::FlowRecord& record) const;
     [[nodiscard]] api::FlowEventRecord event_record(unsigned worker, const FlowEvent& event) const;
 

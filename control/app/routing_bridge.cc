@@ -106,7 +106,9 @@ void RoutingBridge::on_route(const RouteInfo& route, bool added) {
             complain(Failure{"a route for a TOS is left out, and so are others: packets take the route without one"});
         return;
     }
-    if (route.type == RouteType::multicast || route.type == RouteType::throw_on) return;
+    if (route.type == RouteType::multicast) return;
+    // `throw` ends the look-up in its own table: of table local it goes on in main, which has its routes here anyway.
+    if (route.type == RouteType::throw_on && key.table == kLocalTable) return;
     // Anycast addresses of IPv6 are the box's, of all routers; of IPv4 the kernel has none.
     if (route.type == RouteType::anycast && key.to.address.is_v4()) return;
     if (is_loopback(key.to.address) || !follows(key.to.address)) return;
@@ -222,6 +224,9 @@ std::uint32_t RoutingBridge::hop_for(const View& view, const RouteInfo& route) {
             return acquire({.kind = HopKind::blackhole});
         case RouteType::prohibit:
             return acquire({.kind = HopKind::prohibit});
+        case RouteType::throw_on:
+            // No rules follow that of main here, and its shorter prefixes may not take over.
+            return acquire({.kind = HopKind::no_route});
         default:
             break;
     }

@@ -94,6 +94,13 @@ void check_port_identities(const std::vector<Port>& ports, Places& places) {
             }
         }
     }
+    // A twin is a device of its own.
+    for (std::size_t i = 0; i < ports.size(); ++i) {
+        const auto found = interfaces.find(ports[i].tap);
+        if (ports[i].tap.empty() || found == interfaces.end()) continue;
+        places.error({"ports", i, "tap"}, "the tap " + in_quotes(ports[i].tap) + " is the interface of the device of " +
+                                              port_path(found->second));
+    }
 }
 
 void check_vlans(const Config& config, Places& places) {

@@ -116,7 +116,8 @@ std::string Guard::forward_tables() const {
     return text;
 }
 
-/// A chain's policy is the whole rule. Its name is the number, since a device's name need not be a word of nft.
+/// A chain's policy drops; its rule counts, since frames that are lost here are in no counter of the device. Its name
+/// is the number, since a device's name need not be a word of nft.
 std::string Guard::ingress_chains() const {
     std::string chains;
     for (const unsigned ifindex : devices_) {
@@ -124,7 +125,7 @@ std::string Guard::ingress_chains() const {
         if (if_indextoname(ifindex, name.data()) == nullptr || !is_quotable(name.data())) continue;
         chains.append("  chain device").append(std::to_string(ifindex));
         chains.append(" { type filter hook ingress device \"").append(name.data());
-        chains.append("\" priority -500; policy drop; }\n");
+        chains.append("\" priority -500; policy drop; counter; }\n");
     }
     return chains;
 }

@@ -4,11 +4,13 @@
 #include <array>
 #include <cstring>
 #include <initializer_list>
+#include <linux/fib_rules.h>
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
+#include <utility>
 
 #include <netlink/attr.h>
 #include <netlink/msg.h>
@@ -108,6 +110,11 @@ constexpr auto kRoutePolicy = [] {
     for (const int attribute : {RTA_DST, RTA_GATEWAY, RTA_PREFSRC, RTA_OIF, RTA_PRIORITY, RTA_TABLE})
         p = with(p, attribute, NLA_U32, 4);
     return p;
+}();
+constexpr auto kRulePolicy = [] {
+    Policy<FRA_MAX> p{};
+    p = with(p, FRA_PRIORITY, NLA_U32, 4);
+    return with(p, FRA_TABLE, NLA_U32, 4);
 }();
 constexpr auto kNeighbourPolicy = [] {
     Policy<NDA_MAX> p{};
@@ -253,6 +260,22 @@ Parsed<RouteInfo> parse_route(const nlmsghdr& message) {
         if (header.rtm_protocol == RTPROT_KERNEL && !hop.gateway) route.key.device = hop.ifindex;
     }
     return {ParseStatus::ok, std::move(route)};
+}
+
+bool is_foreign_rule(const nlmsghdr& message) {
+    // Priority and table of those that the kernel makes itself (IPv6 has no `default`).
+    constexpr std::array<std::pair<std::uint32_t, std::uint32_t>, 3> kOfTheKernel{
+        {{0, kLocalTable}, {32766, kMainTable}, {32767, RT_TABLE_DEFAULT}}};
+    Attributes<FRA_MAX> a{};
+    if (message.nlmsg_type != RTM_NEWRULE || nlmsg_valid_hdr(&message, sizeof(fib_rule_hdr)) == 0) return false;
+    const auto& header = header_of<fib_rule_hdr>(message);
+    if (!is_ip(header.family)) return false;  // those of multicast routing come too
+    if (!split<fib_rule_hdr, FRA_MAX>(message, kRulePolicy, a)) return false;
+    if (header.action != FR_ACT_TO_TBL || header.src_len != 0 || header.dst_len != 0 || header.tos != 0) return true;
+    if (a[FRA_IIFNAME] != nullptr || a[FRA_OIFNAME] != nullptr || a[FRA_FWMARK] != nullptr) return true;
+    const std::uint32_t priority = a[FRA_PRIORITY] != nullptr ? nla_get_u32(a[FRA_PRIORITY]) : 0;
+    const std::uint32_t table = a[FRA_TABLE] != nullptr ? nla_get_u32(a[FRA_TABLE]) : header.table;
+    return std::ranges::find(kOfTheKernel, std::pair{priority, table}) == kOfTheKernel.end();
 }
 
 Parsed<NeighbourInfo> parse_neighbour(const nlmsghdr& message) {

@@ -25,4 +25,7 @@ Parsed<AddressInfo> parse_address(const nlmsghdr& message);
 Parsed<RouteInfo> parse_route(const nlmsghdr& message);
 Parsed<NeighbourInfo> parse_neighbour(const nlmsghdr& message);
 
+/// An RTM_NEWRULE of IP that is not one of those that a kernel begins with.
+bool is_foreign_rule(const nlmsghdr& message);
+
 }  // namespace sluice

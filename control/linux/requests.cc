@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
+#include <linux/fib_rules.h>
 #include <linux/if_addr.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
@@ -162,6 +163,16 @@ OrFailure<std::vector<AddressInfo>> RtnlRequests::addresses(IfIndex ifindex) {
         if (parsed.status == ParseStatus::ok && parsed.value.ifindex == ifindex) found.push_back(parsed.value);
     });
     if (!answer.ok()) return failure_of(link_name(ifindex) + ": reading addresses", answer);
+    return found;
+}
+
+OrFailure<std::size_t> RtnlRequests::foreign_rules() {
+    std::size_t found = 0;
+    const fib_rule_hdr any{};  // AF_UNSPEC: of both families
+    const auto answer = socket_->exchange(make_message(RTM_GETRULE, NLM_F_DUMP, any), [&](const nlmsghdr& reply) {
+        if (is_foreign_rule(reply)) ++found;
+    });
+    if (!answer.ok()) return failure_of("reading the rules of routing", answer);
     return found;
 }
 

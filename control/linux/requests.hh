@@ -33,6 +33,10 @@ public:
     MaybeFailure keep_neighbour(IfIndex ifindex, const IpAddress& address) override;
     MaybeFailure release_neighbour(IfIndex ifindex, const IpAddress& address) override;
 
+    /// How many rules of routing (`ip rule`) somebody has set, of both families: all but those that a kernel begins
+    /// with.
+    OrFailure<std::size_t> foreign_rules();
+
     /// Netlink tells what it saw: which routes are sluice's, and which kept neighbours went stale.
     void route_seen(const RouteInfo& route, bool added);
     void neighbour_seen(const NeighbourInfo& neighbour, bool gone);

@@ -3,6 +3,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <linux/fib_rules.h>
 #include <linux/if_addr.h>
 #include <linux/neighbour.h>
 #include <linux/netlink.h>
@@ -53,6 +54,7 @@ template NlMessage make_message(int, int, const ifinfomsg&);
 template NlMessage make_message(int, int, const ifaddrmsg&);
 template NlMessage make_message(int, int, const rtmsg&);
 template NlMessage make_message(int, int, const ndmsg&);
+template NlMessage make_message(int, int, const fib_rule_hdr&);
 
 RtnlSocket::RtnlSocket(nl_sock* socket) : socket_(socket) {}
 RtnlSocket::~RtnlSocket() {

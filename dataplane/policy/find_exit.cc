@@ -36,6 +36,8 @@ Decision find_exit(Packet& p, const IpAddress& destination, RouteZone by, const 
                                   p.v6 ? Answer::net_unreachable : Answer::host_unreachable);
         case HopKind::prohibit:
             return Decision::drop(DropReason::route_unreachable, Answer::admin_prohibited);
+        case HopKind::no_route:
+            return Decision::drop(DropReason::no_route, Answer::net_unreachable);
         case HopKind::connected:
         case HopKind::neighbour:
         case HopKind::multipath:

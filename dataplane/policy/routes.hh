@@ -36,6 +36,7 @@ enum class HopKind : std::uint8_t {
     blackhole,    ///< drop silently
     unreachable,  ///< drop, ICMP 3/1 (ICMPv6 1/3)
     prohibit,     ///< drop, ICMP 3/13 (ICMPv6 1/1)
+    no_route,     ///< as if there were none, though a shorter prefix has one: drop, ICMP 3/0 (ICMPv6 1/0)
     connected,    ///< on-link subnet: the destination itself must be resolved
     neighbour,    ///< MAC known, or being asked for (`resolved`)
     multipath,    ///< one of `members`, chosen by flow hash

@@ -36,6 +36,7 @@ void Egress::send(Packet& p, const NextHop& hop, Now now) noexcept {
         case HopKind::blackhole:
         case HopKind::unreachable:
         case HopKind::prohibit:
+        case HopKind::no_route:
         case HopKind::multipath:
             break;
     }

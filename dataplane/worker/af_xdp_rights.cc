@@ -2,6 +2,7 @@
 
 #include <array>
 #include <linux/capability.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -24,6 +25,16 @@ std::string missing_for_af_xdp(std::uint64_t effective) {
     need(has(CAP_NET_RAW), "CAP_NET_RAW");
     need(has(CAP_BPF) || has(CAP_SYS_ADMIN), "CAP_BPF");
     return missing;
+}
+
+std::uint64_t locked_memory_limit() {
+    rlimit limit{};
+    if (::getrlimit(RLIMIT_MEMLOCK, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return ~std::uint64_t{0};
+    return limit.rlim_cur;
+}
+
+bool may_lock(std::uint64_t effective, std::uint64_t limit_bytes, std::uint64_t bytes) {
+    return (effective >> CAP_IPC_LOCK & 1) != 0 || bytes <= limit_bytes;
 }
 
 }  // namespace sluice

@@ -38,6 +38,11 @@ std::string pci_problem(const std::string& name) {
            (error ? std::string("no driver") : driver.filename().string()) + "; bind it to vfio-pci (dpdk-devbind.py)";
 }
 
+/// What the driver makes a umem of: all buffers of the pool, with their headers.
+std::uint64_t locked_by_queue(const rte_mempool& pool) {
+    return std::uint64_t{pool.populated_size} * rte_mempool_calc_obj_size(pool.elt_size, pool.flags, nullptr);
+}
+
 rte_ether_addr to_dpdk(const MacAddress& mac) {
     rte_ether_addr address;
     std::memcpy(address.addr_bytes, mac.bytes.data(), mac.bytes.size());
@@ -101,7 +106,8 @@ void Ports::Device::probe() {
         return;
     }
     if (!interface_.empty()) {
-        if (!interface_exists(interface_)) fail("there is no interface " + interface_);
+        index_ = interface_index(interface_);
+        if (index_ == 0) fail("there is no interface " + interface_);
         if (!set_interface_up(interface_)) fail("interface " + interface_ + " cannot be set up", errno);
         try {
             claim_.emplace(interface_);
@@ -190,6 +196,14 @@ void Ports::Device::configure(rte_mempool* pool, std::vector<std::string>& remar
             if (!missing.empty())
                 fail("no rights to attach to " + interface_ + " (missing: " + missing +
                      "): run as root or with CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF");
+            // Each queue locks the whole pool, and so did those of the devices before.
+            const std::uint64_t queues = std::uint64_t{place_} * rx_queues_ + q + 1;
+            const std::uint64_t limit = locked_memory_limit();
+            const std::uint64_t needed = queues * locked_by_queue(*pool);
+            if (!may_lock(capabilities_in_force(), limit, needed))
+                fail("no rights to lock the memory that AF_XDP needs (" + std::to_string(needed >> 20) + " MB, and " +
+                     std::to_string(limit >> 20) +
+                     " are allowed): run as root, with CAP_IPC_LOCK, or with a higher limit (ulimit -l, LimitMEMLOCK)");
         }
         if (error != 0 && is("net_af_xdp"))
             throw QueueBusy("port " + config_.name + " (" + config_.device + "): cannot attach to queue " +
@@ -206,10 +220,25 @@ void Ports::Device::configure(rte_mempool* pool, std::vector<std::string>& remar
         if (error != 0 && !(error == -ENOTSUP && mtu_ == 1500))
             fail("MTU " + std::to_string(mtu_) + " is refused", -error);
     }
+    if (is("net_af_xdp")) remark_unread_queues(remarks);
     set_mac(remarks);
     if (rx_queues_ > 1 && !rss_.homes && workers_ > 1)
         remarks.push_back("port " + config_.name +
                           ": the device cannot hash on one address; workers steer in software");
+}
+
+/// The kernel's driver spreads frames over all of its queues, whatever part of them has a socket.
+void Ports::Device::remark_unread_queues(std::vector<std::string>& remarks) const {
+    const ReceiveQueues queues = interface_receive_queues(interface_);
+    if (queues.count <= rx_queues_) return;
+    const std::string all = std::to_string(queues.count), read = std::to_string(rx_queues_);
+    std::string remark = "port " + config_.name + ": interface " + interface_ + " has " + all;
+    remark.append(" receive queues, and ")
+        .append(read)
+        .append(" of them will be read: what comes by the others is lost");
+    remark.append(" (the guard counts it); ethtool -L ").append(interface_).append(" ").append(queues.word).append(" ");
+    remark.append(read).append(", or queue_count=").append(all).append(" in its device, with as many workers");
+    remarks.push_back(std::move(remark));
 }
 
 void Ports::Device::set_mac(std::vector<std::string>& remarks) {
@@ -250,8 +279,15 @@ void Ports::Device::stop() noexcept {
     rte_eth_dev_stop(id_);
 }
 
+bool Ports::Device::replaced() const {
+    if (interface_.empty()) return false;
+    const unsigned now = interface_index(interface_);
+    return now != 0 && now != index_;
+}
+
 bool Ports::Device::link_up() const {
-    if (!interface_.empty()) return interface_running(interface_);
+    // Sockets and programs are bound to an interface, not to its name.
+    if (!interface_.empty()) return !replaced() && interface_running(interface_);
     rte_eth_link link{};
     return rte_eth_link_get_nowait(id_, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
 }

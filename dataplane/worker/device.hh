@@ -40,6 +40,8 @@ public:
     /// Frames to `mac` arrive too (a VLAN port with a MAC of its own).
     void accept_mac(const MacAddress& mac, std::vector<std::string>& remarks);
     [[nodiscard]] bool link_up() const;
+    /// The kernel's interface was deleted, and another one has its name: nothing comes from it, or goes to it.
+    [[nodiscard]] bool replaced() const;
 
     [[nodiscard]] std::uint16_t id() const noexcept { return id_; }
     [[nodiscard]] const PortConfig& config() const noexcept { return config_; }
@@ -56,9 +58,11 @@ private:
     [[noreturn]] void fail(const std::string& what, int error = 0) const;
     void probe();
     void set_mac(std::vector<std::string>& remarks);
+    void remark_unread_queues(std::vector<std::string>& remarks) const;
 
     PortConfig config_;
     std::string interface_;  // of the kernel, or empty
+    unsigned index_ = 0;     // the kernel's number of it, at the start
     std::optional<InterfaceClaim> claim_;
     std::string driver_;
     std::uint16_t id_ = RTE_MAX_ETHPORTS;

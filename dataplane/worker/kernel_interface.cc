@@ -4,6 +4,8 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
+#include <linux/ethtool.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -27,8 +29,17 @@ bool ask(unsigned long request, const std::string& name, ifreq& answer) {
 
 }  // namespace
 
-bool interface_exists(const std::string& name) {
-    return ::if_nametoindex(name.c_str()) != 0;
+unsigned interface_index(const std::string& name) {
+    return ::if_nametoindex(name.c_str());
+}
+
+ReceiveQueues interface_receive_queues(const std::string& name) {
+    ethtool_channels channels{};
+    channels.cmd = ETHTOOL_GCHANNELS;
+    ifreq request{};
+    request.ifr_data = reinterpret_cast<char*>(&channels);
+    if (!ask(SIOCETHTOOL, name, request)) return {};
+    return {channels.combined_count + channels.rx_count, channels.combined_count == 0 ? "rx" : "combined"};
 }
 
 std::uint16_t interface_mtu(const std::string& name) {

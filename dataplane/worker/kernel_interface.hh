@@ -9,9 +9,16 @@
 
 namespace sluice {
 
-bool interface_exists(const std::string& name);
+/// The kernel's number of it; 0: there is none. One that is deleted and made anew has another.
+unsigned interface_index(const std::string& name);
 /// IP bytes; 0 when unknown.
 std::uint16_t interface_mtu(const std::string& name);
+/// Receive queues in use, and the word by which `ethtool -L` sets their number.
+struct ReceiveQueues {
+    unsigned count = 0;  ///< 0: the driver does not say
+    const char* word = "combined";
+};
+ReceiveQueues interface_receive_queues(const std::string& name);
 /// Set up and carrier present.
 bool interface_running(const std::string& name);
 /// False when the kernel refuses (errno says why). An interface that is up already is left alone.

@@ -181,6 +181,10 @@ const std::string& Ports::kernel_interface(PortIndex port) const {
     return device_of(port).interface();
 }
 
+bool Ports::interface_replaced(PortIndex port) const {
+    return device_of(port).replaced();
+}
+
 bool Ports::kernel_sees_frames(PortIndex port) const {
     const Device& device = device_of(port);
     return device.is("net_af_packet") || device.is("net_pcap") || device.is("net_af_xdp");

@@ -103,6 +103,8 @@ public:
     [[nodiscard]] std::uint32_t speed_mbps(PortIndex port) const;
     /// The kernel's interface behind an AF_XDP, AF_PACKET or pcap device; empty for others.
     [[nodiscard]] const std::string& kernel_interface(PortIndex port) const;
+    /// It was deleted and made anew since the start: the port is down until the next one.
+    [[nodiscard]] bool interface_replaced(PortIndex port) const;
     /// True for devices whose frames the kernel sees too, so that the kernel has to be told to drop them: a copy of
     /// each (AF_PACKET, pcap), or those of queues that nobody reads (AF_XDP).
     [[nodiscard]] bool kernel_sees_frames(PortIndex port) const;

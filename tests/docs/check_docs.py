@@ -152,6 +152,20 @@ class DocsTest(unittest.TestCase):
                         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertGreaterEqual(blocks, 2)
 
+    def test_readme_shows_what_check_says(self):
+        """The message of `sluicectl check` in the README is what it says of the README's own example, spoilt."""
+        example = next(block for language, block in FENCE.findall(read("README.md")) if language == "yaml")
+        spoilt = example.replace("port: 80}", "port: 70000}")
+        self.assertNotEqual(spoilt, example)
+        with tempfile.TemporaryDirectory() as folder:
+            pathlib.Path(folder, "sluice.yaml").write_text(spoilt)
+            for check in CHECKS[:1]:
+                program = str(pathlib.Path(check[0]).resolve())
+                done = subprocess.run([program, *check[1:], "sluice.yaml"], capture_output=True, text=True, timeout=60,
+                                      cwd=folder)
+                self.assertEqual(done.returncode, 1)
+                self.assertIn("$ sluicectl check sluice.yaml\n" + done.stderr, read("README.md"))
+
     def test_readme_shows_the_example(self):
         example = [line for line in read("conf/examples/home-gateway.yaml").splitlines() if not line.startswith("#")]
         self.assertIn("\n".join(example), read("README.md"))

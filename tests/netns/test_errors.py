@@ -8,6 +8,7 @@ from lab.clients import iperf, ping
 FAR, FAR_ROUTER, FAR_NET = "198.51.100.10", "198.51.100.1", "198.51.100.0/24"
 DEEP, DEEP_ROUTER, DEEP_NET = "10.9.0.10", "10.9.0.1", "10.9.0.0/24"
 NARROW = 1280
+THROWN = "198.51.104.0/24"
 
 CONFIG = config.base()
 CONFIG["groups"]["addresses"]["published"] = [config.IN2, DEEP]
@@ -74,6 +75,19 @@ def case_unreachable_comes_back(lab):
                        f"s.connect(('{FAR}', 4242)); s.settimeout(5); s.send(b'?')\n"
                        "try: s.recv(9)\nexcept ConnectionRefusedError: print('refused')\n")
     assert text.strip() == "refused", text
+
+
+def case_throw(lab):
+    """a route of type throw beside a default route: the sender is told that the network is unreachable"""
+    lay(lab)
+    lab.box_host.ip("route", "add", "default", "via", config.OUT2)
+    lab.box_host.ip("route", "add", "throw", THROWN)
+    try:
+        text = lab.in1.run("ping", "-c", "3", "-i", "0.2", "-W", "1", THROWN.replace(".0/24", ".1"), check=False)
+        assert "Net Unreachable" in text and f"From {config.INSIDE_BOX}" in text, text
+    finally:
+        lab.box_host.ip("route", "del", "throw", THROWN)
+        lab.box_host.ip("route", "del", "default")
 
 
 def case_path_mtu_ping(lab):

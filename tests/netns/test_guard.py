@@ -129,13 +129,50 @@ def guarded_devices(lab):
     return [name for name in ("l1", "w1") if f'device "{name}"' in tables]
 
 
-def case_other_queues(lab):
-    """frames of queues that AF_XDP does not read die at the device's ingress, and only while sluiced runs"""
+def case_ingress(lab):
+    """the interfaces of AF_XDP are guarded at their ingress, and only while sluiced runs"""
     assert guarded_devices(lab) == ["l1", "w1"]
     lab.box.stop()
     assert guarded_devices(lab) == []
     lab.start()
     assert guarded_devices(lab) == ["l1", "w1"]
+    assert ping(lab.in1, config.OUT1) == 3
+
+
+def wire_inside(lab, *queues):
+    """A new wire from the inside's bridge to the box."""
+    lab.box_host.ip("link", "del", "l1")
+    lab.wire(lab.box_host, "l1", lab.switch, "p-l1", config.INSIDE_MAC, queues)
+    lab.switch.ip("link", "set", "p-l1", "master", "brin")
+
+
+def lost_at(lab, device):
+    """Frames that the guard has dropped at a device's ingress."""
+    table = lab.box_host.run("nft", "list", "table", "netdev", "sluice_guard_lan0")
+    return int(re.search(rf'device "{device}"[^}}]*?counter packets (\d+) ', table, re.S)[1])
+
+
+def case_other_queues(lab):
+    """frames of a queue that AF_XDP does not read: the start warns of it, they are counted, and go nowhere"""
+    lab.box.stop()
+    wire_inside(lab, "numrxqueues", "2")
+    lab.switch.run("ethtool", "-L", "p-l1", "tx", "1")      # all to the first queue
+    closed = config.base()
+    closed["filter"]["forward"] = {"policy": "drop", "rules": []}
+    try:
+        lab.start(closed)
+        assert "port lan: interface l1 has 2 receive queues, and 1 of them will be read" in lab.box.log(), lab.box.log()
+        udp_spray(lab.in1, config.OUT1, 20000, 20, 0.2)
+        assert lost_at(lab, "l1") == 0
+        lab.switch.run("ethtool", "-L", "p-l1", "tx", "2")  # flows are spread over both from now on
+        assert leaks(lab, lambda: udp_spray(lab.in1, config.OUT1, 20000, 64, 0.2)) == []
+        assert 0 < lost_at(lab, "l1") < 200
+        lab.switch.run("ethtool", "-L", "p-l1", "tx", "1")
+    finally:
+        if lab.box.process is not None:
+            lab.box.stop()
+        wire_inside(lab)
+    lab.start()
     assert ping(lab.in1, config.OUT1) == 3
 
 

@@ -1,5 +1,6 @@
 """Twins and the interfaces behind ports, changed by hand under a running sluiced."""
 import json
+import time
 
 from lab import config
 from lab.clients import ping
@@ -94,4 +95,25 @@ def case_twin_down(lab):
     lab.box_host.ip("link", "set", "wan0", "up")
     wait_until("the twin up", lambda: ports(lab)["wan"]["twin_up"], 5)
     lab.settle()
+    assert ping(lab.in1, config.OUT1) == 3
+
+
+def rebuild(lab, name, bridge, mac):
+    lab.box_host.ip("link", "del", name)
+    lab.wire(lab.box_host, name, lab.switch, f"p-{name}", mac)
+    lab.switch.ip("link", "set", f"p-{name}", "master", bridge)
+
+
+def case_interface_made_anew(lab):
+    """an interface that was deleted and made anew: its port is down until a restart, and the log says why, once"""
+    rebuild(lab, "w1", "brout", config.OUTSIDE_MAC)
+    wait_until("the port down", lambda: not ports(lab)["wan"]["up"], 5)
+    told = "port wan: interface w1 was deleted and made anew: restart sluiced to use it"
+    wait_until("the reason", lambda: told in lab.box.log(), 5)
+    time.sleep(2.5)     # the link is looked at once a second
+    assert lab.box.log().count(told) == 1, lab.box.log()
+    assert not ports(lab)["wan"]["up"] and ports(lab)["lan"]["up"]
+    lab.box.stop()
+    lab.start()
+    assert ports(lab)["wan"]["up"]
     assert ping(lab.in1, config.OUT1) == 3

@@ -58,6 +58,26 @@ def case_bad_file_changes_nothing(lab):
 case_bad_file_changes_nothing.boxes = ("sluice",)
 
 
+def case_what_needs_a_restart(lab):
+    """a valid file that only a restart can put in force: reload and check say so, and each mistake is told from it"""
+    def status(*words):
+        return lab.box_host.status(lab.box.ctl, "--socket", lab.box.socket_path, *words)
+    assert status("check", "--running", lab.box.config_path) == 0
+    lab.box.write(config.changed(config.base(), neighbours__hold=7))
+    answer = lab.box.control("reload", check=False)
+    assert "is valid but needs a restart" in answer and "has errors" not in answer, answer
+    assert "neighbours has changed: needs a restart" in answer, answer
+    assert status("reload") == 1
+    assert status("check", lab.box.config_path) == 0
+    assert status("check", "--running", lab.box.config_path) == 4
+    lab.box.write(config.changed(config.base(), neighbours__hold=-7))
+    assert status("check", "--running", lab.box.config_path) == 1
+    lab.box.reload(config.base())
+
+
+case_what_needs_a_restart.boxes = ("sluice",)
+
+
 def case_by_signal(lab):
     """SIGHUP reloads too"""
     closed = config.base()

@@ -11,6 +11,10 @@ from lab.machine import wait_until
 LINE = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} (\w+) +(.*)$")
 
 
+# What DPDK's AF_XDP driver says when it is refused a queue.
+DRIVER = r"(xsk_configure|xdp_umem_configure|eth_rx_queue_setup)\(\): .*"
+
+
 def messages(log):
     """[(level, text)] of a log; it must not hold anything else."""
     matches = [LINE.match(line) for line in log.splitlines() if line.strip()]
@@ -290,11 +294,33 @@ def case_without_rights_for_af_xdp(lab):
                                                        lab.box.config_path))
         check_refused(lab, refused, r"port lan \(net_af_xdp0,iface=l1\): no rights to attach to l1 "
                                     rf"\(missing: {missing}\): run as root or with CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF",
-                      driver=r"(xsk_configure|xdp_umem_configure|eth_rx_queue_setup)\(\): .*")
+                      driver=DRIVER)
+    # Nor may it lock memory beyond a limit that it has no right to lift.
+    limited = ("prlimit", f"--memlock={8 << 20}", "setpriv", "--bounding-set=-ipc_lock,-sys_resource")
+    refused = lab.spawn("refused", lab.box.command(*limited, lab.box.daemon, "--config", lab.box.config_path))
+    check_refused(lab, refused,
+                  r"port lan \(net_af_xdp0,iface=l1\): no rights to lock the memory that AF_XDP needs \(\d+ MB, and 8 are "
+                  r"allowed\): run as root, with CAP_IPC_LOCK, or with a higher limit \(ulimit -l, LimitMEMLOCK\)",
+                  driver=DRIVER)
+    assert refused.log().count("xdp_umem_configure") <= 2, refused.log()    # it is not tried over and over
     run_again(lab)
 
 
 case_without_rights_for_af_xdp.boxes = ("sluice",)
+
+
+def case_rules_of_routing(lab):
+    """rules of routing are not read, and the start says so; without any it says nothing of them"""
+    lab.box.stop()
+    lab.box_host.ip("rule", "add", "from", config.IN1, "lookup", "100")
+    run_again(lab, r"rules of routing \(ip rule\) are not read: 1 beyond the kernel's own, and what is forwarded goes "
+                   r"by the tables local and main alone")
+    lab.box.stop()
+    lab.box_host.ip("rule", "del", "from", config.IN1, "lookup", "100")
+    run_again(lab)
+
+
+case_rules_of_routing.boxes = ("sluice",)
 
 
 def case_broken_configuration(lab):

@@ -299,3 +299,25 @@ nat:
     send("wan", udp(kServer, 53, kBoxOutside, 5000));
     CHECK(said() == port_key(IpProto::udp, kServer, be16(53), kClient, be16(5000)));
 }
+
+TEST_CASE_METHOD(TwoPorts, "answers to a DHCP client pass the input chain, where the documented rule admits them") {
+    const auto offer = udp(kServer, 67, ip4(255, 255, 255, 255), 68).to(kBroadcastMac).payload_bytes(240);
+    const std::string rules = R"(
+filter:
+  input:
+    policy: drop
+    rules:
+      - {state: [established, related], action: accept}
+      - {in: lan, action: accept}
+)";
+    configure(rules);
+    send_from_kernel("wan", udp(Ip4{}, 68, ip4(255, 255, 255, 255), 67).to(kBroadcastMac).payload_bytes(240));
+    CHECK(sent("wan").size() == 1);
+    send("wan", offer);
+    CHECK(punted("wan").empty());
+    CHECK(drops(DropReason::filter_input) == 1);
+    configure(rules + "      - {in: wan, proto: udp, sport: 67, dport: 68, action: accept}\n");
+    send("wan", offer);
+    CHECK(punted("wan").size() == 1);
+    CHECK(drops(DropReason::filter_input) == 1);
+}

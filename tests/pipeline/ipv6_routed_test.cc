@@ -193,6 +193,11 @@ TEST_CASE_METHOD(RoutedBox6, "IPv6: routes that lead nowhere, and what the sende
     CHECK(answer(ip6(0x2001, 0xdb8, 0xc, 0, 0, 0, 0, 1)).starts_with(said + "1/0 "));
     CHECK(answer(ip6(0x2001, 0xdb8, 0xd, 0, 0, 0, 0, 1)).starts_with(said + "1/1 "));
     CHECK(drops(DropReason::route_unreachable) == 3);
+    // `throw`: the default route does not take over.
+    route("::/0", "2001:db8:2::77");
+    route("2001:db8:ff::/48", HopKind::no_route);
+    CHECK(answer(kFar).starts_with(said + "1/0 "));
+    CHECK(drops(DropReason::no_route) == 2);
     CHECK(flows().empty());
 }
 

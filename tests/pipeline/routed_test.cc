@@ -67,6 +67,18 @@ TEST_CASE_METHOD(RoutedBox, "so is a packet that is INVALID") {
     CHECK(drops(DropReason::no_route) == 1);
 }
 
+TEST_CASE_METHOD(RoutedBox, "a thrown destination is answered with net unreachable, whatever the default route") {
+    route("0.0.0.0/0", "203.0.113.254");
+    route("198.51.100.0/24", HopKind::no_route);
+    send("lan", udp(kClient, 5000, ip4(198, 51, 100, 1), 53));
+    CHECK(quiet("wan"));
+    const Decoded error = one("lan");
+    CHECK(error.icmp_type == 3);
+    CHECK(error.icmp_code == 0);
+    CHECK(drops(DropReason::no_route) == 1);
+    CHECK(flows().empty());
+}
+
 TEST_CASE_METHOD(RoutedBox, "what is for the box goes to the kernel, and its answers leave by the port") {
     send("lan", echo_request(kClient, ip4(192, 168, 1, 1), 7));
     REQUIRE(punted("lan").size() == 1);

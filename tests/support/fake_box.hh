@@ -157,6 +157,7 @@ public:
     std::vector<api::ExpectationRecord> expectations;
     std::vector<api::ConfigIssue> issues;     ///< what reload and check find
     std::vector<std::string> restart_needed;  ///< what check says
+    bool reload_needs_restart = false;        ///< the issues of a reload are no mistakes
     std::size_t slice = 3;
     std::size_t live_cursors = 0;
     std::size_t live_captures = 0;
@@ -226,7 +227,9 @@ public:
     }
     void reload(std::function<void(api::ReloadResult)> handler) override {
         if (issues.empty()) ++generation;
-        boost::asio::post(io_, [this, handler = std::move(handler)] { handler({issues, generation}); });
+        boost::asio::post(io_, [this, handler = std::move(handler)] {
+            handler({issues, generation, reload_needs_restart});
+        });
     }
     void check(std::string, std::function<void(api::CheckResult)> handler) override {
         boost::asio::post(io_, [this, handler = std::move(handler)] { handler({issues, restart_needed}); });

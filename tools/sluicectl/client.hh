@@ -19,6 +19,7 @@ constexpr ExitCode kOk = 0;
 constexpr ExitCode kFailure = 1;      ///< refused, or nothing matched
 constexpr ExitCode kUsage = 2;        ///< what was asked for cannot be
 constexpr ExitCode kUnreachable = 3;  ///< no daemon answers
+constexpr ExitCode kRestart = 4;      ///< check --running: the file is valid, and a reload would refuse it
 
 /// A message for stderr and the exit code that goes with it.
 struct Failure : std::runtime_error {

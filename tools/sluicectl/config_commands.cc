@@ -87,7 +87,8 @@ ExitCode check(const Context& context, const CheckOptions& options) {
     } else {
         for (const auto& error : result.errors) std::fprintf(stderr, "%s\n", config::to_string(error).c_str());
     }
-    return result.ok() ? kOk : kFailure;
+    if (!result.ok()) return kFailure;
+    return restart.empty() ? kOk : kRestart;
 }
 
 }  // namespace
@@ -103,7 +104,9 @@ void add_check_command(CLI::App& app, Context& context) {
     command->add_option("file", options->file, "the YAML file, - for stdin")->required()->type_name("FILE");
     command->add_flag("--running", options->running,
                       "also ask the running sluiced what of a valid file needs a restart, so that a reload is refused");
-    command->footer("\nPrints file:line:column, path and message of every mistake; exit code 1 if there is one.");
+    command->footer(
+        "\nPrints file:line:column, path and message of every mistake; exit code 1 if there is one.\n"
+        "With --running: exit code 4 if the file is valid and a reload would refuse it.");
     command->callback([&context, options] { context.run = [&context, options] { return check(context, *options); }; });
 }
 

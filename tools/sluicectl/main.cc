@@ -34,7 +34,8 @@ void flush_output() {
 namespace {
 
 constexpr const char* kFooter = R"(
-Exit codes: 0 done; 1 sluiced reported a failure, or nothing matched; 2 usage; 3 sluiced cannot be reached.
+Exit codes: 0 done; 1 sluiced reported a failure, or nothing matched; 2 usage; 3 sluiced cannot be reached;
+4 (check --running) the file is valid but needs a restart.
 What went wrong is said on stderr, with --json as an object: {"error": "..."}.
 
 Examples:

@@ -188,10 +188,11 @@ class Machine:
         self.processes.append(process)
         return process
 
-    def wire(self, host, name, peer_host, peer_name, mac=None):
-        """A veth pair. Offloads are off on both ends: frames on it look like frames on a real wire."""
-        sh("ip", "link", "add", name, *(["address", mac] if mac else []), "netns", host.name, "type", "veth", "peer",
-           "name", peer_name, "netns", peer_host.name)
+    def wire(self, host, name, peer_host, peer_name, mac=None, queues=()):
+        """A veth pair; `queues` are words of `ip link` for the first end. Offloads are off on both ends: frames on it
+        look like frames on a real wire."""
+        sh("ip", "link", "add", name, *(["address", mac] if mac else []), *queues, "netns", host.name, "type", "veth",
+           "peer", "name", peer_name, "netns", peer_host.name)
         for end, device in ((host, name), (peer_host, peer_name)):
             end.run("ethtool", "-K", device, "tx", "off", "tso", "off", "gso", "off", "gro", "off", "rxvlan", "off",
                     "txvlan", "off", check=False)

@@ -219,6 +219,10 @@ TEST_CASE("a reload reports the new generation, or every mistake") {
     REQUIRE(reply.status == 422);
     REQUIRE(json::parse(reply.body).at("issues").as_array().size() == 2);
     REQUIRE(json::parse(reply.body).at("issues").at(1).at("line") == 9);
+    REQUIRE(error_of(reply) == "the configuration has errors; nothing was changed");
+    served.box.reload_needs_restart = true;
+    REQUIRE(error_of(served.call("POST", "/v1/reload")) ==
+            "the configuration is valid but needs a restart of sluiced; nothing was changed");
     REQUIRE(served.call("POST", "/v1/check", "ports: []").status == 422);
     served.box.issues.clear();
     REQUIRE(json::parse(served.call("POST", "/v1/check", "ports: []").body) ==

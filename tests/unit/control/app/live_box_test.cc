@@ -55,7 +55,9 @@ TEST_CASE("a file that cannot be in force changes nothing and says where it is w
     std::vector<api::ConfigIssue> issues;
     SECTION("a mistake") {
         the_room->write(configuration() + "bogus: 1\n");
-        issues = the_room->reload().issues;
+        const auto answer = the_room->reload();
+        CHECK_FALSE(answer.restart_needed);
+        issues = answer.issues;
         REQUIRE(issues.size() == 1);
         CHECK(issues[0].path == "bogus");
         CHECK(issues[0].line > 1);
@@ -69,7 +71,9 @@ TEST_CASE("a file that cannot be in force changes nothing and says where it is w
     }
     SECTION("what needs a restart") {
         the_room->write(configuration("192.0.2.1/24", kOtherPolicy, "neighbours: {hold: 7}\n"));
-        issues = the_room->reload().issues;
+        const auto answer = the_room->reload();
+        CHECK(answer.restart_needed);
+        issues = answer.issues;
         REQUIRE(issues.size() == 1);
         CHECK_THAT(issues[0].message, Contains("needs a restart"));
     }

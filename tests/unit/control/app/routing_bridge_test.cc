@@ -256,6 +256,21 @@ TEST_CASE_METHOD(Lab, "blackhole, unreachable and prohibit; a route through anot
     CHECK(kernel.calls.empty());
 }
 
+TEST_CASE_METHOD(Lab, "throw hides the default route, as in a kernel without rules of its own") {
+    const IpPrefix everything{ip4(0, 0, 0, 0), 0};
+    const IpPrefix thrown{ip4(198, 51, 100, 0), 24};
+    bridge.on_route(route(everything, {{kWan, kGateway, 1, true}}), true);
+    REQUIRE(to(kAway)->kind == HopKind::neighbour);
+    bridge.on_route(special(thrown, RouteType::throw_on), true);
+    REQUIRE(to(kAway) != nullptr);
+    CHECK(to(kAway)->kind == HopKind::no_route);
+    bridge.on_route(special(thrown, RouteType::throw_on), false);
+    CHECK(to(kAway)->kind == HopKind::neighbour);
+    // In table local it only sends the look-up on to main.
+    bridge.on_route(special(thrown, RouteType::throw_on, kLocalTable), true);
+    CHECK(to(kAway)->kind == HopKind::neighbour);
+}
+
 TEST_CASE_METHOD(Lab, "a neighbour counts only where its subnet is connected, whatever comes first") {
     neighbour(kHost, kLan, NeighbourState::reachable);
     CHECK(to(kHost) == nullptr);

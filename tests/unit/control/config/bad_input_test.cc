@@ -235,6 +235,12 @@ TEST_CASE("names, devices, addresses, VLANs and cores that overlap") {
              "  - {name: d, device: \"net_af_packet1,iface=e00\", role: inside}\n",
              "3:23: ports[1].device: the interface 'e0' is that of ports[0]\n"
              "4:23: ports[2].device: the interface 'e0' is that of ports[0]\n"},
+            {"a tap that is the interface of a device, its own or another's",
+             "ports:\n  - {name: a, device: \"net_af_xdp0,iface=e0\", role: inside, tap: e0}\n"
+             "  - {name: b, device: \"net_af_xdp1,iface=e1\", role: inside, tap: e0x}\n"
+             "  - {name: c, device: d2, role: inside, tap: e1}\n",
+             "2:66: ports[0].tap: the tap 'e0' is the interface of the device of ports[0]\n"
+             "4:46: ports[2].tap: the tap 'e1' is the interface of the device of ports[1]\n"},
             {"an address on two ports",
              "ports:\n  - {name: a, device: d0, role: inside, addresses: [192.0.2.1/24]}\n"
              "  - {name: b, device: d1, role: inside, addresses: [198.51.100.1/24, 192.0.2.1/25]}\n",

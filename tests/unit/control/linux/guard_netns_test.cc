@@ -201,6 +201,9 @@ TEST_CASE("the kernel gets nothing from a device whose ingress is guarded, packe
     ask();
     CHECK(received(near, 1));
     CHECK_FALSE(received(far, 2));
+    // An operator can see that something is lost there.
+    CHECK_THAT(output_of("nft list table netdev sluice_guard_lan0"),
+               Contains("counter packets ") && !Contains("counter packets 0 "));
     REQUIRE_FALSE(guard->set_ingress({}));
     REQUIRE_FALSE(guard->set_ingress({}));
     ask();

@@ -67,6 +67,18 @@ TEST_CASE("ECMP, blackhole, unreachable, prohibit, and a replaced route") {
     });
 }
 
+TEST_CASE("rules of routing that somebody has set are counted, of both families, and the kernel's own are not") {
+    Box box;
+    CHECK(value_of(box.requests->foreign_rules()) == 0);
+    sh("ip rule add from 192.0.2.0/24 lookup 100");
+    CHECK(value_of(box.requests->foreign_rules()) == 1);
+    sh("ip -6 rule add fwmark 7 lookup 100");
+    CHECK(value_of(box.requests->foreign_rules()) == 2);
+    // One of the kernel's own, in another place.
+    sh("ip rule add priority 5 lookup local && ip rule del priority 0");
+    CHECK(value_of(box.requests->foreign_rules()) == 3);
+}
+
 TEST_CASE("what the kernel forgets without a word: routes of a link that goes down") {
     Box box;
     const auto wan = box.twin("wan0", 1, {{ip4(203, 0, 113, 1), 24}});

@@ -28,3 +28,12 @@ TEST_CASE("CAP_SYS_ADMIN stands for CAP_BPF, as in the kernel, and for nothing e
     CHECK(missing_for_af_xdp(bit(CAP_NET_ADMIN) | bit(CAP_NET_RAW) | bit(CAP_SYS_ADMIN)).empty());
     CHECK(missing_for_af_xdp(bit(CAP_SYS_ADMIN)) == "CAP_NET_ADMIN, CAP_NET_RAW");
 }
+
+TEST_CASE("the memory of AF_XDP must fit the limit of locked memory, or CAP_IPC_LOCK is there") {
+    constexpr std::uint64_t all = ~std::uint64_t{0};
+    CHECK(may_lock(all, 0, 64 << 20));
+    CHECK(may_lock(0, all, 64 << 20));
+    CHECK(may_lock(0, 64 << 20, 64 << 20));
+    CHECK_FALSE(may_lock(all & ~bit(CAP_IPC_LOCK), 8 << 20, 64 << 20));
+    CHECK(locked_memory_limit() != 0);
+}

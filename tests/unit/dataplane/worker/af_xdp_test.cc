@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <linux/if_packet.h>
+#include <memory>
 #include <net/ethernet.h>
 #include <net/if.h>
 #include <sched.h>
@@ -131,6 +132,53 @@ TEST_CASE("frames pass both ways, MTU and carrier are the interface's, and the p
         CHECK(table[0].up);
     }
     CHECK_FALSE(program_attached());
+}
+
+TEST_CASE("an interface that was deleted and made anew is down, whatever it looks like") {
+    auto pair = std::make_unique<Pair>();
+    PortTable table;
+    Ports ports(std::array{config()}, HomeMap(1), table, {64, 64});
+    ports.start();
+    REQUIRE(table[0].up);
+    CHECK_FALSE(ports.interface_replaced(0));
+    pair.reset();
+    CHECK(ports.refresh_links() == 1);
+    CHECK_FALSE(table[0].up);
+    CHECK_FALSE(ports.interface_replaced(0));
+    Pair again;
+    run("ip link set sx0 up");
+    CHECK(ports.refresh_links() == 0);
+    CHECK_FALSE(table[0].up);
+    CHECK(ports.interface_replaced(0));
+}
+
+TEST_CASE("receive queues that nobody reads are told of, with what to do") {
+    Pair one;
+    {
+        PortTable table;
+        Ports ports(std::array{config()}, HomeMap(1), table, {64, 64});
+        CHECK(ports.remarks().empty());
+    }
+    run("ip link add sx1 numrxqueues 2 type veth peer name host1 && ip link set host1 up");
+    {
+        auto two = config();
+        two.device = "net_af_xdp_u,iface=sx1";
+        PortTable table;
+        Ports ports(std::array{two}, HomeMap(1), table, {64, 64});
+        REQUIRE(ports.remarks().size() == 1);
+        CHECK(ports.remarks()[0] ==
+              "port lan: interface sx1 has 2 receive queues, and 1 of them will be read: what comes by the others is "
+              "lost (the guard counts it); ethtool -L sx1 rx 1, or queue_count=2 in its device, with as many workers");
+    }
+    run("ethtool -L sx1 rx 1");
+    {
+        auto two = config();
+        two.device = "net_af_xdp_v,iface=sx1";
+        PortTable table;
+        Ports ports(std::array{two}, HomeMap(1), table, {64, 64});
+        CHECK(ports.remarks().empty());
+    }
+    run("ip link del sx1");
 }
 
 TEST_CASE("two devices share one pool of buffers, and a frame goes from one to the other without a copy of ours") {
