@@ -421,7 +421,8 @@ class SluicectlTest(unittest.TestCase):
 
     def test_answers_that_are_not_understood(self):
         for body in ('no JSON', '{"other": 1}', '[1]', '"word"', ''):
-            for arguments in ('rules', 'stats', 'version', 'conntrack -C', 'conntrack -S', 'conntrack -L expect', 'reload'):
+            for arguments in ('rules', 'stats', 'version', 'conntrack -C', 'conntrack -S', 'conntrack -L expect',
+                              'reload'):
                 code, out, err = self.answer_of('application/json', body, *arguments.split())
                 self.assertEqual((code, out), (1, b''), (arguments, body))
                 self.assertIn('sluiced\'s answer ', err, (arguments, body))

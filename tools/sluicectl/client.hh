@@ -49,8 +49,8 @@ public:
     explicit Client(std::string socket_path, std::chrono::milliseconds timeout = {})
         : path_(std::move(socket_path)), timeout_(timeout) {}
 
-    /// The whole answer, whatever its status. Throws Failure (kUnreachable) when there is no complete answer, or one that
-    /// did well but is not what the call accepts: then somebody else listens there.
+    /// The whole answer, whatever its status. Throws Failure (kUnreachable) when there is no complete answer, or one
+    /// that did well but is not what the call accepts: then somebody else listens there.
     [[nodiscard]] Reply request(const Call& call) const;
     /// As above, but an answer that is not 2xx is thrown as Failure (kFailure) with sluiced's message.
     [[nodiscard]] std::string body_of(const Call& call) const;
