@@ -5,6 +5,7 @@
 
 #include <catch2/catch.hpp>
 
+#include "tests/support/l4_packets.hh"
 #include "tests/support/two_ports.hh"
 
 using namespace sluice;
@@ -72,6 +73,18 @@ TEST_CASE_METHOD(ErrorBox6, "ICMPv6: an error about a packet that was translated
         send("lan", asked);
         CHECK(one("wan").src == kPoolAddress6);
         seen = protocol(99, kPoolAddress6, kServer6).payload("something");
+    }
+    SECTION("SCTP: the CRC of the quoted packet, too") {
+        const std::vector<L4Bytes> init{sctp_chunk_of(1, 0, 99)};
+        asked = sctp(kClient6, 33000, kServer6, 36412, 0, init);
+        send("lan", asked);
+        seen = sctp(kPoolAddress6, one("wan").sport, kServer6, 36412, 0, init);
+    }
+    SECTION("SCTP behind extension headers") {
+        const std::vector<L4Bytes> init{sctp_chunk_of(1, 0, 99)};
+        asked = sctp(kClient6, 33000, kServer6, 36412, 0, init).destination_options();
+        send("lan", asked);
+        seen = sctp(kPoolAddress6, one("wan").sport, kServer6, 36412, 0, init).destination_options();
     }
     SECTION("behind extension headers") {
         asked = udp(kClient6, 33000, kServer6, 33434).payload("probe").hop_by_hop().destination_options();
