@@ -124,6 +124,25 @@ TEST_CASE_METHOD(ErrorBox6, "ICMPv6: path MTU discovery through masquerade: the 
     CHECK(one("lan").mtu == 0x12345);
 }
 
+TEST_CASE_METHOD(ErrorBox6, "ICMPv6: a quote that ends within an extension header is translated as far as it goes") {
+    configure(kOnlyRelated6 + "nat: [{out: wan, src: \"2001:db8:1::/64\", snat: {to: \"2001:db8:2::50\"}}]\n");
+    const PacketBuilder asked = protocol(99, kClient6, kServer6).payload("something").destination_options();
+    send("lan", asked);
+    CHECK(one("wan").src == kPoolAddress6);
+    const PacketBuilder seen = protocol(99, kPoolAddress6, kServer6).payload("something").destination_options();
+    for (const std::size_t quoted : {2U, 4U, 7U, 8U}) {
+        send("wan", icmp_error(kRouter6, kPoolAddress6, 1, 0, seen, quoted));
+        const Decoded error = one("lan");
+        CHECK(error.dst == kClient6);
+        CHECK(error.valid_checksums());
+        auto expected = asked.ip_packet();
+        expected.resize(40 + quoted);
+        CHECK(error.quoted == expected);
+    }
+    send("wan", icmp_error(kRouter6, kPoolAddress6, 1, 0, seen, 1));
+    CHECK(unrelated() == 1);
+}
+
 TEST_CASE_METHOD(ErrorBox6, "ICMPv6: errors about both directions of a published service") {
     configure(kAcceptAll + R"(
 nat:
