@@ -161,6 +161,11 @@ class Conversations(unittest.TestCase):
                 text = packet.text(20000, net.name("in1"))
                 if not text.startswith(("<", ">")):
                     self.assertEqual(Text(text).packet(), packet.packet(20000, net.a), text)
+            for packet in Conversation("7", number, ("sctp",), family).said:
+                ends = (net.name("in1") + ":20000", net.name("out1") + ":80")
+                way = " > ".join(ends if packet.side == 0 else reversed(ends))
+                text = f"sctp {way} {packet.text(20000, None)[2:]}"
+                self.assertEqual(Text(text).packet(), packet.packet(20000, net.a), text)
 
     def test_packets_and_lines_are_found_by_port(self):
         error = Text("icmp out1 > in1 port-unreachable quote [udp in1:20007 > out1:53 data 9]").packet()
