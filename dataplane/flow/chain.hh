@@ -3,7 +3,8 @@
 // they came. Behind the first parse nothing else is ever in several buffers.
 //
 // What is read or written by accessors of Packet must be in the first buffer; parse sees to it with `pull`, which is
-// all that may move data here. A buffer that it empties stays in the chain.
+// all that may move data here. A buffer that it empties stays in the chain, and before the datagram leaves, `give_back`
+// undoes it where what was moved has only been read.
 //
 // Owner: the worker that has the packet.
 #pragma once
@@ -30,6 +31,15 @@ inline void set_largest_piece(rte_mbuf* chain, std::uint16_t bytes) noexcept {
 
 namespace detail {
 
+/// Bytes of a later buffer of a chain that `pull` has moved to the first; they are still in front of its data. In the
+/// same field.
+[[nodiscard]] inline std::uint16_t moved_from(const rte_mbuf* later) noexcept {
+    return later->tso_segsz;
+}
+inline void set_moved_from(rte_mbuf* later, unsigned bytes) noexcept {
+    later->tso_segsz = static_cast<std::uint16_t>(bytes);
+}
+
 /// False: the packet is shorter, or the first buffer has no room.
 inline bool pull_from_chain(Packet& p, unsigned bytes) noexcept {
     rte_mbuf* first = p.mbuf;
@@ -41,6 +51,7 @@ inline bool pull_from_chain(Packet& p, unsigned bytes) noexcept {
         first->data_len = static_cast<std::uint16_t>(first->data_len + wanted);
         next->data_len = static_cast<std::uint16_t>(next->data_len - wanted);
         next->data_off = static_cast<std::uint16_t>(next->data_off + wanted);
+        set_moved_from(next, unsigned{moved_from(next)} + wanted);
     }
     return p.contiguous() >= bytes;
 }
@@ -51,6 +62,26 @@ inline bool pull_from_chain(Packet& p, unsigned bytes) noexcept {
 [[nodiscard]] inline bool pull(Packet& p, unsigned bytes) noexcept {
     if (p.l4_bytes < bytes) return false;
     return p.contiguous() >= bytes || detail::pull_from_chain(p, bytes);
+}
+
+/// The edges between buffers are again where they were before `pull`. False, and nothing happens, when what it has
+/// moved was written to since, as NAT does: such a datagram is cut anew, in Linux too.
+[[nodiscard]] inline bool give_back(rte_mbuf* first) noexcept {
+    unsigned moved = 0;
+    for (const rte_mbuf* m = first->next; m != nullptr; m = m->next) moved += detail::moved_from(m);
+    if (moved == 0) return true;
+    const std::uint8_t* copy = rte_pktmbuf_mtod_offset(first, const std::uint8_t*, first->data_len - moved);
+    for (const rte_mbuf* m = first->next; m != nullptr; m = m->next) {
+        const std::uint16_t bytes = detail::moved_from(m);
+        if (std::memcmp(copy, rte_pktmbuf_mtod(m, const std::uint8_t*) - bytes, bytes) != 0) return false;
+        copy += bytes;
+    }
+    first->data_len = static_cast<std::uint16_t>(first->data_len - moved);
+    for (rte_mbuf* m = first->next; m != nullptr; m = m->next) {
+        rte_pktmbuf_prepend(m, detail::moved_from(m));
+        detail::set_moved_from(m, 0);
+    }
+    return true;
 }
 
 /// Hands the first `bytes` behind the IPv4 header to `each(const std::uint8_t*, std::size_t)`, buffer by buffer. All

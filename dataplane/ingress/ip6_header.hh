@@ -36,9 +36,10 @@ struct Ip6Walk {
 };
 
 /// `packet` begins with a whole IPv6 header; as much of what follows as may be read. The walk begins with the header at
-/// `at`, which the byte at `named_at` names.
+/// `at`, which the byte at `named_at` names. With `cut` it goes on behind a header of which nothing but the beginning
+/// is there, so that `l4_offset` may lie beyond `packet`.
 [[nodiscard]] inline Ip6Walk walk_ip6(std::span<const std::uint8_t> packet, unsigned at = kIp6Header,
-                                      std::uint16_t named_at = 6) noexcept {
+                                      std::uint16_t named_at = 6, bool cut = false) noexcept {
     constexpr unsigned kMostHeaders = 8;
     constexpr std::uint8_t kHopByHop = 0, kRouting = 43, kFragment = 44, kAuthentication = 51, kDestination = 60;
     Ip6Walk walk;
@@ -53,7 +54,8 @@ struct Ip6Walk {
             walk.end = Ip6Walk::End::transport;
             return walk;
         }
-        if (at + 8 > packet.size() || (next == kHopByHop && at != kIp6Header)) return walk;
+        const unsigned least = !cut ? 8 : next == kFragment ? 4 : 2;
+        if (at + least > packet.size() || (next == kHopByHop && at != kIp6Header)) return walk;
         const std::uint8_t* header = &packet[at];
         unsigned bytes = kIp6FragmentHeader;
         if (next == kFragment) {
@@ -61,7 +63,7 @@ struct Ip6Walk {
             std::memcpy(&where.raw, header + 2, sizeof where.raw);
             walk.offset = where.host() & 0xfff8U;
             walk.more = (where.host() & 1U) != 0;
-            std::memcpy(&walk.id.raw, header + 4, sizeof walk.id.raw);
+            if (at + bytes <= packet.size()) std::memcpy(&walk.id.raw, header + 4, sizeof walk.id.raw);
             if (walk.offset != 0 || walk.more) {  // alone it is a whole datagram (RFC 6946)
                 walk.proto = header[0];
                 walk.l4_offset = static_cast<std::uint16_t>(at + bytes);
@@ -70,8 +72,8 @@ struct Ip6Walk {
             }
         } else {
             bytes = next == kAuthentication ? (header[1] + 2U) * 4 : (header[1] + 1U) * 8;
-            if (at + bytes > packet.size()) return walk;
-            if (next == kRouting && header[2] == 0) {
+            if (!cut && at + bytes > packet.size()) return walk;
+            if (next == kRouting && at + 3 <= packet.size() && header[2] == 0) {
                 walk.end = Ip6Walk::End::source_route;
                 return walk;
             }
@@ -84,14 +86,17 @@ struct Ip6Walk {
 }
 
 /// What follows the fragment header that ends at `l4_offset`, in the first fragment of a datagram.
-[[nodiscard]] inline Ip6Walk walk_behind_fragment(std::span<const std::uint8_t> packet, unsigned l4_offset) noexcept {
-    return walk_ip6(packet, l4_offset, static_cast<std::uint16_t>(l4_offset - kIp6FragmentHeader));
+[[nodiscard]] inline Ip6Walk walk_behind_fragment(std::span<const std::uint8_t> packet, unsigned l4_offset,
+                                                  bool cut = false) noexcept {
+    return walk_ip6(packet, l4_offset, static_cast<std::uint16_t>(l4_offset - kIp6FragmentHeader), cut);
 }
 
-/// To the transport header also of a datagram's first fragment, as errors quote it.
+/// To the transport header also of a datagram's first fragment, as errors quote it, and of a packet that they cut
+/// within a header: as in Linux, the bytes that say what follows are enough.
 [[nodiscard]] inline Ip6Walk walk_quote(std::span<const std::uint8_t> packet) noexcept {
-    const Ip6Walk walk = walk_ip6(packet);
-    return walk.end == Ip6Walk::End::fragment && walk.offset == 0 ? walk_behind_fragment(packet, walk.l4_offset) : walk;
+    const Ip6Walk walk = walk_ip6(packet, kIp6Header, 6, true);
+    if (walk.end != Ip6Walk::End::fragment || walk.offset != 0) return walk;
+    return walk_behind_fragment(packet, walk.l4_offset, true);
 }
 
 }  // namespace sluice

@@ -43,6 +43,7 @@ rte_mbuf* join(std::span<rte_mbuf* const> pieces, const JoinedHeader& header) no
     rte_mbuf* tail = first;
     for (rte_mbuf* m : pieces.subspan(1)) {
         rte_pktmbuf_adj(m, static_cast<std::uint16_t>(sizeof(rte_ether_hdr) + read_fragment(m).bytes));
+        detail::set_moved_from(m, 0);
         tail->next = m;
         tail = m;
     }

@@ -16,9 +16,10 @@ MaybeDrop check_header(Packet& p, unsigned available) noexcept {
     if (available < kIp6Header || p.mbuf->data_len < kIp6Header + (p.mbuf->pkt_len - available))
         return DropReason::ip_short;
     if (p.l3[0] >> 4 != 6) return DropReason::ip_version;
-    // No jumbograms (RFC 2675): a length of 0 is one.
+    constexpr std::uint8_t kHopByHop = 0;
     const unsigned payload = l4::load16(p.l3 + 4).host(), total = kIp6Header + payload;
-    if (payload == 0 || total > available) return DropReason::ip_total_length;
+    // No jumbograms (RFC 2675): a length of 0 with options, one of which says how long it is.
+    if ((payload == 0 && p.l3[6] == kHopByHop) || total > available) return DropReason::ip_total_length;
     if (total < available) rte_pktmbuf_trim(p.mbuf, static_cast<std::uint16_t>(available - total));
     p.l3_bytes = static_cast<std::uint16_t>(total);
     return kFine;

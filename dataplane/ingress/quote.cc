@@ -1,5 +1,7 @@
 #include "dataplane/ingress/quote.hh"
 
+#include <algorithm>
+
 #include "dataplane/ingress/ip6_header.hh"
 #include "dataplane/l4/trackers.hh"
 
@@ -24,10 +26,11 @@ std::optional<FlowKey> quoted_tuple6(std::span<const std::uint8_t> quote, std::u
     constexpr unsigned kSource = 8, kDestination = 24;
     if (quote.size() < kIp6Header || quote[0] >> 4 != 6) return std::nullopt;
     const Ip6Walk walk = walk_quote(quote);
-    if (walk.end != Ip6Walk::End::transport || walk.l4_offset > quote.size()) return std::nullopt;
+    if (walk.end != Ip6Walk::End::transport) return std::nullopt;
     FlowKey key = generic_key(walk.proto, IpAddress::from_bytes(&quote[kSource]),
                               IpAddress::from_bytes(&quote[kDestination]), zone);
-    if (!tracker_of(key.kind()).quoted(quote.subspan(walk.l4_offset), key)) return std::nullopt;
+    const auto behind = quote.subspan(std::min<std::size_t>(walk.l4_offset, quote.size()));
+    if (!tracker_of(key.kind()).quoted(behind, key)) return std::nullopt;
     return key;
 }
 

@@ -24,7 +24,7 @@ namespace sluice {
 /// The same of what an ICMPv6 error quotes.
 [[nodiscard]] std::optional<FlowKey> quoted_tuple6(std::span<const std::uint8_t> quote, std::uint16_t zone) noexcept;
 
-/// Bytes in front of the transport header, of a quote that has a tuple.
+/// Bytes in front of the transport header, of a quote that has a tuple. Of one without ports it may be cut off.
 [[nodiscard]] std::size_t quoted_transport(std::span<const std::uint8_t> quote, bool v6) noexcept;
 
 }  // namespace sluice

@@ -147,7 +147,7 @@ private:
         const SctpState old = m_.state;
         const auto next = sctp_transition(d_, c.type, old);
         if (!next) return refused(InvalidReason::sctp_state);
-        if (!learn_tag(c)) return refused(InvalidReason::sctp_tag);
+        if (!learn_tag(c, old)) return refused(InvalidReason::sctp_tag);
         // A repeated INIT does not renew the timeout: port reuse must not keep a dead entry alive.
         out.ignore = known && c.type == sctp_chunk::kInit && old == SctpState::closed && *next == SctpState::closed;
         out.established = out.established || (*next == SctpState::established && old != SctpState::established);
@@ -199,14 +199,18 @@ private:
     }
 
     /// INIT and INIT ACK say which tag the peer's packets must have.
-    bool learn_tag(const Chunk& c) noexcept {
+    bool learn_tag(const Chunk& c, SctpState old) noexcept {
         if (c.type != sctp_chunk::kInit && c.type != sctp_chunk::kInitAck) return true;
         const auto tag = init_tag(c);
         if (!tag) return false;
         std::uint32_t& peers = m_.tag[peers_];
         if (c.type == sctp_chunk::kInit) {
-            if (m_.init[mine_] && m_.init[peers_]) m_.init[peers_] = false;
-            m_.init[mine_] = true;
+            // One with the tag that is known asks for nothing new: it is late, or somebody else's, and must not open
+            // the association to an INIT ACK with another tag.
+            if (old == SctpState::none || peers != *tag) {
+                if (m_.init[mine_] && m_.init[peers_]) m_.init[peers_] = false;
+                m_.init[mine_] = true;
+            }
         } else {
             const bool asked = m_.init[peers_];
             if (!asked && peers != 0 && peers != *tag) return false;
@@ -249,6 +253,13 @@ std::uint32_t checksum_of_packet(const Packet& p) noexcept {
         skip = 0;
     });
     return rte_cpu_to_le_32(~crc);
+}
+
+/// Of the whole quoted packet, as its IP header says.
+std::size_t quoted_length(const QuoteBytes& quote) noexcept {
+    constexpr std::size_t kTotalLength = 2, kPayloadLength = 4;  // IPv4's and IPv6's
+    const bool v6 = quote.from(0)[0] >> 4 == 6;
+    return v6 ? sizeof(rte_ipv6_hdr) + quote.get<Be16>(kPayloadLength).host() : quote.get<Be16>(kTotalLength).host();
 }
 
 std::uint32_t timeout_of(const Timeouts& timeouts, SctpState state) noexcept {
@@ -314,10 +325,9 @@ void Sctp::rewrite(Packet& p, const RewritePlan& plan) noexcept {
 }
 
 void Sctp::rewrite_quote(QuoteBytes& quote, std::size_t at, const RewritePlan& plan, const SeqAdjust*) noexcept {
-    constexpr std::size_t kTotalLength = 2;
     swap_ports(quote, at, plan);
     // Of a quote that is cut short nobody can say what the sum would be.
-    const std::size_t total = quote.get<Be16>(kTotalLength).host();
+    const std::size_t total = quoted_length(quote);
     if (total < at + kHeader || !quote.has(total)) return;
     quote.put(at + kChecksumAt, Be32::from_raw(sctp_checksum(quote.from(at).first(total - at))));
 }

@@ -23,6 +23,7 @@ struct Passage {
     Packet& p;
     const TcpSegment& segment;
     const TcpRules& rules;
+    TcpState from;  ///< as who follows the flow's changes is told
     TcpState next;
 
     [[nodiscard]] Direction direction() const noexcept { return p.direction; }
@@ -42,6 +43,7 @@ Step let_through(Passage& t) noexcept {
     if (s.kind == TcpFlagClass::syn_ack && tcp.last_was(TcpFlagClass::syn, opposite(t.direction())) &&
         s.ack == tcp.last_end) {
         begin_again(t.flow, opposite(t.direction()));
+        t.from = TcpState::syn_sent;  // the connection is another one
         t.next = TcpState::syn_recv;
         return Step::check_window;
     }
@@ -142,7 +144,7 @@ TrackResult refuse(Packet& p, InvalidReason reason) noexcept {
 TrackResult arrive(FlowStore& store, const Passage& t, const Timeouts& timeouts, Now now) noexcept {
     FlowHot& h = t.flow;
     const TcpFlagClass kind = t.segment.kind;
-    const TcpState old = h.tcp_state;
+    const TcpState old = t.from;
     h.tcp.note_last(kind, t.direction());
     if (t.next != old) {
         if (t.next == TcpState::fin_wait) h.tcp.set(t.direction(), tcp_end::kCloseInitiated);
@@ -171,7 +173,7 @@ TrackResult track_tcp(FlowStore& store, Packet& p, const Timeouts& timeouts, con
     const TcpTransition cell = tcp_transition(p.direction, segment.kind, h.tcp_state);
     if (cell.is_invalid()) return refuse(p, InvalidReason::tcp_state);
 
-    Passage t{h, p, segment, rules, h.tcp_state};
+    Passage t{h, p, segment, rules, h.tcp_state, h.tcp_state};
     // No rule is about an ACK of an established connection, and nearly every segment is one.
     if (segment.kind != TcpFlagClass::ack || h.tcp_state != TcpState::established) {
         switch (apply_rules(t, cell)) {

@@ -6,6 +6,7 @@
 #include <rte_ether.h>
 
 #include "dataplane/base/checksum.hh"
+#include "dataplane/flow/chain.hh"
 #include "dataplane/ingress/ip6_header.hh"
 
 namespace sluice {
@@ -184,11 +185,12 @@ unsigned largest_piece_for(const Packet& p, std::uint16_t mtu) noexcept {
 
 rte_mbuf* cut(Packet& p, std::uint16_t mtu, rte_mempool* pool, Disposal& disposal, Be32 id) noexcept {
     WorkerCounters& counters = disposal.counters();
+    const bool has_its_edges = give_back(p.mbuf);
     const bool whole_again = leaves_whole(p, mtu);
     Headers headers(p, whole_again, id);
     const unsigned largest = largest_piece_for(p, mtu);
     const unsigned most = std::max<unsigned>(largest, headers.ip_bytes()) - headers.ip_bytes();
-    if (!headers.too_long() && !whole_again && fits_as_it_came(p, headers, most)) {
+    if (!headers.too_long() && !whole_again && has_its_edges && fits_as_it_came(p, headers, most)) {
         counters.balance.split.add(p.mbuf->nb_segs - 1U);
         counters.datagrams_cut.add();
         return take_apart(p, headers);

@@ -33,7 +33,8 @@ from trial.scenario import merged, rules_of  # noqa: E402
 # Far enough apart to be told from each other by seconds, though the two boxes' clocks are not the same.
 TIMEOUTS = ("tcp_close", "tcp_last_ack", "tcp_syn_recv", "tcp_close_wait", "tcp_time_wait", "tcp_syn_sent",
             "tcp_fin_wait", "udp", "udp_stream", "icmp", "icmpv6", "generic", "tcp_max_retrans", "tcp_unacknowledged",
-            "tcp_established")
+            "tcp_established", "sctp_closed", "sctp_cookie_wait", "sctp_cookie_echoed", "sctp_established",
+            "sctp_shutdown_sent", "sctp_shutdown_recd", "sctp_shutdown_ack_sent", "sctp_heartbeat_sent")
 RULES = {"routed": "in1", "masquerade": "wan"}     # and whom servers answer
 
 

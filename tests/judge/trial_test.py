@@ -87,6 +87,24 @@ class Comparison(unittest.TestCase):
         broken = frame("wan", Text("udp wan:40000 > out1:53 data 9 badsum").packet())
         self.assertNotEqual(seen(30000), self.masks(True).seen(broken, {0x1234}))
 
+    def test_a_chosen_port_of_sctp_takes_its_checksum_along(self):
+        def sctp(port, more=""):
+            return f"sctp wan:{port} > out1:53 vtag 1 hex 0b000004 {more}"
+
+        def seen(text):
+            return self.masks(True).seen(frame("wan", Text(text).packet()), {0x1234})
+        for quoted in ("{}", "icmp out1 > wan port-unreachable quote [{}] quoted 16",
+                       "icmpv6 out1v6 > wanv6 no-route quote [{}]"):
+            def about(port, more=""):
+                text = sctp(port, more)
+                return quoted.format(text.replace("wan:", "wanv6:").replace("out1:", "out1v6:") if "v6" in quoted else
+                                     text)
+            self.assertEqual(seen(about(30000)), seen(about(40000)))
+            self.assertNotEqual(seen(about(30000)), seen(about(700)))
+            self.assertNotEqual(seen(about(30000)), seen(about(40000, "badsum")))
+        cut = "icmp out1 > wan port-unreachable quote [{}] quoted 12"       # nobody knows what would be right
+        self.assertEqual(seen(cut.format(sctp(30000))), seen(cut.format(sctp(40000))))
+
     def test_passes_means_one_hop_and_nothing_else(self):
         def out(text):
             return compare.out_text({"lan": [], "wan": [frame("wan", Text(text).packet())]}, [self.sent], "lan",
@@ -143,6 +161,11 @@ class Conversations(unittest.TestCase):
                 text = packet.text(20000, net.name("in1"))
                 if not text.startswith(("<", ">")):
                     self.assertEqual(Text(text).packet(), packet.packet(20000, net.a), text)
+            for packet in Conversation("7", number, ("sctp",), family).said:
+                ends = (net.name("in1") + ":20000", net.name("out1") + ":80")
+                way = " > ".join(ends if packet.side == 0 else reversed(ends))
+                text = f"sctp {way} {packet.text(20000, None)[2:]}"
+                self.assertEqual(Text(text).packet(), packet.packet(20000, net.a), text)
 
     def test_packets_and_lines_are_found_by_port(self):
         error = Text("icmp out1 > in1 port-unreachable quote [udp in1:20007 > out1:53 data 9]").packet()

@@ -175,6 +175,17 @@ TEST_CASE_METHOD(EventBox, "an RST that nobody answered ends the flow as unrepli
     CHECK(events[1].flow.packets[1] == 1);
 }
 
+TEST_CASE_METHOD(EventBox, "a SYN/ACK that answers a SYN which was let through begins the connection anew") {
+    configure(kMasquerade);
+    EventEar ear(*this);
+    send("lan", there(kSyn, 1000));
+    send("wan", back(kSyn | kAck, 5000, 1001));
+    send("lan", there(kSyn, 900'000));
+    CHECK(ear.heard() == Heard{"new SYN_SENT 120", "update SYN_RECV 60: reply state"});
+    send("wan", back(kSyn | kAck, 5000, 900'001));
+    CHECK(ear.heard() == Heard{"update SYN_RECV 60: state"});
+}
+
 TEST_CASE_METHOD(EventBox, "a SYN that takes over a closed connection: the old one ends before the new one begins") {
     configure(kMasquerade);
     open();

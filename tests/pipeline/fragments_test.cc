@@ -7,6 +7,7 @@
 
 #include <catch2/catch.hpp>
 
+#include "tests/support/l4_packets.hh"
 #include "tests/support/two_ports.hh"
 #include "tests/support/two_workers.hh"
 
@@ -136,6 +137,46 @@ TEST_CASE_METHOD(FragmentBox, "fragments leave as large as they came, also when 
     send_all("lan", {piece_of(frame, 0, 8, true), piece_of(frame, 8, 408, true), piece_of(frame, 408, 508, false)});
     CHECK(whole_from("wan").payload == pattern(500));
     CHECK(sizes() == std::vector<std::size_t>{28, 420, 120});
+}
+
+TEST_CASE_METHOD(FragmentBox, "what is only read of later fragments leaves with them") {
+    using Sizes = std::vector<std::size_t>;
+    const auto cut_at = [&](const std::string& port, PacketBuilder packet, std::size_t edge) {
+        const Frame frame = packet.to(port_mac(port)).bytes();
+        const std::size_t all = frame.size() - 14 - 20;
+        send_all(port, {piece_of(frame, 0, edge, true), piece_of(frame, edge, all, false)});
+    };
+    const auto question = [](const IpAddress& from) { return udp(from, 5000, kServer, 53).payload_bytes(400); };
+
+    SECTION("routed: all of it") {
+        configure(kAcceptAll);
+        send("lan", question(kClient));
+        CHECK(one("wan").src == kClient);
+        for (const std::size_t edge : {8U, 24U, 104U}) {
+            cut_at("wan", icmp_error(kServer, kClient, 3, 3, question(kClient), 408), edge);
+            CHECK(whole_from("lan").quoted == question(kClient).ip_packet());
+            CHECK(sizes() == Sizes{20 + edge, 20 + 436 - edge});
+        }
+        cut_at("lan", sctp(kClient, 4000, kServer, 80, 0, {sctp_chunk_of(1, 0, 7)}), 8);
+        CHECK(whole_from("wan").payload.size() == 32);
+        CHECK(sizes() == Sizes{28, 44});
+        cut_at("lan", tcp(kClient, 40000, kServer, 80).flags(kSyn).mss(1460).payload_bytes(96), 8);
+        CHECK(whole_from("wan").payload == pattern(96));
+        CHECK(sizes() == Sizes{28, 132});
+    }
+    SECTION("translated: unless it was written to") {
+        configure(kMasquerade);
+        send("lan", question(kClient));
+        CHECK(one("wan").src == kBoxOutside);
+        const auto error = icmp_error(kServer, kBoxOutside, 3, 3, question(kBoxOutside), 408);
+        cut_at("wan", error, 104);
+        CHECK(whole_from("lan").quoted == question(kClient).ip_packet());
+        CHECK(sizes() == Sizes{124, 352});
+        cut_at("wan", error, 24);
+        CHECK(whole_from("lan").quoted == question(kClient).ip_packet());
+        CHECK(sizes() == Sizes{428, 48});  // no larger than the largest that came, 432
+    }
+    CHECK(all_drops() == 0);
 }
 
 TEST_CASE("fragments too large for the way out are cut anew") {

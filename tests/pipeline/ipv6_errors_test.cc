@@ -5,6 +5,7 @@
 
 #include <catch2/catch.hpp>
 
+#include "tests/support/l4_packets.hh"
 #include "tests/support/two_ports.hh"
 
 using namespace sluice;
@@ -73,6 +74,18 @@ TEST_CASE_METHOD(ErrorBox6, "ICMPv6: an error about a packet that was translated
         CHECK(one("wan").src == kPoolAddress6);
         seen = protocol(99, kPoolAddress6, kServer6).payload("something");
     }
+    SECTION("SCTP: the CRC of the quoted packet, too") {
+        const std::vector<L4Bytes> init{sctp_chunk_of(1, 0, 99)};
+        asked = sctp(kClient6, 33000, kServer6, 36412, 0, init);
+        send("lan", asked);
+        seen = sctp(kPoolAddress6, one("wan").sport, kServer6, 36412, 0, init);
+    }
+    SECTION("SCTP behind extension headers") {
+        const std::vector<L4Bytes> init{sctp_chunk_of(1, 0, 99)};
+        asked = sctp(kClient6, 33000, kServer6, 36412, 0, init).destination_options();
+        send("lan", asked);
+        seen = sctp(kPoolAddress6, one("wan").sport, kServer6, 36412, 0, init).destination_options();
+    }
     SECTION("behind extension headers") {
         asked = udp(kClient6, 33000, kServer6, 33434).payload("probe").hop_by_hop().destination_options();
         send("lan", asked);
@@ -109,6 +122,25 @@ TEST_CASE_METHOD(ErrorBox6, "ICMPv6: path MTU discovery through masquerade: the 
     // An MTU of more than 16 bits is all there.
     send("wan", icmp_error(kRouter6, kBoxOutside6, 2, 0, seen, 8, 0x12345));
     CHECK(one("lan").mtu == 0x12345);
+}
+
+TEST_CASE_METHOD(ErrorBox6, "ICMPv6: a quote that ends within an extension header is translated as far as it goes") {
+    configure(kOnlyRelated6 + "nat: [{out: wan, src: \"2001:db8:1::/64\", snat: {to: \"2001:db8:2::50\"}}]\n");
+    const PacketBuilder asked = protocol(99, kClient6, kServer6).payload("something").destination_options();
+    send("lan", asked);
+    CHECK(one("wan").src == kPoolAddress6);
+    const PacketBuilder seen = protocol(99, kPoolAddress6, kServer6).payload("something").destination_options();
+    for (const std::size_t quoted : {2U, 4U, 7U, 8U}) {
+        send("wan", icmp_error(kRouter6, kPoolAddress6, 1, 0, seen, quoted));
+        const Decoded error = one("lan");
+        CHECK(error.dst == kClient6);
+        CHECK(error.valid_checksums());
+        auto expected = asked.ip_packet();
+        expected.resize(40 + quoted);
+        CHECK(error.quoted == expected);
+    }
+    send("wan", icmp_error(kRouter6, kPoolAddress6, 1, 0, seen, 1));
+    CHECK(unrelated() == 1);
 }
 
 TEST_CASE_METHOD(ErrorBox6, "ICMPv6: errors about both directions of a published service") {

@@ -91,6 +91,14 @@ TEST_CASE_METHOD(RoutedBox6, "IPv6: UDP, ping, node information and protocols wi
     send("lan", protocol(99, kClient6, kServer6).payload("something"));
     CHECK(one("wan").payload == "something");
     CHECK(flow().kind == L4Kind::generic);
+    send("wan", protocol(99, kServer6, kClient6).pad_to(60));  // nothing but a header
+    CHECK(one("lan").text() == "2001:db8:2::10 > 2001:db8:1::10 proto 99 ttl 63");
+    CHECK((flow().status & status::kSeenReply) != 0);
+    flush();
+
+    send("lan", protocol(59, kClient6, kServer6));
+    CHECK(one("wan").ttl == 63);
+    CHECK(flows().empty());
 }
 
 TEST_CASE_METHOD(RoutedBox6, "IPv6: a reply without a question, and what is no query, belong to no flow") {
@@ -337,7 +345,7 @@ std::vector<Refused> refused() {
         {"version 4", good().version(4), R::ip_version},
         {"version 0", good().version(0), R::ip_version},
         {"half a header", good().cut_to(14 + 30), R::ip_short},
-        {"no payload", good().total_length(40), R::ip_total_length},
+        {"a jumbogram", good().hop_by_hop().total_length(40), R::ip_total_length},
         {"length beyond the frame", good().total_length(1400), R::ip_total_length},
         {"cut by the wire", good().cut_to(14 + 44), R::ip_total_length},
         // addresses
@@ -364,6 +372,7 @@ std::vector<Refused> refused() {
         // transport
         {"TCP without a header", protocol(6, kClient6, kServer6).total_length(40 + 12).cut_to(14 + 52), R::l4_short},
         {"TCP cut short", tcp(kClient6, 40000, kServer6, 80).total_length(40 + 12).cut_to(14 + 52), R::l4_short},
+        {"UDP of no bytes", good().total_length(40), R::l4_short},
         {"UDP of seven bytes", good().total_length(47), R::l4_short},
         {"ICMPv6 of four bytes", echo_request(kClient6, kServer6, 1).total_length(44), R::l4_short},
         {"TCP offset of four words", tcp(kClient6, 40000, kServer6, 80).data_offset(4), R::tcp_header_length},

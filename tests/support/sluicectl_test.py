@@ -77,6 +77,9 @@ class SluicectlTest(unittest.TestCase):
                                ('--src-nat=198.51.100.2', 11), ('-n198.51.100.2', 11), ('-n -g', 0), ('-w 0', 12),
                                ('-w 1', 0), ('--orig-zone 0', 12), ('-u assured,seen_reply', 10),
                                ('-u SEEN_REPLY', 11), ('-u OFFLOAD', 0), ('-u EXPECTED', 0), ('-m 0x7/0xf', 1),
+                               ('-s 0/0', 12), ('-s 192.512/15', 12), ('-s 192.525', 0), ('-s 192.0.523', 1),
+                               ('-s 192.523', 1), ('-s 0xc0.0.0x20b', 1), ('-q 198.51.25602', 11),
+                               ('-n 198.51.25602', 11),
                                ('-s 192.0.2.99 --mask-src 255.255.255.0', 12), ('-s 192.0.2.10 -s 192.0.2.11', 1),
                                ('--orig-port-src 40003 --reply-port-src 21 --reply-port-dst 40003', 1),
                                ('--prot udp', 1), ('-pudp', 1), ('-f ipv6', 0), ('-i 3', 1), ('-o labels', 12)):
@@ -132,7 +135,11 @@ class SluicectlTest(unittest.TestCase):
                       '-U --orig-zone 1', '-U --mask-src 255.0.0.0 -m 4', '-L -e NEW', '-L -b 5', '-L --tuple-src 192.0.2.1', '-F dying', '-C dying',
                       '-L -f ipv6 -s 192.0.2.1', '-L --mask-src 255.0.0.0', '-G', '-G -p tcp', '-D expect',
                       '-G -p tcp -s 192.0.2.1 -d 192.0.2.2', '-G -p icmp -s 192.0.2.1 -d 192.0.2.2',
-                      '-G -p tcp -s 192.0.2.1 -d 192.0.2.2 --sport 1 --dport 2 -u ASSURED', '-L expect -p tcp'):
+                      '-G -p tcp -s 192.0.2.1 -d 192.0.2.2 --sport 1 --dport 2 -u ASSURED', '-L expect -p tcp',
+                      '-L -j -n', '-D -g -j192.0.2.1', '-C -n -j', '-n -j', '-L -n 192.0.2.1:', '-L -n192.0.2.1:x',
+                      '-L -n bogus', '-L -n [2001:db8::1', '-L -n [2001:db8::1]:', '-L -n []', '-L -s 256.1',
+                      '-L -s 192.0.2.1.5', '-L -s 10.1/33', '-L -f ipv6 -n 192.0.2.1', '-L -s ::1 -n 192.0.2.1',
+                      '-C -f ipv6 -s 192.0.2.1'):
             theirs = subprocess.run([CONNTRACK, *words.split()], capture_output=True, timeout=10) if CONNTRACK else None
             ours = self.run_ctl('conntrack', *words.split())
             first = ours.stderr.decode().splitlines()[0]

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cstdio>
 #include <optional>
 #include <set>
@@ -12,6 +11,7 @@
 
 #include "control/api/protocols.hh"
 #include "dataplane/base/types.hh"
+#include "tools/sluicectl/conntrack_addresses.hh"
 #include "tools/sluicectl/conntrack_scanner.hh"
 
 namespace sluice::ctl {
@@ -63,13 +63,6 @@ void set_output(ConntrackOptions& options, const std::string& list) {
         throw Complaint(kFailure, "cannot combine save output with any other output type, use -o save only");
 }
 
-void check_address(const std::string& text) {
-    if (api::AddressMatch::parse(text)) return;
-    const auto slash = text.find('/');
-    if (slash != std::string::npos && api::AddressMatch::parse(text.substr(0, slash))) complain("Invalid netmask");
-    complain(fmt::format("Invalid IP address `{}'", text.substr(0, slash)));
-}
-
 /// The words of -u, whole. UNSET asks for nothing, and is not among them.
 std::string status_words(const std::string& list) {
     constexpr std::array<std::string_view, 10> kKnown{"SRC_NAT",    "DST_NAT",       "ASSURED",  "SEEN_REPLY",
@@ -86,27 +79,6 @@ std::string status_words(const std::string& list) {
         }
     }
     return joined;
-}
-
-/// Bits of a netmask "255.255.0.0", which must be one run.
-unsigned prefix_of(const std::string& mask) {
-    boost::system::error_code error;
-    const auto address = boost::asio::ip::make_address(mask, error);
-    if (error) complain(fmt::format("Invalid IP address `{}'", mask));
-    unsigned bits = 0;
-    bool ended = false;
-    const auto take = [&](std::uint8_t byte) {
-        const auto ones = static_cast<unsigned>(std::countl_one(byte));
-        if ((ended && byte != 0) || static_cast<std::uint8_t>(byte << ones) != 0) complain("Invalid netmask");
-        bits += ones;
-        ended = ended || ones < 8;
-    };
-    if (address.is_v4()) {
-        for (const auto byte : address.to_v4().to_bytes()) take(byte);
-    } else {
-        for (const auto byte : address.to_v6().to_bytes()) take(byte);
-    }
-    return bits;
 }
 
 /// "new,DESTROY", as words of /v1/events. The beginning of a word is enough, as in conntrack(8).
@@ -185,7 +157,12 @@ private:
             case 'd':
             case 'r':
             case 'q':
-                check_address(value);
+                value = read_address(value);
+                break;
+            case 'n':
+            case 'g':
+            case 'j':
+                if (value != "any") value = NatAddress::read(value).text();
                 break;
             case 'u':
                 value = status_words(value);
@@ -271,6 +248,9 @@ private:
     }
 
     void check() {
+        check_families();
+        if (has("any_nat") && (has("src_nat") || has("dst_nat")))
+            complain("cannot specify `--src-nat' or `--dst-nat' with `--any-nat'");
         if (verb_ == nullptr && !given_.empty()) refuse(*std::ranges::min(given_));
         if (verb_ == nullptr || options_.command == Command::help || options_.command == Command::version) return;
         const bool kernel_only = options_.table == "dying" || options_.table == "unconfirmed";
@@ -285,7 +265,6 @@ private:
             complain("You need to supply the `--src' option for this command");
         apply_mask("src", "--src", mask_src_);
         apply_mask("dst", "--dst", mask_dst_);
-        check_families();
         if (options_.command == Command::update)
             take_update();
         else if (status_is_unset_)
@@ -329,6 +308,10 @@ private:
         for (const char* parameter : {"src", "dst", "reply_src", "reply_dst"})
             if (const auto* text = value(parameter))
                 if (const auto match = api::AddressMatch::parse(*text)) v6.insert(match->is_v6());
+        for (const char* parameter : {"src_nat", "dst_nat", "any_nat"})
+            if (const auto* text = value(parameter); text != nullptr && *text != "any")
+                if (const auto match = api::AddressMatch::parse(NatAddress::read(*text).address))
+                    v6.insert(match->is_v6());
         if (v6.size() > 1) complain("mismatched address family");
     }
 

@@ -9,6 +9,7 @@
     play          one scenario through two boxes, step by step
     differences   the list of intended differences, docs/differences.md
     conversation  random conversations from a seed
+    sctp          those of SCTP
     contest       many conversations through two boxes at once, packet by packet
     minimise      a conversation that differs, made short
 """

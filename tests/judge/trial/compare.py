@@ -8,7 +8,7 @@ Bytes are compared, Ethernet header and checksums included. Masked is only what 
 A masked field takes the checksums over it along, after they have been found right.
 """
 from .language import NAMES, tell, tell_all
-from .packets import ETHER, ICMP, ICMPV6, TCP, UDP, Decoded
+from .packets import ETHER, ICMP, ICMPV6, SCTP, TCP, UDP, Decoded
 
 BOX_ADDRESSES = {address for address, name in NAMES.items() if name.removesuffix("v6").removesuffix("ll") in
                  ("lan", "wan")}
@@ -73,9 +73,10 @@ class Masks:
         if d.kind is not None and d.has_id() and self.free(d.ident_icmp):
             raw[body + 4:body + 6] = b"\xff\xf4"
             masked = True
-        where = {TCP: 16, UDP: 6, ICMP: 2, ICMPV6: 2}.get(d.proto)
-        if masked and d.l4_ok and where is not None:
-            raw[body + where:body + where + 2] = b"\0\0"
+        where, size = {TCP: (16, 2), UDP: (6, 2), ICMP: (2, 2), ICMPV6: (2, 2), SCTP: (8, 4)}.get(d.proto, (0, 0))
+        if masked and d.l4_ok:
+            field = slice(body + where, body + where + size)
+            raw[field] = bytes(len(raw[field]))     # a quote may end within it
         return masked
 
     def told(self, d):

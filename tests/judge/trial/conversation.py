@@ -9,6 +9,7 @@ import random
 from . import packets
 from .language import HOSTS, ICMP_NAMES, ICMPV6_NAMES, Text, letters, name_of
 from .packets import ACK, FIN, PSH, RST, SYN, URG
+from .sctp import Sctp
 
 
 class Net:
@@ -420,9 +421,10 @@ class ErrorsV6(Errors):
     family = 6
 
 
-KINDS = {4: {"tcp": Tcp, "udp": Udp, "icmp": Icmp, "errors": Errors},
-         6: {"tcp": Tcp, "udp": Udp, "icmp": Icmpv6, "errors": ErrorsV6, "headers": Headers}}
-WEIGHTS = {"tcp": 8, "udp": 1, "icmp": 1, "errors": 1, "headers": 1}
+KINDS = {4: {"tcp": Tcp, "udp": Udp, "icmp": Icmp, "errors": Errors, "sctp": Sctp},
+         6: {"tcp": Tcp, "udp": Udp, "icmp": Icmpv6, "errors": ErrorsV6, "headers": Headers,
+             "sctp": Sctp}}
+WEIGHTS = {"tcp": 8, "udp": 1, "icmp": 1, "errors": 1, "headers": 1, "sctp": 1}
 
 
 class Conversation:

@@ -202,7 +202,12 @@ class Decoded:
             return
         self.sport, self.dport = struct.unpack("!HH", body[:4])
         self.payload = body[12:]
-        self.l4_ok = quoted or self.more or body[8:12] == struct.pack("<I", crc32c(body[:8] + bytes(4) + body[12:]))
+        if quoted:      # a checksum over all of the packet: known when all of it is quoted
+            body = body[:self.total - self.body_at]
+            unknown = self.fragmented or len(body) < self.total - self.body_at
+        else:
+            unknown = self.more
+        self.l4_ok = unknown or body[8:12] == struct.pack("<I", crc32c(body[:8] + bytes(4) + body[12:]))
 
     def icmp(self, body, quoted):
         if len(body) < 8:

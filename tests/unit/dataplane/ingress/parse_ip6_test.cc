@@ -67,7 +67,8 @@ TEST_CASE_METHOD(Room, "IPv6: every malformed or unwanted packet has its reason"
         {"no header", plain_tcp().cut_to(14), DropReason::ip_short},
         {"39 bytes", plain_tcp().cut_to(14 + 39), DropReason::ip_short},
         {"version 4", plain_tcp().version(4), DropReason::ip_version},
-        {"length of none", plain_tcp().total_length(40), DropReason::ip_total_length},
+        {"length of a jumbogram", plain_udp().hop_by_hop().total_length(40), DropReason::ip_total_length},
+        {"length of none", plain_tcp().total_length(40), DropReason::l4_short},
         {"length beyond the frame", plain_tcp().total_length(61), DropReason::ip_total_length},
         {"cut by one byte", plain_tcp().cut_to(14 + 59), DropReason::ip_total_length},
         {"from ::1", udp(loopback, 1, kServer, 2), DropReason::ip_martian_source},
@@ -139,6 +140,10 @@ TEST_CASE_METHOD(Room, "IPv6: what a sound packet is") {
     const Packet other = parsed(protocol(99, kClient, kServer).payload_bytes(1));
     CHECK(other.key == generic_key(99, kClient, kServer));
     CHECK(parsed(protocol(59, kClient, kServer).payload_bytes(1)).key.kind() == L4Kind::generic);
+    const Packet empty = parsed(protocol(253, kClient, kServer).pad_to(60));
+    CHECK(empty.l3_bytes == 40);
+    CHECK(empty.l4_bytes == 0);
+    CHECK(empty.key == generic_key(253, kClient, kServer));
     CHECK(parsed(sctp(kClient, 5000, kServer, 36412, 0, {sctp_chunk_of(1, 0, 99)})).key.kind() == L4Kind::sctp);
     // Without a checksum: RFC 6935 lets tunnels do that.
     CHECK(parsed(plain_udp().no_udp_checksum()).key.kind() == L4Kind::udp);

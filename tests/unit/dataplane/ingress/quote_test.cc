@@ -77,3 +77,27 @@ TEST_CASE("a quote of IPv6 is read through its headers, also of a first fragment
         CHECK(read6(PacketBuilder(packet).fragment(0, true), bytes).has_value() == (bytes >= 40 + 8 + 4));
     }
 }
+
+TEST_CASE("a quote of IPv6 that ends within an extension header names a flow without ports") {
+    constexpr IpAddress kHere = ip6(0x2001, 0xdb8, 1, 0, 0, 0, 0, 7), kThere = ip6(0x2001, 0xdb8, 2, 0, 0, 0, 0, 9);
+    const auto cut = [](PacketBuilder packet, std::size_t bytes) {
+        auto quote = packet.ip_packet();
+        quote.resize(std::min(quote.size(), 40 + bytes));
+        return quoted_tuple6(quote, 7);
+    };
+    const auto plain = protocol(253, kHere, kThere).payload("something");
+    const FlowKey key = generic_key(253, kHere, kThere, 7);
+    for (std::size_t bytes = 0; bytes <= 24; ++bytes) {
+        INFO(bytes);
+        const auto options = cut(PacketBuilder(plain).destination_options(), bytes);
+        CHECK(options.has_value() == (bytes >= 2));
+        if (options) CHECK(*options == key);
+        const auto both = cut(PacketBuilder(plain).fragment(0, true).destination_options(), bytes);
+        CHECK(both.has_value() == (bytes >= 8 + 2));
+        if (both) CHECK(*both == key);
+        CHECK(cut(PacketBuilder(plain).fragment(0, true), bytes).has_value() == (bytes >= 4));
+        // Ports are behind it.
+        const auto ports = udp(kHere, 5000, kThere, 53).destination_options();
+        CHECK(cut(ports, bytes).has_value() == (bytes >= 8 + 4));
+    }
+}

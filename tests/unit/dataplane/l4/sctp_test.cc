@@ -262,6 +262,23 @@ TEST_CASE("a repeated INIT does not renew the timeout") {
     CHECK(a.see(kBack, 55, 2) == TrackResult::accept);
 }
 
+TEST_CASE("an INIT with the tag that is known does not open the association to another one") {
+    Association a;
+    a.establish();
+    const auto answered_with = [&](std::uint32_t vtag, std::uint32_t tag) {
+        return a.see(kBack, vtag, {sctp_chunk_of(2, 0, tag)});
+    };
+    CHECK(a.see(kOut, 0, {sctp_chunk_of(1, 0, kToClient)}) == TrackResult::accept);
+    CHECK(answered_with(kToClient, 99) == TrackResult::invalid);
+    CHECK(a.reason == InvalidReason::sctp_tag);
+    CHECK(answered_with(kToClient, kToServer) == TrackResult::accept);
+    CHECK(a.see(kOut, kToServer, 0) == TrackResult::accept);
+    // Whoever begins anew has a new tag.
+    CHECK(a.see(kOut, 0, {sctp_chunk_of(1, 0, 55)}) == TrackResult::accept);
+    CHECK(answered_with(55, 99) == TrackResult::accept);
+    CHECK(a.see(kOut, 99, 0) == TrackResult::accept);
+}
+
 TEST_CASE("both ends ask at once: an INIT ACK must confirm the tag that its sender asked for") {
     Association a;
     REQUIRE(a.open(0, {sctp_chunk_of(1, 0, kToClient)}));
