@@ -79,8 +79,9 @@ struct Row {
     const char* what;
     bool from_client;
     unsigned flags;
-    /// By state: the next one; IV: INVALID; IG: passes and changes nothing; --: the flow is over; >S, <S: a new
-    /// connection has begun in its place, of the client or of the server.
+    /// By state: the next one (in small letters: and it neither counts nor lives longer); IV: INVALID; IG: passes and
+    /// changes nothing; --: the flow is over; >S, <S: a new connection has begun in its place, of the client or of the
+    /// server.
     std::array<const char*, 9> next;
 };
 
@@ -93,7 +94,7 @@ const Row kRows[] = {
     {"client ACK",     true,  kAck,        {"IV", "ES", "ES", "CW", "CW", "TW", "TW", "CL", "IV"}},
     {"client RST",     true,  kRst,        {"--", "CL", "CL", "CL", "CL", "CL", "CL", "CL", "CL"}},
     {"client nothing", true,  0,           {"IV", "IV", "IV", "IV", "IV", "IV", "IV", "IV", "IV"}},
-    {"server SYN",     false, kSyn,        {"S2", "IV", "IV", "IV", "IV", "IV", "<S", "IV", "S2"}},
+    {"server SYN",     false, kSyn,        {"s2", "IV", "IV", "IV", "IV", "IV", "<S", "IV", "S2"}},
     {"server SYN/ACK", false, kSyn | kAck, {"SR", "IG", "IG", "IG", "IG", "IG", "IG", "IG", "SR"}},
     {"server FIN",     false, kFin | kAck, {"IV", "FW", "FW", "LA", "LA", "LA", "TW", "CL", "IV"}},
     {"server ACK",     false, kAck,        {"IG", "SR", "ES", "CW", "CW", "TW", "TW", "CL", "IG"}},
@@ -132,6 +133,10 @@ TEST_CASE("every cell of the TCP table, by the segments of a connection") {
                 CHECK(after.key[0].src() == (next == ">S" ? kClient : kServer));
                 CHECK(after.packets[0] == 1);
                 CHECK(after.packets[1] == 0);
+            } else if (next == "s2") {
+                CHECK(after.tcp_state == TcpState::syn_sent2);
+                CHECK(after.lifetime.deadline_ms() == before.lifetime.deadline_ms());
+                CHECK(after.packets[0] + after.packets[1] == before.packets[0] + before.packets[1]);
             } else {
                 CHECK(after.tcp_state == state_of(next));
                 CHECK(after.id == before.id);

@@ -136,7 +136,7 @@ class SluicectlTest(unittest.TestCase):
                       '-L -f ipv6 -s 192.0.2.1', '-L --mask-src 255.0.0.0', '-G', '-G -p tcp', '-D expect',
                       '-G -p tcp -s 192.0.2.1 -d 192.0.2.2', '-G -p icmp -s 192.0.2.1 -d 192.0.2.2',
                       '-G -p tcp -s 192.0.2.1 -d 192.0.2.2 --sport 1 --dport 2 -u ASSURED', '-L expect -p tcp',
-                      '-L -j -n', '-D -g -j192.0.2.1', '-C -n -j', '-n -j', '-L -n 192.0.2.1:', '-L -n192.0.2.1:x',
+                      '-L -j -n', '-D -g -j192.0.2.1', '-C -n -j', '-n -j', '-L -n 192.0.2.1:',
                       '-L -n bogus', '-L -n [2001:db8::1', '-L -n [2001:db8::1]:', '-L -n []', '-L -s 256.1',
                       '-L -s 192.0.2.1.5', '-L -s 10.1/33', '-L -f ipv6 -n 192.0.2.1', '-L -s ::1 -n 192.0.2.1',
                       '-C -f ipv6 -s 192.0.2.1'):
@@ -450,8 +450,8 @@ class SluicectlTest(unittest.TestCase):
         self.box.send_signal(signal.SIGUSR2)
         time.sleep(0.2)
         restart = 'workers.main has changed: needs a restart'
-        self.assertEqual(self.check(f'check --running {file}', 0), f'{file}: OK\n{restart}\n')
-        self.assertEqual(json.loads(self.check(f'check --running --json {file}', 0)),
+        self.assertEqual(self.check(f'check --running {file}', 4), f'{file}: OK\n{restart}\n')
+        self.assertEqual(json.loads(self.check(f'check --running --json {file}', 4)),
                          {'issues': [], 'restart_needed': [restart]})
         self.assertEqual(self.check(f'check {file}', 0), f'{file}: OK\n')
         done = subprocess.run([SLUICECTL, '--socket', '/nowhere', 'check', '--running', file], capture_output=True)

@@ -162,7 +162,7 @@ int main(int argc, char** argv) {
         return report(failure, context.json);
     } catch (const boost::system::system_error& error) {
         return report(Failure(sluice::ctl::kFailure, plain(error)), context.json);
-    } catch (const std::out_of_range&) {  // of boost::json::object::at()
+    } catch (const std::logic_error&) {  // of boost::json: at(), as_array() and the like
         return report(Failure(sluice::ctl::kFailure, "sluiced's answer lacks what belongs into it"), context.json);
     } catch (const std::exception& error) {
         return report(Failure(sluice::ctl::kFailure, error.what()), context.json);
