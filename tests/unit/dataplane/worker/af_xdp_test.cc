@@ -170,14 +170,7 @@ TEST_CASE("receive queues that nobody reads are told of, with what to do") {
               "port lan: interface sx1 has 2 receive queues, and 1 of them will be read: what comes by the others is "
               "lost (the guard counts it); ethtool -L sx1 rx 1, or queue_count=2 in its device, with as many workers");
     }
-    run("ethtool -L sx1 rx 1");
-    {
-        auto two = config();
-        two.device = "net_af_xdp_v,iface=sx1";
-        PortTable table;
-        Ports ports(std::array{two}, HomeMap(1), table, {64, 64});
-        CHECK(ports.remarks().empty());
-    }
+    run("ethtool -L sx1 rx 1");  // what it says can be done
     run("ip link del sx1");
 }
 
