@@ -4,7 +4,6 @@ import os
 import pathlib
 import signal
 import sys
-import tempfile
 import time
 
 from . import machine_facts, plots, report
@@ -86,6 +85,10 @@ def finish(results: dict, directory: pathlib.Path) -> None:
     print(f"==> {directory}: results.json, report.md{''.join(', ' + name for name in pictures)}", file=sys.stderr)
 
 
+def break_off(*_):
+    raise KeyboardInterrupt
+
+
 def measure(chosen: argparse.Namespace, words: list[str]) -> int:
     core, other = cores(chosen.core)
     os.sched_setaffinity(0, {other})        # this process and what it starts, but for what is pinned to the other
@@ -95,15 +98,17 @@ def measure(chosen: argparse.Namespace, words: list[str]) -> int:
                "machine": machine_facts.describe(core, other), "samples": [], "problems": []}
     started, status, machine = time.monotonic(), 0, Machine()
     try:
-        with tempfile.TemporaryDirectory(prefix="sluice-bench.") as directory:
-            setting = Setting(chosen.build.absolute(), core, other, Traffic(pathlib.Path(directory)), machine,
-                              chosen.seconds, 0.3 if chosen.quick else 1.0, chosen.quick, tuple(chosen.more))
-            peers, components = ([one(setting) for one in kind if one.name in names] for kind in (PEERS, COMPONENTS))
-            Rounds(setting, peers, components, chosen.cases, chosen.rounds, results).run()
+        directory = pathlib.Path(machine.path("traffic"))
+        directory.mkdir()
+        setting = Setting(chosen.build.absolute(), core, other, Traffic(directory), machine, chosen.seconds,
+                          0.3 if chosen.quick else 1.0, chosen.quick, tuple(chosen.more))
+        peers, components = ([one(setting) for one in kind if one.name in names] for kind in (PEERS, COMPONENTS))
+        Rounds(setting, peers, components, chosen.cases, chosen.rounds, results).run()
     except KeyboardInterrupt:
         results["broken_off"], status = True, 130
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)    # nothing breaks off the tidying
+        for number in (signal.SIGINT, signal.SIGTERM):      # nothing breaks off the tidying
+            signal.signal(number, signal.SIG_IGN)
         machine.close()
     results["seconds"] = time.monotonic() - started
     report.write_json(results, chosen.out)
@@ -126,7 +131,8 @@ def main() -> int:
         return 0
     if os.geteuid() != 0:
         sys.exit("error: namespaces and hugepages need root: sudo tools/bench")
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    for number in (signal.SIGINT, signal.SIGTERM):      # also where a shell has them ignored
+        signal.signal(number, break_off)
     return measure(chosen, words)
 
 
