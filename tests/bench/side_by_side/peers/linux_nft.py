@@ -63,7 +63,10 @@ class LinuxNft(Peer):
         self.hosts, self.before = {}, None
 
     def lacking(self) -> str | None:
-        gone = missing("nft", "ip", package="nftables, iproute2") or missing("conntrack", package="conntrack")
+        gone = None
+        for program, package in (("nft", "nftables"), ("conntrack", "conntrack"), ("ethtool", "ethtool"),
+                                 ("sysctl", "procps")):
+            gone = gone or missing(program, package=package)
         if gone is None and not LIMIT.exists():
             return "this kernel has no nf_conntrack"
         return gone
