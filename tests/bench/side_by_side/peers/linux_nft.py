@@ -2,9 +2,11 @@
 
 The rules are sluiced's. What comes in is sent by xdp_generator on the same core, and what goes out is dropped at the
 first hook behind the other veth, so that all of the core's time is the generator (some 100 cycles a packet), the
-kernel's forwarding and two veths. As the core is not pure poll loop, what counts is packets for each second of its
-time. Before that the flows are opened, and answers to all of them are sent in from outside in the same way: conntrack(8)
-cannot mark flows with NAT as answered.
+kernel's forwarding and two veths. The kernel has no poll loop to fill, so what counts is packets for each second that
+the core spends in it. Before that the flows are opened, and answers to all of them are sent in from outside in the same
+way: conntrack(8) cannot mark flows with NAT as answered.
+
+The machine's limit of connections, and the size of its hash table with it, are raised for as long as they have to be.
 """
 import pathlib
 
@@ -12,7 +14,7 @@ from .. import traffic
 from ..setting import ROOT, Case
 from .peer import Counts, Peer, missing
 
-LIMIT = pathlib.Path("/proc/sys/net/netfilter/nf_conntrack_max")
+SIZES = tuple(pathlib.Path("/proc/sys/net/netfilter") / name for name in ("nf_conntrack_buckets", "nf_conntrack_max"))
 GENERATOR = ROOT / "tests/bench/side_by_side/xdp_generator.py"
 
 RULES = f"""\
@@ -60,22 +62,23 @@ class LinuxNft(Peer):
 
     def __init__(self, setting):
         super().__init__(setting)
-        self.hosts, self.before = {}, None
+        self.hosts, self.before = {}, []
 
     def lacking(self) -> str | None:
         gone = None
         for program, package in (("nft", "nftables"), ("conntrack", "conntrack"), ("ethtool", "ethtool"),
                                  ("sysctl", "procps")):
             gone = gone or missing(program, package=package)
-        if gone is None and not LIMIT.exists():
+        if gone is None and not all(path.exists() for path in SIZES):
             return "this kernel has no nf_conntrack"
         return gone
 
     def start(self, case: Case) -> None:
-        room = 2 * case.flows
-        if int(LIMIT.read_text()) < room:
-            self.before = LIMIT.read_text()
-            LIMIT.write_text(str(room))
+        for path in SIZES:
+            before = path.read_text()
+            if int(before) < 2 * case.flows:
+                self.before.append((path, before))
+                path.write_text(str(2 * case.flows))
         machine = self.setting.machine
         self.hosts = {short: machine.hosts.get(short) or machine.host(short) for short in ("gen", "nft", "sink")}
         gen, box, sink = self.hosts.values()
@@ -129,6 +132,6 @@ class LinuxNft(Peer):
         super().stop()
         if self.hosts:
             self.hosts["nft"].run("conntrack", "-F", check=False)
-        if self.before is not None:
-            LIMIT.write_text(self.before)
-            self.before = None
+        for path, before in reversed(self.before):
+            path.write_text(before)
+        self.before = []
