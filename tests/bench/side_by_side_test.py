@@ -300,7 +300,7 @@ class ReportTest(unittest.TestCase):
         more = dict(RESULTS, new_flow=[{"rules": 10, "cycles": 900}], memory=[{"flows": 1000, "bytes_per_flow": 300}],
                     latency=[{"program": "sluiced", "load": 50, "p50_us": 9, "p99_us": 20, "p999_us": 50}])
         self.assertEqual(set(plots.scripts(more, command_line.TITLES)),
-                         {"mpps-udp.png", "stages.png", "new-flow.png", "memory.png", "latency.png"})
+                         {"mpps-udp.png", "stages.png", "new-flow.png", "flow-memory.png", "latency.png"})
 
     @unittest.skipUnless(shutil.which("gnuplot"), "gnuplot is not installed")
     def test_gnuplot_draws_them(self):

@@ -3,7 +3,7 @@
   mpps-udp.png, mpps-tcp.png   packets a second against flows, for all programs
   stages.png                   cycles by stage (sluice-bench, outwards)
   new-flow.png                 `new_flow`: [{rules, cycles}]
-  memory.png                   `memory`: [{flows, bytes_per_flow}]
+  flow-memory.png              `memory`: [{flows, bytes_per_flow}]
   latency.png                  `latency`: [{program, load, p50_us, p99_us, p999_us}], load in percent
 """
 import pathlib
@@ -113,7 +113,7 @@ def latency(results: dict) -> str | None:
 def scripts(results: dict, titles: dict[str, str]) -> dict[str, str]:
     """File name to gnuplot script, whose `{output}` is still open."""
     drawn = {"mpps-udp.png": throughput(results, "udp", titles), "mpps-tcp.png": throughput(results, "tcp", titles),
-             "stages.png": stages(results), "new-flow.png": new_flow(results), "memory.png": memory(results),
+             "stages.png": stages(results), "new-flow.png": new_flow(results), "flow-memory.png": memory(results),
              "latency.png": latency(results)}
     return {name: script for name, script in drawn.items() if script}
 
