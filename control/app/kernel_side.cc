@@ -145,7 +145,12 @@ MaybeFailure KernelSide::make_twin(PortIndex port) {
 }
 
 void KernelSide::start() {
-    for (std::size_t i = 0; i < twins_.size(); ++i) start_twin(static_cast<PortIndex>(i));
+    for (std::size_t i = 0; i < twins_.size(); ++i) {
+        start_twin(static_cast<PortIndex>(i));
+        // A device may have got its link only when it was started, which was after its twin was made.
+        if (!machine_.table[static_cast<PortIndex>(i)].up.load(std::memory_order_relaxed)) continue;
+        if (const auto failure = twins_[i]->set_carrier(true)) spdlog::warn("{}", failure->text);
+    }
     netlink_->start();
     warn_of_rules(*requests_);
     undo_.keep();

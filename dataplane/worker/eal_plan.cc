@@ -113,7 +113,9 @@ EalPlan plan_eal(const EalOptions& options, const MachineFacts& machine) {
         "sluiced",        "--lcores",      lcores,  "--main-lcore", "0", "-m", std::to_string(options.megabytes),
         "--no-telemetry", "--file-prefix", "sluice"};
     if (plan.hugepages) {
-        plan.arguments.push_back("--in-memory");
+        // One descriptor for many pages: with one for each, 2 GB take those below FD_SETSIZE, and libnftables, which
+        // uses select(), aborts the process.
+        plan.arguments.insert(plan.arguments.end(), {"--in-memory", "--single-file-segments"});
     } else {
         // Ordinary pages imply DPDK's legacy memory mode, which refuses --in-memory but keeps no files either.
         plan.arguments.insert(plan.arguments.end(), {"--no-huge", "--no-shconf"});

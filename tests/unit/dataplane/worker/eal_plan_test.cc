@@ -33,6 +33,7 @@ TEST_CASE("hugepages are used when enough of them are free") {
     CHECK(plan.remark.empty());
     CHECK_FALSE(has(plan, "--no-huge"));
     CHECK(has(plan, "--in-memory"));
+    CHECK(has(plan, "--single-file-segments"));  // else every page takes a descriptor
     CHECK(has(plan, "--no-telemetry"));
     CHECK(has(plan, "--no-pci"));
     CHECK(has(plan, "0@0,1@1,2@2"));

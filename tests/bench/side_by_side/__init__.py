@@ -1,0 +1,1 @@
+"""tools/bench: sluice and its peers measured side by side (docs/benchmarking.md)."""

@@ -1,0 +1,140 @@
+"""The command line; tools/bench runs it. PYTHONPATH=tests/bench python3 -m side_by_side --help"""
+import argparse
+import os
+import pathlib
+import signal
+import sys
+import time
+
+from . import machine_facts, plots, report
+from .peers import COMPONENTS, NAMES, PEERS
+from .rounds import Rounds
+from .setting import ROOT, Case, Machine, Setting
+from .traffic import MOST_FLOWS, Traffic
+
+FLOWS, TCP_FLOWS, QUICK_FLOWS = (1, 1000, 65536, 1000000), (1000, 65536, 1000000), (1000, 65536)
+TITLES = {one.name: one.title for one in PEERS + COMPONENTS}
+
+
+def options(words: list[str]) -> argparse.Namespace:
+    listed = "\n".join(f"  {one.name:16} {one.title}" for one in PEERS + COMPONENTS)
+    parser = argparse.ArgumentParser(
+        prog="tools/bench", formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Measures sluice and its peers side by side: the same devices and packets, interleaved rounds.",
+        epilog=f"programs:\n{listed}\n\nWritten to the directory: results.json (every sample), report.md, plots.\n"
+               "docs/benchmarking.md says what each program runs and how to read the figures.")
+    parser.add_argument("--quick", action="store_true", help="one round, few flows, short: under 3 minutes, for CI")
+    parser.add_argument("--only", metavar="PROGRAM,…", help="only these of the programs below")
+    parser.add_argument("--flows", metavar="N,…", help="numbers of flows (default: 1,1000,65536,1000000; quick: "
+                                                       f"1000,65536; at most {MOST_FLOWS})")
+    parser.add_argument("--proto", choices=("udp", "tcp", "both"), help="default: both; quick: udp")
+    parser.add_argument("--rounds", type=int, help="default: 3; quick: 1")
+    parser.add_argument("--seconds", type=float, help="of one measurement (default: 3; quick: 1)")
+    parser.add_argument("--core", type=int, help="the CPU that is measured (default: the last one)")
+    parser.add_argument("--out", type=pathlib.Path, default=ROOT / "build/bench", metavar="DIR",
+                        help="where the results go (default: build/bench)")
+    parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build", metavar="DIR",
+                        help="where sluice is built (default: build)")
+    parser.add_argument("--report", action="store_true",
+                        help="measure nothing: tables and plots of the results in --out")
+    parser.add_argument("--memory-needed", action="store_true", help=argparse.SUPPRESS)     # for tools/bench
+    parser.add_argument("more", nargs="*", metavar="-- OPTION…", help="options for sluice-bench")
+    chosen = parser.parse_args(words)
+    for name in chosen.only.split(",") if chosen.only else ():
+        if name not in NAMES:
+            parser.error(f"there is no program {name}; there are {', '.join(NAMES)}")
+    try:
+        numbers = [int(word) for word in chosen.flows.split(",")] if chosen.flows else None
+    except ValueError:
+        parser.error(f"--flows: numbers with commas, not {chosen.flows}")
+    if numbers is not None and not all(1 <= number <= MOST_FLOWS for number in numbers):
+        parser.error(f"--flows: 1 to {MOST_FLOWS}")
+    if (chosen.rounds is not None and chosen.rounds < 1) or (chosen.seconds is not None and chosen.seconds <= 0):
+        parser.error("--rounds and --seconds must be positive")
+    protocol = chosen.proto or ("udp" if chosen.quick else "both")
+    chosen.cases = [Case("udp", number) for number in numbers or (QUICK_FLOWS if chosen.quick else FLOWS)
+                    if protocol != "tcp"]
+    chosen.cases += [Case("tcp", number) for number in numbers or (QUICK_FLOWS if chosen.quick else TCP_FLOWS)
+                     if protocol != "udp"]
+    chosen.rounds = chosen.rounds or (1 if chosen.quick else 3)
+    chosen.seconds = chosen.seconds or (1.0 if chosen.quick else 3.0)
+    return chosen
+
+
+def cores(wanted: int | None) -> tuple[int, int]:
+    """The measured core and another one, of those that we may use."""
+    usable = sorted(os.sched_getaffinity(0))
+    core = usable[-1] if wanted is None else wanted
+    others = [one for one in usable if one != core]
+    if core not in usable or not others:
+        sys.exit(f"error: core {core} and another one are needed; this process may use {', '.join(map(str, usable))}")
+    return core, others[0]
+
+
+def hugepages_needed(cases: list[Case]) -> int:
+    """Of 2 MB, for the hungriest program: sluiced, which reckons 4 kB for a buffer, and its flows and routes beside."""
+    return max(1024, 384 + max(case.flows for case in cases) * 5000 // (1 << 21))
+
+
+def finish(results: dict, directory: pathlib.Path) -> None:
+    pictures, complaint = plots.draw(results, TITLES, directory)
+    (directory / "report.md").write_text(report.markdown(results, TITLES, pictures))
+    print((directory / "report.md").read_text())
+    if complaint:
+        print(complaint, file=sys.stderr)
+    print(f"==> {directory}: results.json, report.md{''.join(', ' + name for name in pictures)}", file=sys.stderr)
+
+
+def break_off(*_):
+    raise KeyboardInterrupt
+
+
+def measure(chosen: argparse.Namespace, words: list[str]) -> int:
+    core, other = cores(chosen.core)
+    os.sched_setaffinity(0, {other})        # this process and what it starts, but for what is pinned to the other
+    names = chosen.only.split(",") if chosen.only else NAMES
+    results = {"version": 1, "command": ["tools/bench", *words], "started": time.strftime("%Y-%m-%d %H:%M:%S %z"),
+               "quick": chosen.quick, "rounds": chosen.rounds, "seconds": 0.0,
+               "machine": machine_facts.describe(core, other), "samples": [], "problems": []}
+    started, status, machine = time.monotonic(), 0, Machine()
+    try:
+        directory = pathlib.Path(machine.path("traffic"))
+        directory.mkdir()
+        setting = Setting(chosen.build.absolute(), core, other, Traffic(directory), machine, chosen.seconds,
+                          0.3 if chosen.quick else 1.0, chosen.quick, tuple(chosen.more))
+        peers, components = ([one(setting) for one in kind if one.name in names] for kind in (PEERS, COMPONENTS))
+        Rounds(setting, peers, components, chosen.cases, chosen.rounds, results).run()
+    except KeyboardInterrupt:
+        results["broken_off"], status = True, 130
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):      # nothing breaks off the tidying
+            signal.signal(number, signal.SIG_IGN)
+        machine.close()
+    results["seconds"] = time.monotonic() - started
+    report.write_json(results, chosen.out)
+    finish(results, chosen.out)
+    measured = results["samples"] or any(results.get(key) for key in report.LISTS)
+    return status or (0 if measured else 1)
+
+
+def main() -> int:
+    words = sys.argv[1:]
+    chosen = options(words)
+    if chosen.memory_needed:
+        print(hugepages_needed(chosen.cases))
+        return 0
+    if chosen.report:
+        try:
+            finish(report.read_json(chosen.out), chosen.out)
+        except FileNotFoundError:
+            sys.exit(f"error: there is no results.json in {chosen.out}")
+        return 0
+    if os.geteuid() != 0:
+        sys.exit("error: namespaces and hugepages need root: sudo tools/bench")
+    for number in (signal.SIGINT, signal.SIGTERM):      # also where a shell has them ignored
+        signal.signal(number, break_off)
+    return measure(chosen, words)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,152 @@
+"""Writes what a run has found: results.json, and report.md with tables of it."""
+import json
+import pathlib
+
+from . import figures
+
+LISTS = ("sluice_bench", "scenarios", "hash", "acl", "new_flow", "memory", "latency")
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    def line(cells):
+        return "| " + " | ".join(cells) + " |\n"
+
+    return line(head) + line(["---"] * len(head)) + "".join(map(line, rows)) + "\n"
+
+
+def grouped(number: int) -> str:
+    return f"{number:,}"
+
+
+def machine_lines(machine: dict) -> str:
+    caches = ", ".join(f"{level} {size}" for level, size in machine["caches"].items())
+    core, other = machine["measured_core"], machine["other_core"]
+    pages = machine["hugepages"]
+    return (f"- {machine['cpu']}, {machine['cores']} cores{' of a virtual machine' if machine['virtual'] else ''}, TSC "
+            f"{machine['tsc_hz'] / 1e9:.3f} GHz, {machine['vectors']}; {caches}; {machine['memory_mb']} MB of memory\n"
+            f"- {machine['system']}, Linux {machine['kernel']}, DPDK {machine['dpdk'] or '?'}"
+            f"{', Open vSwitch ' + machine['ovs'] if machine['ovs'] else ''}; {pages['total']} hugepages of "
+            f"{pages['kilobytes']} kB\n"
+            f"- measured on core {core}, everything else on core {other}; load at the start {machine['load']:.1f}\n")
+
+
+def by_flows(rows: list[dict], protocol: str, cell) -> tuple[list[int], dict[str, dict[int, str]]]:
+    """Numbers of flows, and for each program the cells at them."""
+    chosen = [row for row in rows if row["protocol"] == protocol]
+    flows = sorted({row["flows"] for row in chosen})
+    cells: dict[str, dict[int, str]] = {}
+    for row in chosen:
+        cells.setdefault(row["program"], {})[row["flows"]] = cell(row)
+    return flows, cells
+
+
+def flows_table(flows: list[int], cells: dict[str, dict[int, str]], titles: dict[str, str]) -> str:
+    return table(["flows", *map(grouped, flows)],
+                 [[titles.get(name, name), *(own.get(one, "–") for one in flows)] for name, own in cells.items()])
+
+
+def throughput(results: dict, titles: dict[str, str]) -> str:
+    text = ""
+    hz = results["machine"]["tsc_hz"]
+    rows = figures.summary(results["samples"], hz)
+    inside = [dict(row, program="sluice-bench") for row in figures.in_process(results.get("sluice_bench", []))
+              if row["direction"] == "out"]
+    for protocol in ("udp", "tcp"):
+        flows, cells = by_flows(rows + inside, protocol, lambda row: f"{row['mpps']:.2f} ({row['cycles']:.0f})")
+        if not flows:
+            continue
+        text += (f"## {protocol.upper()}: Mpps of one core (TSC cycles per packet)\n\n"
+                 "64-byte frames, established flows, source NAT; medians of the rounds.\n\n")
+        text += flows_table(flows, cells, titles)
+        flows, cells = by_flows(rows, protocol, spread)
+        if flows:
+            text += "Least–most Mpps, and the share of testpmd io in the same round (median):\n\n"
+            text += flows_table(flows, cells, titles)
+    return text
+
+
+def spread(row: dict) -> str:
+    text = f"{row['mpps_least']:.2f}–{row['mpps_most']:.2f}"
+    if row["share"] is not None and row["program"] != figures.ROOFLINE:
+        text += f", {row['share']:.3f}"
+    marks = ("*" if row["disturbed"] else "") + ("†" if row["lost"] > figures.LOST_ABOVE else "")
+    return text + marks
+
+
+def stages(results: dict) -> str:
+    rows = [row for row in figures.in_process(results.get("sluice_bench", [])) if row["direction"] == "out"]
+    if not rows:
+        return ""
+    names = list(rows[0]["stages"])
+    body = [[row["protocol"].upper(), grouped(row["flows"]),
+             *(f"{row['stages'].get(name, 0):.0f}" for name in names),
+             f"{sum(row['stages'].values()):.0f}"] for row in rows]
+    return ("## sluice by stage, cycles per packet\n\nsluice-bench, outwards; a round of its own with the cycle "
+            "counter read between stages.\n\n" + table(["", "flows", *names, "sum"], body))
+
+
+def parts(results: dict) -> str:
+    text = ""
+    if results.get("hash"):
+        columns = ("key_bytes", "add", "lookup", "lookup_bulk", "delete")
+        text += "## rte_hash alone, cycles per operation\n\n2^19 entries, 75 % full.\n\n" + table(
+            [one.replace("_", " ") for one in columns],
+            [[str(row[one]) for one in columns] for row in results["hash"]])
+    if results.get("acl"):
+        text += "## rte_acl alone, cycles per packet\n\n" + table(
+            ["rules", *(grouped(row["rules"]) for row in results["acl"])],
+            [["cycles", *(f"{row['cycles']:.0f}" for row in results["acl"])]])
+    for key, head, columns in (("new_flow", "New flows", ("rules", "cycles")),
+                               ("memory", "Memory", ("flows", "bytes_per_flow")),
+                               ("latency", "Latency", ("program", "load", "p50_us", "p99_us", "p999_us"))):
+        if results.get(key):
+            body = [[str(row[one]) for one in columns] for row in results[key]]
+            text += f"## {head}\n\n" + table(list(columns), body)
+    return text
+
+
+def scenarios(results: dict) -> str:
+    """A table for each: what of its rows is one word or number."""
+    groups: dict[str, list[dict]] = {}
+    for row in results.get("scenarios", []):
+        groups.setdefault(row["scenario"], []).append(row)
+    text = ""
+    for name, rows in groups.items():
+        columns = [key for key, value in rows[0].items() if key != "scenario" and isinstance(value, (int, float, str))]
+        body = [[f"{row[one]:.1f}" if isinstance(row.get(one), float) else str(row.get(one, "–")) for one in columns]
+                for row in rows]
+        text += f"## Scenario {name} (sluice-bench)\n\n" + table([one.replace("_", " ") for one in columns], body)
+    return text
+
+
+def problems(results: dict, titles: dict[str, str]) -> str:
+    lines = [f"- {titles.get(one['program'], one['program'])}{' with ' + one['case'] if one['case'] else ''}: "
+             f"{one['problem']}\n" for one in results["problems"]]
+    if any(row["disturbed"] for row in figures.summary(results["samples"], 1.0)):
+        lines.append(f"- \\* in a round or more, others ran on the measured core: the program had less than "
+                     f"{figures.DISTURBED_BELOW:.0%} of it. Such figures say little.\n")
+    if any(one["lost"] > figures.LOST_ABOVE for one in results["samples"]):
+        lines.append("- † more than 0.1 % of the packets that came in did not go out.\n")
+    if results.get("broken_off"):
+        lines.append("- The run was broken off; this is what it had.\n")
+    return "## What is missing, and what to doubt\n\n" + "".join(lines) + "\n" if lines else ""
+
+
+def markdown(results: dict, titles: dict[str, str], pictures: list[str]) -> str:
+    text = (f"# sluice and its peers, side by side\n\n- `{' '.join(results['command'])}`, {results['started']}, "
+            f"{results['seconds'] / 60:.1f} minutes, rounds: {results['rounds']}"
+            f"{', quick' if results['quick'] else ''}\n")
+    text += machine_lines(results["machine"]) + "\n" + problems(results, titles)
+    text += throughput(results, titles) + stages(results) + parts(results) + scenarios(results)
+    return text + "".join(f"![{name}]({name})\n" for name in pictures)
+
+
+def write_json(results: dict, directory: pathlib.Path) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    half = directory / "results.json.part"
+    half.write_text(json.dumps(results, indent=1) + "\n")
+    half.rename(directory / "results.json")
+
+
+def read_json(directory: pathlib.Path) -> dict:
+    return json.loads((directory / "results.json").read_text())
