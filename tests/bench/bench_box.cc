@@ -9,47 +9,23 @@
 #include <rte_eth_ring.h>
 #include <rte_ethdev.h>
 
-#include "control/compile/compile.hh"
-#include "control/config/load.hh"
+#include "dataplane/lookup/flow_room.hh"
 #include "dataplane/worker/tsc_clock.hh"
 
 namespace sluice::bench {
 
 namespace {
 
-constexpr Ip4 kLanAddress = ip4(192, 168, 1, 1), kInsideRouter = ip4(192, 168, 1, 254);
-constexpr Ip4 kWanAddress = ip4(203, 0, 113, 1), kProvider = ip4(203, 0, 113, 254);
 constexpr unsigned kPoolPackets = 16383, kSeen = 1024;
+constexpr unsigned kLoopsPerHousekeeping = 16;  // as Worker does
 
-// A small office's rules: what an established packet meets, and a few that only new ones do.
-const char* const kConfiguration = R"(
-workers: {main: 0, cores: [1]}
-ports:
-  - {name: lan, device: net_null0, role: inside, tap: tlan}
-  - {name: wan, device: net_null1, role: outside, tap: twan}
-filter:
-  input:
-    policy: drop
-    rules:
-      - {state: [established, related], action: accept}
-      - {in: lan, action: accept}
-  forward:
-    policy: drop
-    rules:
-      - {state: [established, related], action: accept}
-      - {state: invalid, action: drop}
-      - {in: lan, out: wan, proto: tcp, dport: [25, 445], action: reject}
-      - {in: lan, out: wan, dst: 192.0.2.0/24, action: drop}
-      - {in: lan, out: wan, action: accept}
-nat:
-  - {out: wan, src: 10.0.0.0/8, snat: masquerade}
-)";
-
-std::uint16_t start_device(std::uint16_t device, rte_mempool* pool) {
+std::uint16_t start_device(std::uint16_t device, unsigned queues, rte_mempool* pool) {
     rte_eth_conf conf{};
-    if (rte_eth_dev_configure(device, 1, 1, &conf) != 0 ||
-        rte_eth_rx_queue_setup(device, 0, 512, 0, nullptr, pool) != 0 ||
-        rte_eth_tx_queue_setup(device, 0, 512, 0, nullptr) != 0 || rte_eth_dev_start(device) != 0)
+    bool started = rte_eth_dev_configure(device, 1, static_cast<std::uint16_t>(queues), &conf) == 0 &&
+                   rte_eth_rx_queue_setup(device, 0, 512, 0, nullptr, pool) == 0;
+    for (unsigned q = 0; q < queues; ++q)
+        started = started && rte_eth_tx_queue_setup(device, static_cast<std::uint16_t>(q), 512, 0, nullptr) == 0;
+    if (!started || rte_eth_dev_start(device) != 0)
         throw std::runtime_error("device " + std::to_string(device) + " cannot be started");
     return device;
 }
@@ -59,22 +35,13 @@ std::uint16_t null_device(const char* name, rte_mempool* pool) {
         throw std::runtime_error(std::string(name) + " cannot be made (is librte-net-null installed?)");
     std::uint16_t device = 0;
     if (rte_eth_dev_get_port_by_name(name, &device) != 0) throw std::runtime_error(std::string(name) + " is missing");
-    return start_device(device, pool);
+    return start_device(device, Devices::kQueues, pool);
 }
 
-std::uint32_t slots_for(std::uint32_t flows) {
-    return std::max<std::uint32_t>(4096, flows + flows / 2);
-}
-
-std::unique_ptr<const Policy> compiled(std::uint32_t slots) {
-    const std::string limit = "conntrack: {max: " + std::to_string(slots) + ", half_open: 100%}\n";
-    const auto loaded = config::load_config_text(limit + kConfiguration, "bench");
-    if (!loaded.ok()) {
-        std::string all;
-        for (const auto& e : loaded.errors) all += to_string(e) + "\n";
-        throw std::runtime_error(all);
-    }
-    return compile_policy(*loaded.config, {1, slots, 1024}, 1).policy;
+/// Names of DPDK's objects must differ; they are short.
+std::string next_tag() {
+    static unsigned number = 0;
+    return "s" + std::to_string(number++ % 100000);
 }
 
 }  // namespace
@@ -88,7 +55,7 @@ Devices::Devices() {
     rte_ring* nothing = sent;  // never received from
     const int device = rte_eth_from_rings("bench-seen", &nothing, 1, &sent, 1, 0);
     if (device < 0) throw std::runtime_error("net_ring cannot be made");
-    seen = start_device(static_cast<std::uint16_t>(device), pool);
+    seen = start_device(static_cast<std::uint16_t>(device), 1, pool);
 }
 
 Devices::~Devices() {
@@ -100,28 +67,42 @@ Devices::~Devices() {
     rte_mempool_free(pool);
 }
 
-BenchBox::BenchBox(Devices& devices, const std::string& tag, std::uint32_t flows)
-    : devices_(devices), started_(rte_rdtsc()) {
+std::uint64_t BenchBox::memory_bytes(std::uint64_t slots, unsigned workers) noexcept {
+    constexpr std::uint64_t kRoutes = 80U << 20, kRings = 12U << 20;  // rte_lpm has 64 MB whatever is in it
+    return kRoutes + workers * (kRings + flow_store_bytes(static_cast<std::uint32_t>(slots), false));
+}
+
+BenchBox::BenchBox(Devices& devices, const PolicyWish& wish)
+    : devices_(devices),
+      wish_(wish),
+      grace_(wish.workers),
+      homes_(wish.workers),
+      loops_(wish.workers),
+      started_(rte_rdtsc()) {
+    const std::string tag = next_tag();
     routes_ = std::make_unique<RouteTable>((tag + "r").c_str(), grace_, 256, 256, -1);
-    rings_ = std::make_unique<HandoffRings>(tag + "h", 1, 1024, -1);
+    rings_ = std::make_unique<HandoffRings>(tag + "h", wish.workers, 1024, -1);
     add_port(kLan, PortRole::inside, devices.null_lan, kLanAddress, kInsideRouter, ip4(10, 0, 0, 0), 8);
     add_port(kWan, PortRole::outside, devices.null_wan, kWanAddress, kProvider, ip4(0, 0, 0, 0), 0);
     routes_->publish_addresses(std::make_unique<Addresses>(addresses_));
 
-    const std::uint32_t slots = slots_for(flows);
-    policy_.publish(compiled(slots), grace_);
+    publish(wish);
     const SharedParts shared{ports_, homes_, policy_, *routes_, *rings_, devices.pool, {0x5eed, 0xb0c5}, 42};
     LcoreSizes sizes;
-    sizes.flows = slots;
-    lcores_.push_back(std::make_unique<Lcore>(tag, 0, 1, shared, sizes, -1));
-    lcore_ = lcores_.front().get();
+    sizes.flows = wish.slots;
+    for (unsigned w = 0; w < wish.workers; ++w)
+        lcores_.push_back(std::make_unique<Lcore>(tag, static_cast<std::uint8_t>(w), wish.workers, shared, sizes, -1));
     Lcore::connect(lcores_);
-    for (const std::uint16_t device : {devices.null_lan, devices.null_wan, devices.seen})
-        lcore_->tx.use_queue(device, 0);
-    grace_.online(0);
-    ageing_ =
-        std::make_unique<Ageing>(std::vector<AgeingWorker>{{&lcore_->store, &lcore_->to_control, &lcore_->orders}},
-                                 now().ms, [](unsigned, const Notice&) {});
+    std::vector<AgeingWorker> workers;
+    for (unsigned w = 0; w < wish.workers; ++w) {
+        Lcore& l = *lcores_[w];
+        for (const std::uint16_t device : {devices.null_lan, devices.null_wan})
+            l.tx.use_queue(device, static_cast<std::uint16_t>(w));
+        l.tx.use_queue(devices.seen, 0);
+        grace_.online(w);
+        workers.push_back({&l.store, &l.to_control, &l.orders});
+    }
+    ageing_ = std::make_unique<Ageing>(workers, now().ms, [](unsigned, const Notice&) {});
 }
 
 BenchBox::~BenchBox() = default;
@@ -150,6 +131,7 @@ std::uint16_t BenchBox::device(PortIndex port) const noexcept {
 Now BenchBox::now() const noexcept {
     static const TscClock clock(0, rte_get_tsc_hz());
     const std::uint64_t tsc = rte_rdtsc();
+    if (set_ms_) return {*set_ms_, tsc};
     return {clock.at(tsc - started_).ms + skipped_ms_, tsc};
 }
 
@@ -158,68 +140,150 @@ void BenchBox::look(bool on) noexcept {
     ports_[kWan].device = on ? devices_.seen : devices_.null_wan;
 }
 
-std::vector<test::Frame> BenchBox::through(PortIndex in, rte_mbuf** mbufs, unsigned n) {
-    look(true);
-    const Now at = now();
-    pipeline().receive(at, device(in), mbufs, n);
-    pipeline().housekeeping(at);
-    pipeline().end_of_burst(at);
-    look(false);
-    std::vector<test::Frame> frames;
-    void* out = nullptr;
-    while (rte_ring_dequeue(devices_.sent, &out) == 0) {
-        auto* m = static_cast<rte_mbuf*>(out);
-        frames.push_back(test::frame_of(m));
-        rte_pktmbuf_free(m);
-    }
-    if (frames.size() != n)
-        throw std::runtime_error(std::to_string(n) + " packets went in and " + std::to_string(frames.size()) +
-                                 " came out");
-    return frames;
+LoopCost BenchBox::work(PortIndex in, rte_mbuf** mbufs, unsigned n, unsigned worker) noexcept {
+    Pipeline& pipeline = this->pipeline(worker);
+    const Now now = this->now();
+    unsigned packets = n;
+    if (n != 0) pipeline.receive(now, device(in), mbufs, n);
+    const bool several = lcores_.size() > 1;
+    if (several) packets += take_handed_over(now, worker);
+    const std::uint64_t packets_done = rte_rdtsc();
+    const unsigned obeyed = pipeline.orders(now);
+    const std::uint64_t orders_done = rte_rdtsc();
+    if (++loops_[worker].count % kLoopsPerHousekeeping == 0) pipeline.housekeeping(now);
+    pipeline.end_of_burst(now);
+    if (several) lcores_[worker]->handoff.flush();
+    grace_.quiescent(worker);
+    return {rte_rdtsc() - now.tsc, orders_done - packets_done, obeyed, packets};
 }
 
-std::vector<Tuple> BenchBox::open(const std::vector<Tuple>& tuples, Protocol protocol) {
-    const auto count = static_cast<std::uint32_t>(tuples.size());
-    std::vector<std::uint32_t> order(count);
-    for (std::uint32_t i = 0; i < count; ++i) order[i] = i;
-    std::vector<Tuple> replies(count);
+unsigned BenchBox::take_handed_over(Now now, unsigned worker) noexcept {
     std::array<rte_mbuf*, kBurst> mbufs;
-    const auto pass = [&](PortIndex in, const std::vector<Tuple>& sent, unsigned flags, auto&& look_at) {
-        Traffic traffic(sent, order, protocol, mac(in), flags);
-        for (std::uint32_t done = 0; done < count;) {
-            const unsigned n = std::min<std::uint32_t>(kBurst, count - done);
-            traffic.fill(devices_.pool, mbufs.data(), n);
-            for (const test::Frame& frame : through(in, mbufs.data(), n)) look_at(frame, done++);
-            serve_control();
-        }
-    };
-    pass(kLan, tuples, test::kSyn, [&](const test::Frame& frame, std::uint32_t flow) {
-        const test::Decoded d = test::decode(frame);
-        replies[flow] = {d.dst.v4(), d.src.v4(), d.dport, d.sport};
-        check_frame(frame, {kWanAddress, tuples[flow].dst, d.sport, tuples[flow].dport});
-    });
-    pass(kWan, replies, test::kSyn | test::kAck, [&](const test::Frame& frame, std::uint32_t flow) {
-        const Tuple& t = tuples[flow];
-        check_frame(frame, {t.dst, t.src, t.dport, t.sport});
-    });
-    skipped_ms_ += 3000;  // Linux calls a UDP flow a stream when it has lasted for two seconds
-    pass(kLan, tuples, test::kAck, [&](const test::Frame& frame, std::uint32_t flow) {
-        check_frame(frame, {kWanAddress, tuples[flow].dst, replies[flow].dport, tuples[flow].dport});
-    });
-    if (lcore_->store.live() != count) throw std::runtime_error("not every tuple became a flow of its own");
-    return replies;
+    unsigned all = 0;
+    for (unsigned from = 0; from < lcores_.size(); ++from) {
+        const unsigned n = lcores_[worker]->handoff.receive(from, mbufs.data(), kBurst);
+        if (n != 0) pipeline(worker).receive_handoff(now, mbufs.data(), n);
+        all += n;
+    }
+    return all;
 }
 
 void BenchBox::serve_control() {
-    while (ageing_->poll(now().ms, 4096)) {
-    }
-    pipeline().orders(now());
+    control_tick();
+    for (auto& l : lcores_) l->pipeline->orders(now());
+}
+
+std::unique_ptr<const Policy> BenchBox::compile(const PolicyWish& wish) {
+    return bench_policy(wish, ++generation_);
+}
+
+std::uint32_t BenchBox::publish(const PolicyWish& wish) {
+    publish(compile(wish));
+    return generation_;
+}
+
+unsigned BenchBox::send(PortIndex in, rte_mbuf** mbufs, unsigned n, rte_mbuf** out, unsigned worker) {
+    look(true);
+    const Now at = now();
+    pipeline(worker).receive(at, device(in), mbufs, n);
+    pipeline(worker).housekeeping(at);
+    pipeline(worker).end_of_burst(at);
+    look(false);
+    const unsigned came = rte_ring_dequeue_burst(devices_.sent, reinterpret_cast<void**>(out), kBurst, nullptr);
+    if (came == n) return came;
+    rte_pktmbuf_free_bulk(out, came);
+    std::string why;
+    const auto drops = drops_by_reason();
+    for (std::size_t i = 0; i < drops.size(); ++i)
+        if (drops[i] != 0) why.append(", ").append(kDropReasonNames[i]);
+    throw std::runtime_error(std::to_string(n) + " packets went in and " + std::to_string(came) + " came out" + why);
+}
+
+std::vector<test::Frame> BenchBox::through(PortIndex in, rte_mbuf** mbufs, unsigned n) {
+    std::array<rte_mbuf*, kBurst> out;
+    const unsigned came = send(in, mbufs, n, out.data());
+    std::vector<test::Frame> frames;
+    for (unsigned i = 0; i < came; ++i) frames.push_back(test::frame_of(out[i]));
+    rte_pktmbuf_free_bulk(out.data(), came);
+    return frames;
+}
+
+void BenchBox::check_opening(const test::Frame& frame, const Tuple& sent) const {
+    Tuple expected = sent;
+    if (wish_.nat == Nat::source) expected = {kWanAddress, sent.dst, test::decode(frame).sport, sent.dport};
+    if (wish_.nat == Nat::destination) expected = {sent.src, kServer, sent.sport, kServerPort};
+    check_frame(frame, expected);
+}
+
+std::vector<Tuple> BenchBox::open(const std::vector<Tuple>& tuples, Protocol protocol, unsigned worker) {
+    constexpr std::uint32_t kAllChecked = 65536, kOneIn = 64 * kBurst;
+    const auto count = static_cast<std::uint32_t>(tuples.size());
+    const std::uint32_t before = store(worker).live();
+    std::vector<Tuple> replies(count);
+    std::array<rte_mbuf*, kBurst> mbufs, out;
+    const auto pass = [&](PortIndex in, const std::vector<Tuple>& sent, unsigned flags, auto&& look_at) {
+        const Stamp stamp(packet_of({}, protocol, mac(in), flags));
+        for (std::uint32_t done = 0; done < count;) {
+            const unsigned n = std::min<std::uint32_t>(kBurst, count - done);
+            const bool check = count <= kAllChecked || done % kOneIn == 0;
+            if (rte_pktmbuf_alloc_bulk(devices_.pool, mbufs.data(), n) != 0)
+                throw std::runtime_error("the packet pool is empty");
+            for (unsigned i = 0; i < n; ++i) stamp.write(mbufs[i], sent[done + i]);
+            (void)send(in, mbufs.data(), n, out.data(), worker);
+            for (unsigned i = 0; i < n; ++i) look_at(out[i], done + i, check);
+            rte_pktmbuf_free_bulk(out.data(), n);
+            done += n;
+            serve_control();
+        }
+    };
+    const PortIndex other = origin() == kLan ? kWan : kLan;
+    const auto opened = [&](rte_mbuf* m, std::uint32_t flow, bool check) {
+        std::array<Be32, 2> addresses;
+        std::array<Be16, 2> ports;
+        std::memcpy(addresses.data(), rte_pktmbuf_mtod_offset(m, std::byte*, kAddressesAt), sizeof addresses);
+        std::memcpy(ports.data(), rte_pktmbuf_mtod_offset(m, std::byte*, kPortsAt), sizeof ports);
+        replies[flow] = {addresses[1], addresses[0], ports[1].host(), ports[0].host()};
+        if (check) check_opening(test::frame_of(m), tuples[flow]);
+    };
+    pass(origin(), tuples, test::kSyn, opened);
+    pass(other, replies, test::kSyn | test::kAck, [&](rte_mbuf* m, std::uint32_t flow, bool check) {
+        if (check) check_frame(test::frame_of(m), tuples[flow].reversed());
+    });
+    // Linux calls a UDP flow a stream when it has lasted for two seconds.
+    if (set_ms_) *set_ms_ += 3000;
+    skipped_ms_ += 3000;
+    pass(origin(), tuples, test::kAck, [&](rte_mbuf* m, std::uint32_t flow, bool check) {
+        if (check) check_frame(test::frame_of(m), replies[flow].reversed());
+    });
+    if (store(worker).live() != before + count) throw std::runtime_error("not every tuple became a flow of its own");
+    return replies;
 }
 
 std::uint64_t BenchBox::drops() const {
-    std::uint64_t sum = 0;
-    for (const Counter& c : lcore_->counters.drops) sum += c.get();
-    return sum;
+    std::uint64_t all = 0;
+    for (const auto& l : lcores_)
+        for (const Counter& c : l->counters.drops) all += c.get();
+    return all;
+}
+
+std::vector<std::uint64_t> BenchBox::drops_by_reason() const {
+    std::vector<std::uint64_t> all(kDropReasonCount);
+    for (const auto& l : lcores_)
+        for (std::size_t i = 0; i < all.size(); ++i) all[i] += l->counters.drops[i].get();
+    return all;
+}
+
+std::uint64_t BenchBox::sum(Counter WorkerCounters::*counter) const {
+    std::uint64_t all = 0;
+    for (const auto& l : lcores_) all += (l->counters.*counter).get();
+    return all;
+}
+
+std::uint64_t BenchBox::deaths() const {
+    std::uint64_t all = 0;
+    for (const auto& l : lcores_)
+        for (const Counter& c : l->counters.flow_deaths) all += c.get();
+    return all;
 }
 
 void check_frame(const test::Frame& frame, const Tuple& expected) {

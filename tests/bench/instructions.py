@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
-"""How many instructions the data plane spends on a packet of an established flow, counted by callgrind.
+"""How many instructions the data plane spends on a packet, of an established flow or a new one, counted by callgrind.
 
 Time is too noisy on a shared machine to guard by; instructions of the same binary are the same in every run. Each case
 runs twice with different numbers of packets, and what counts is the difference: start, flows that are opened and the
-warming up cancel out. Only what the pipeline executes is collected, not the generator.
+warming up cancel out. Only what the pipeline executes is collected, not the generator. A new flow includes the end of
+another one: what control orders and what it is told.
 
-    instructions.py SLUICE-BENCH BASELINE [--update]
+    instructions.py SLUICE-BENCH BASELINE [--update | --add]
 
 The baseline is of one compiler and one optimisation; with another, or in a build without optimisation, the test is
 skipped (77). A change that moves a figure by more than 3 % fails until --update has written the new one, which belongs
-into the same commit as its reason.
+into the same commit as its reason. A case that is not in the baseline fails too; --add writes those alone.
 """
 import argparse
 import json
@@ -17,35 +18,51 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import typing
 
 SKIPPED = 77
 TOLERANCE = 0.03
-FLOWS = 1000
-FEW, MANY = 4096, 16384  # whole blocks of the bench
-# What the worker calls with a burst.
-COLLECTED = ("sluice::Pipeline::receive(*", "sluice::Pipeline::end_of_burst(*")
-CASES = {"udp": ("--proto", "udp"), "tcp": ("--proto", "tcp")}  # both directions
+FEW, MANY = 4096, 16384  # whole blocks of the bench, and whole seconds of N1's clock (half of its table)
+# What the worker calls with a burst, and besides.
+BURST = ("sluice::Pipeline::receive(*", "sluice::Pipeline::end_of_burst(*")
+BESIDES = ("sluice::Pipeline::orders(*", "sluice::Pipeline::housekeeping(*")
+ESTABLISHED = ("--flows", "1000")  # both directions
 
 
-def collected(bench: str, packets: int, case: tuple[str, ...]) -> int:
+class Case(typing.NamedTuple):
+    options: tuple[str, ...]
+    collected: tuple[str, ...] = BURST
+    directions: int = 2
+
+
+CASES = {
+    "udp": Case((*ESTABLISHED, "--proto", "udp")),
+    "tcp": Case((*ESTABLISHED, "--proto", "tcp")),
+    "udp-dnat": Case(("E2", *ESTABLISHED)),
+    "udp-routed": Case(("E3", *ESTABLISHED)),
+    "new-udp-10-rules": Case(("N1", "--table", "8192", "--rules", "10"), BURST + BESIDES, 1),
+}
+
+
+def collected(bench: str, packets: int, case: Case) -> int:
     with tempfile.TemporaryDirectory(prefix="sluice-instructions.") as directory:
         out = pathlib.Path(directory) / "callgrind.out"
-        toggles = [f"--toggle-collect={name}" for name in COLLECTED]
+        toggles = [f"--toggle-collect={name}" for name in case.collected]
         command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", *toggles, bench, "--no-huge",
-                   "--memory", "256", "--flows", str(FLOWS), "--rounds", "1", "--packets", str(packets), *case]
+                   "--memory", "256", "--rounds", "1", "--packets", str(packets), *case.options]
         run = subprocess.run(command, capture_output=True, text=True, check=False)
         if run.returncode != 0:
             raise RuntimeError(f"{' '.join(command)}: exit {run.returncode}\n{run.stderr}")
         for line in out.read_text().splitlines():
             if line.startswith("totals:"):
                 return int(line.split()[1])
-    raise RuntimeError(f"callgrind wrote no totals for {' '.join(case)}")
+    raise RuntimeError(f"callgrind wrote no totals for {' '.join(case.options)}")
 
 
-def per_packet(bench: str, case: tuple[str, ...]) -> float:
+def per_packet(bench: str, case: Case) -> float:
     # Each direction is sent twice: once for the figure, once for the stages.
     few, many = (collected(bench, packets, case) for packets in (FEW, MANY))
-    return round((many - few) / (2 * 2 * (MANY - FEW)), 1)
+    return round((many - few) / (2 * case.directions * (MANY - FEW)), 1)
 
 
 def compiled_by(bench: str) -> str:
@@ -58,6 +75,7 @@ def main() -> int:
     parser.add_argument("bench")
     parser.add_argument("baseline", type=pathlib.Path)
     parser.add_argument("--update", action="store_true", help="write what is measured as the new baseline")
+    parser.add_argument("--add", action="store_true", help="measure what the baseline lacks and add it")
     parser.add_argument("--build", default="", help="how it was built: only the same is compared")
     arguments = parser.parse_args()
 
@@ -66,16 +84,20 @@ def main() -> int:
     if not arguments.update and known.get("build") != build:
         print(f"skipped: the baseline is of '{known.get('build')}', this is '{build}'")
         return SKIPPED
-    measured = {name: per_packet(arguments.bench, case) for name, case in CASES.items()}
-    if arguments.update:
-        arguments.baseline.write_text(json.dumps({"build": build, "instructions_per_packet": measured}, indent=2) + "\n")
+    baseline = known.get("instructions_per_packet", {})
+    cases = {name: case for name, case in CASES.items() if not (arguments.add and name in baseline)}
+    measured = {name: per_packet(arguments.bench, case) for name, case in cases.items()}
+    write = arguments.update or arguments.add
+    if write:
+        figures = {**(baseline if arguments.add else {}), **measured}
+        arguments.baseline.write_text(json.dumps({"build": build, "instructions_per_packet": figures}, indent=2) + "\n")
     failed = False
     for name, now in measured.items():
-        before = known.get("instructions_per_packet", {}).get(name)
-        change = (now - before) / before if before else 0.0
-        beyond = abs(change) > TOLERANCE and not arguments.update
+        before = baseline.get(name)
+        change = f"{(now - before) / before:+.1%} of the baseline" if before else "not in the baseline"
+        beyond = not write and (before is None or abs(now - before) / before > TOLERANCE)
         failed |= beyond
-        print(f"{name:8} {now:8.1f} instructions a packet, {change:+.1%} of the baseline{'  TOO FAR' if beyond else ''}")
+        print(f"{name:16} {now:8.1f} instructions a packet, {change}{'  TOO FAR' if beyond else ''}")
     if failed:
         print(f"if it has to be: {sys.argv[0]} {arguments.bench} {arguments.baseline} --build '{arguments.build}' --update")
     return 1 if failed else 0

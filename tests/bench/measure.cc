@@ -22,9 +22,8 @@ struct Block {
     std::array<double, kStageCount> stages{};
 };
 
-Block run_block(BenchBox& box, Traffic& traffic, PortIndex in, rte_mempool* pool) {
-    std::array<std::uint64_t, kStageCount> before;
-    for (std::size_t s = 0; s < kStageCount; ++s) before[s] = box.counters().stage_cycles[s].get();
+Block run_block(BenchBox& box, Traffic& traffic, PortIndex in, rte_mempool* pool, LoopTimes& times) {
+    const auto before = stage_cycles(box);
     Pipeline& pipeline = box.pipeline();
     const std::uint16_t device = box.device(in);
     std::array<rte_mbuf*, kBurst> mbufs;
@@ -37,17 +36,26 @@ Block run_block(BenchBox& box, Traffic& traffic, PortIndex in, rte_mempool* pool
         pipeline.orders(now);
         if (burst % kLoopsPerHousekeeping == 0) pipeline.housekeeping(now);
         pipeline.end_of_burst(now);
-        inside += rte_rdtsc() - now.tsc;
+        const std::uint64_t took = rte_rdtsc() - now.tsc;
+        inside += took;
+        times.add(took);
     }
     Block block;
     block.loop = static_cast<double>(rte_rdtsc() - start) / kBlockPackets;
     block.pipeline = static_cast<double>(inside) / kBlockPackets;
+    const auto after = stage_cycles(box);
     for (std::size_t s = 0; s < kStageCount; ++s)
-        block.stages[s] = static_cast<double>(box.counters().stage_cycles[s].get() - before[s]) / kBlockPackets;
+        block.stages[s] = static_cast<double>(after[s] - before[s]) / kBlockPackets;
     return block;
 }
 
 }  // namespace
+
+std::array<std::uint64_t, kStageCount> stage_cycles(BenchBox& box) {
+    std::array<std::uint64_t, kStageCount> cycles;
+    for (std::size_t s = 0; s < kStageCount; ++s) cycles[s] = box.counters().stage_cycles[s].get();
+    return cycles;
+}
 
 double median(std::vector<double> values) {
     if (values.empty()) return 0;
@@ -56,11 +64,12 @@ double median(std::vector<double> values) {
     return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
 }
 
-Round measure(BenchBox& box, Traffic& traffic, PortIndex in, rte_mempool* pool, std::uint64_t packets, bool stages) {
+Round measure(BenchBox& box, Traffic& traffic, PortIndex in, rte_mempool* pool, std::uint64_t packets, bool stages,
+              LoopTimes& times) {
     const std::uint64_t drops = box.drops();
     box.pipeline().measure_stages(stages);
     std::vector<Block> blocks(blocks_for(packets));
-    for (Block& b : blocks) b = run_block(box, traffic, in, pool);
+    for (Block& b : blocks) b = run_block(box, traffic, in, pool, times);
     box.pipeline().measure_stages(false);
     if (box.drops() != drops) throw std::runtime_error("packets were dropped while measuring");
 

@@ -1,43 +1,15 @@
 #include "tests/bench/report.hh"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <ostream>
-
-#include <boost/json.hpp>
 
 namespace sluice::bench {
 
 namespace {
 
-struct Figures {
-    double median = 0, least = 0, most = 0, loop = 0, io = 0;
-};
-
-Figures figures_of(const CaseResult& c) {
-    std::vector<double> pipeline, loop;
-    for (const Round& r : c.rounds) {
-        pipeline.push_back(r.pipeline);
-        loop.push_back(r.loop);
-    }
-    Figures f;
-    f.median = median(pipeline);
-    f.least = *std::min_element(pipeline.begin(), pipeline.end());
-    f.most = *std::max_element(pipeline.begin(), pipeline.end());
-    f.loop = median(loop);
-    f.io = median(c.io);
-    return f;
-}
-
-double sum_of_stages(const CaseResult& c) {
-    double sum = 0;
-    for (const double s : c.staged.stages) sum += s;
-    return sum;
-}
-
-double mpps(std::uint64_t hz, double cycles) {
-    return cycles > 0 ? static_cast<double>(hz) / cycles / 1e6 : 0;
-}
+namespace json = boost::json;
 
 template <class... Values>
 std::string text(const char* format, Values... values) {
@@ -46,56 +18,126 @@ std::string text(const char* format, Values... values) {
     return line;
 }
 
+std::string cell(const json::object& row, const std::string& column) {
+    // "loop_cycles.p99" is a member of a member.
+    const std::size_t dot = column.find('.');
+    if (dot != std::string::npos) {
+        const json::value* inner = row.if_contains(column.substr(0, dot));
+        return inner == nullptr || !inner->is_object() ? "-" : cell(inner->as_object(), column.substr(dot + 1));
+    }
+    const json::value* v = row.if_contains(column);
+    if (v == nullptr || v->is_null()) return "-";
+    if (v->is_string()) return std::string(v->as_string());
+    if (v->is_bool()) return v->as_bool() ? "yes" : "no";
+    if (v->is_double()) return text(std::fabs(v->as_double()) < 10 ? "%.2f" : "%.1f", v->as_double());
+    return json::serialize(*v);
+}
+
+void print_rows(std::ostream& out, const std::vector<std::string>& columns,
+                const std::vector<std::vector<std::string>>& rows) {
+    std::vector<std::size_t> widths;
+    for (const auto& column : columns) widths.push_back(column.size());
+    for (const auto& row : rows)
+        for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+    const auto line = [&](const std::vector<std::string>& cells) {
+        for (std::size_t i = 0; i < cells.size(); ++i)
+            out << (i == 0 ? "" : "  ") << std::string(widths[i] - cells[i].size(), ' ') << cells[i];
+        out << "\n";
+    };
+    line(columns);
+    for (const auto& row : rows) line(row);
+}
+
+void print_stages(std::ostream& out, const Section& s) {
+    std::vector<std::string> columns{"case"};
+    for (const auto name : kStageNames) columns.emplace_back(name);
+    std::vector<std::vector<std::string>> rows;
+    for (std::size_t i = 0; i < s.rows.size(); ++i) {
+        const json::value* stages = s.rows[i].if_contains("stages");
+        if (stages == nullptr) continue;
+        std::vector<std::string> cells{std::to_string(i + 1)};
+        double sum = 0;
+        for (const auto& [name, cycles] : stages->as_object()) sum += cycles.as_double();
+        for (const auto& [name, cycles] : stages->as_object())
+            cells.push_back(text("%.1f %3.0f%%", cycles.as_double(), sum > 0 ? 100 * cycles.as_double() / sum : 0));
+        rows.push_back(std::move(cells));
+    }
+    if (rows.empty()) return;
+    out << "cycles per packet in each stage (share)\n";
+    print_rows(out, columns, rows);
+}
+
 }  // namespace
 
-void print_table(std::ostream& out, const Report& r) {
-    out << text("established SNAT, %s, %s tuples, 64-byte frames in random order of flows, bursts of %u\n",
-                r.protocol.c_str(), r.pattern.c_str(), kBurst)
-        << text("TSC %.3f GHz, %s, %llu packets a round, %zu rounds%s\n\n", static_cast<double>(r.hz) / 1e9,
-                r.memory.c_str(), static_cast<unsigned long long>(r.packets),
-                r.cases.empty() ? std::size_t{0} : r.cases.front().rounds.size(),
-                r.verified ? ", translations and checksums verified" : "");
-    out << text("%8s %4s | %9s %7s %7s %7s | %9s %9s\n", "flows", "dir", "cycles/pkt", "least", "most", "Mpps",
-                "with gen.", "roofline");
-    for (const CaseResult& c : r.cases) {
-        const Figures f = figures_of(c);
-        out << text("%8u %4s | %10.1f %7.1f %7.1f %7.2f | %9.1f %9.1f\n", c.flows, c.direction.c_str(), f.median,
-                    f.least, f.most, mpps(r.hz, f.median), f.loop, f.io);
-    }
-    out << "\ncycles per packet in each stage (share)\n" << text("%8s %4s", "flows", "dir");
-    for (const auto name : kStageNames) out << text(" | %12.*s", static_cast<int>(name.size()), name.data());
-    out << "\n";
-    for (const CaseResult& c : r.cases) {
-        out << text("%8u %4s", c.flows, c.direction.c_str());
-        const double sum = sum_of_stages(c);
-        for (const double s : c.staged.stages) out << text(" | %6.1f %4.0f%%", s, sum > 0 ? 100 * s / sum : 0);
-        out << "\n";
+json::object percentiles(const LoopTimes& times) {
+    return {{"p50", times.quantile(0.5)},
+            {"p99", times.quantile(0.99)},
+            {"p99.9", times.quantile(0.999)},
+            {"longest", times.longest()},
+            {"loops", times.count()}};
+}
+
+json::object drops_since(const BenchBox& box, const std::vector<std::uint64_t>& before) {
+    json::object reasons;
+    const auto now = box.drops_by_reason();
+    for (std::size_t i = 0; i < now.size(); ++i)
+        if (now[i] != before[i]) reasons[kDropReasonNames[i]] = now[i] - before[i];
+    return reasons;
+}
+
+json::object stages_of(const std::array<double, kStageCount>& cycles) {
+    json::object stages;
+    for (std::size_t s = 0; s < kStageCount; ++s) stages[kStageNames[s]] = cycles[s];
+    return stages;
+}
+
+double mpps(std::uint64_t hz, double cycles) {
+    return cycles > 0 ? static_cast<double>(hz) / cycles / 1e6 : 0;
+}
+
+void print_tables(std::ostream& out, const Report& r) {
+    out << text("TSC %.3f GHz, %s, %s, %s tuples, %llu packets a round, %u rounds%s\n", static_cast<double>(r.hz) / 1e9,
+                r.memory.c_str(), r.protocol.c_str(), r.pattern.c_str(), static_cast<unsigned long long>(r.packets),
+                r.rounds, r.verified ? ", translations and checksums verified" : "");
+    for (const Section& s : r.sections) {
+        out << "\n" << s.scenario << ": " << s.about << "\n";
+        std::vector<std::string> columns{"case"};
+        columns.insert(columns.end(), s.columns.begin(), s.columns.end());
+        std::vector<std::vector<std::string>> rows;
+        for (const auto& row : s.rows) {
+            std::vector<std::string> cells{std::to_string(rows.size() + 1)};
+            for (const auto& column : s.columns) cells.push_back(cell(row, column));
+            rows.push_back(std::move(cells));
+        }
+        print_rows(out, columns, rows);
+        print_stages(out, s);
+        for (std::size_t i = 0; i < s.rows.size(); ++i)
+            if (const json::value* drops = s.rows[i].if_contains("drops"); drops != nullptr)
+                if (!drops->as_object().empty())
+                    out << "case " << i + 1 << " dropped: " << json::serialize(*drops) << "\n";
     }
 }
 
 void print_json(std::ostream& out, const Report& r) {
-    boost::json::array cases;
-    for (const CaseResult& c : r.cases) {
-        const Figures f = figures_of(c);
-        boost::json::object stages;
-        for (std::size_t s = 0; s < kStageCount; ++s) stages[kStageNames[s]] = c.staged.stages[s];
-        cases.push_back(boost::json::object{{"flows", c.flows},
-                                            {"direction", c.direction},
-                                            {"cycles_per_packet", f.median},
-                                            {"cycles_per_packet_least", f.least},
-                                            {"cycles_per_packet_most", f.most},
-                                            {"mpps", mpps(r.hz, f.median)},
-                                            {"cycles_per_packet_with_generator", f.loop},
-                                            {"cycles_per_packet_roofline", f.io},
-                                            {"stages", std::move(stages)}});
+    json::array cases, scenarios;
+    for (const Section& s : r.sections) {
+        scenarios.push_back(json::object{{"scenario", s.scenario}, {"about", s.about}});
+        for (const auto& row : s.rows) {
+            json::object named{{"scenario", s.scenario}};
+            for (const auto& member : row) named.insert(member);
+            cases.emplace_back(std::move(named));
+        }
     }
-    out << boost::json::serialize(boost::json::object{{"protocol", r.protocol},
-                                                      {"pattern", r.pattern},
-                                                      {"memory", r.memory},
-                                                      {"packets_per_round", r.packets},
-                                                      {"tsc_hz", r.hz},
-                                                      {"verified", r.verified},
-                                                      {"cases", std::move(cases)}})
+    out << json::serialize(json::object{{"protocol", r.protocol},
+                                        {"pattern", r.pattern},
+                                        {"memory", r.memory},
+                                        {"packets_per_round", r.packets},
+                                        {"rounds", r.rounds},
+                                        {"tsc_hz", r.hz},
+                                        {"cpus", r.cpus},
+                                        {"verified", r.verified},
+                                        {"scenarios", std::move(scenarios)},
+                                        {"cases", std::move(cases)}})
         << "\n";
 }
 

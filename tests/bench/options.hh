@@ -1,0 +1,36 @@
+// What the command line asks for. What it leaves open each scenario fills in by itself.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tests/bench/traffic.hh"
+
+namespace sluice::bench {
+
+struct Options {
+    std::vector<std::string> scenarios{"E1"};
+    std::vector<std::uint32_t> flows;  ///< empty: the scenario's
+    std::vector<std::string> directions{"out", "in"};
+    Protocol protocol = Protocol::udp;
+    Pattern pattern = Pattern::sequential;
+    std::vector<Frames> frames{Frames::smallest};
+    std::vector<std::uint32_t> rules;    ///< empty: the scenario's
+    std::optional<std::uint32_t> slots;  ///< of the flow table, where a scenario makes new flows
+    std::uint64_t packets = 500000;
+    unsigned rounds = 5;
+    unsigned seconds = 5;    ///< of worker time, in scenarios that take their time from the clock
+    unsigned megabytes = 0;  ///< 0: as much as the scenarios need
+    bool json = false, verify = false, ordinary_pages = false;
+
+    [[nodiscard]] std::vector<std::uint32_t> flows_or(std::vector<std::uint32_t> usual) const {
+        return flows.empty() ? std::move(usual) : flows;
+    }
+    [[nodiscard]] std::vector<std::uint32_t> rules_or(std::vector<std::uint32_t> usual) const {
+        return rules.empty() ? std::move(usual) : rules;
+    }
+};
+
+}  // namespace sluice::bench
