@@ -41,7 +41,7 @@ std::uint16_t null_device(const char* name, rte_mempool* pool) {
 /// Names of DPDK's objects must differ; they are short.
 std::string next_tag() {
     static unsigned number = 0;
-    return "s" + std::to_string(number++ % 100000);
+    return std::string("s").append(std::to_string(number++ % 100000));
 }
 
 }  // namespace
