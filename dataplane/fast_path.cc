@@ -4,6 +4,7 @@
 
 #include <rte_ether.h>
 
+#include "dataplane/flow/ip_fields.hh"
 #include "dataplane/flow/tcp_window.hh"
 #include "dataplane/l4/udp.hh"
 #include "dataplane/track/track.hh"
@@ -11,20 +12,6 @@
 namespace sluice {
 
 namespace {
-
-/// What is the same for all packets of a burst.
-struct Terms {
-    const Policy& policy;
-    RuleCounter* rule_counters;
-    std::uint32_t route_epoch;
-    Now now;
-};
-
-/// Where a packet leaves, when that is known and nothing is in its way.
-struct WayOut {
-    const NextHop* hop = nullptr;
-    const PortInfo* port = nullptr;
-};
 
 /// An established connection's segment that neither begins nor ends anything.
 [[nodiscard]] bool is_usual(const FlowHot& flow, const TcpSegment& s) noexcept {
@@ -34,101 +21,109 @@ struct WayOut {
 }
 
 /// Seconds that the flow lives on, from the packet; 0: it is not as usual, and nothing has changed.
-[[nodiscard]] std::uint32_t track_as_usual(FlowHot& flow, const FlowCold& cold, Packet& p, const Terms& t) noexcept {
-    const Timeouts& timeouts = t.policy.timeouts_of(flow.dir(p.direction).timeouts);
-    if (flow.kind == L4Kind::udp) {
-        const Followed followed = l4::Udp::follow(flow, cold, p, {timeouts, t.policy.tcp}, t.now);
-        return (followed.status & ~flow.status) == 0 ? followed.timeout_s : 0;
-    }
-    if (flow.kind != L4Kind::tcp) return 0;
-    const TcpSegment segment = TcpSegment::of(p);
-    if (!is_usual(flow, segment) || !fits_as_usual(flow, p, segment)) return 0;
-    flow.tcp.note_last(segment.kind, p.direction);
-    return tcp_timeout(flow, segment.kind, timeouts, t.policy.tcp);
+[[nodiscard, gnu::noinline]] std::uint32_t track_tcp(FlowHot& flow, const PlainPacket& p, Direction d,
+                                                     const Policy& policy) noexcept {
+    const TcpSegment segment = TcpSegment::of(*p.tcp(), unsigned{p.l4_bytes()} - p.l4_header);
+    const std::span options(p.l4() + sizeof(rte_tcp_hdr), p.l4_header - sizeof(rte_tcp_hdr));
+    if (!is_usual(flow, segment) || !fits_as_usual(flow, d, segment, options)) return 0;
+    flow.tcp.note_last(segment.kind, d);
+    return tcp_timeout(flow, segment.kind, policy.timeouts_of(flow.dir(d).timeouts), policy.tcp);
+}
+
+/// The same. Of a stream, as nearly all are, there is nothing to ask.
+[[nodiscard]] std::uint32_t track_udp(const FlowHot& flow, const FlowCold& cold, Direction d, const Policy& policy,
+                                      Now now) noexcept {
+    const Timeouts& timeouts = policy.timeouts_of(flow.half[index_of(d)].timeouts);
+    const Followed followed = l4::Udp::in_stages(flow, cold, timeouts.udp, timeouts.udp_stream, now);
+    return (followed.status & ~flow.status) == 0 ? followed.timeout_s : 0;
 }
 
 /// Addresses, ports and time to live at once; the checksum of the IPv4 header takes both changes together.
-void write_headers(const Packet& p, const RewritePlan& plan) noexcept {
-    rte_ipv4_hdr* ip = p.ip();
-    // A step of the time to live is one of the high byte of its word (RFC 1141), the difference always the same.
-    constexpr ChecksumDelta kOneHop = [] {
-        ChecksumDelta delta;
-        delta.replace(be16(0x0100), be16(0));
-        return delta;
-    }();
+void write_headers(std::uint8_t* l3, const RewritePlan& plan, bool udp) noexcept {
+    auto* ip = reinterpret_cast<rte_ipv4_hdr*>(l3);
+    std::uint8_t* l4 = l3 + sizeof(rte_ipv4_hdr);
     --ip->time_to_live;
-    ChecksumDelta l3 = kOneHop;
-    if (plan.active != 0) {
-        static_assert(offsetof(RewritePlan, dst_low) == offsetof(RewritePlan, src_low) + 4 &&
-                      offsetof(RewritePlan, dport) == offsetof(RewritePlan, sport) + 2);
-        std::memcpy(&ip->src_addr, &plan.src_low, 8);
-        std::memcpy(p.l4, &plan.sport, 4);
-        l3.add(plan.l3);
-        if (p.proto == static_cast<std::uint8_t>(IpProto::udp)) {
-            l4::Udp::correct_checksum(*p.udp(), plan.l4);
-        } else {
-            p.tcp()->cksum = plan.l4.apply(p.tcp()->cksum);
-        }
+    ip->hdr_checksum = kOneHop.apply(ip->hdr_checksum, plan.l3);
+    if (plan.active == 0) return;
+    static_assert(offsetof(RewritePlan, dst_low) == offsetof(RewritePlan, src_low) + 4 &&
+                  offsetof(RewritePlan, dport) == offsetof(RewritePlan, sport) + 2);
+    std::memcpy(&ip->src_addr, &plan.src_low, 8);
+    std::memcpy(l4, &plan.sport, 4);
+    if (udp) {
+        l4::Udp::correct_checksum(*reinterpret_cast<rte_udp_hdr*>(l4), plan.l4);
+    } else {
+        auto* tcp = reinterpret_cast<rte_tcp_hdr*>(l4);
+        tcp->cksum = plan.l4.apply(tcp->cksum);
     }
-    ip->hdr_checksum = l3.apply(ip->hdr_checksum);
-}
-
-void write_ethernet(const Packet& p, const MacAddress& to, const MacAddress& from) noexcept {
-    auto* ethernet = reinterpret_cast<rte_ether_hdr*>(p.l3 - sizeof(rte_ether_hdr));
-    std::memcpy(&ethernet->dst_addr, to.bytes.data(), to.bytes.size());
-    std::memcpy(&ethernet->src_addr, from.bytes.data(), from.bytes.size());
 }
 
 }  // namespace
 
-void FastPath::carry(Burst& burst, const Policy& policy, Now now) noexcept {
-    const Terms t{policy, policy.counters[p_.worker].get(), p_.routes.epoch(), now};
+[[gnu::noinline]] FastPath::Way FastPath::way_by(std::uint32_t id) const noexcept {
+    Way way;
+    way.hop = id;
+    const NextHop* hop = p_.routes.hop(id);
+    if (hop == nullptr || hop->kind != HopKind::neighbour || !hop->resolved) return way;
+    const PortInfo& port = p_.ports[hop->out_port];
+    if (!p_.tx.is_direct(port) || p_.egress.anything_waits_for(*hop)) return way;
+    way.longest = port.mtu.load(std::memory_order_relaxed);
+    way.device = port.device;
+    way.port = hop->out_port;
+    way.addresses = ethernet_addresses(hop->mac, port.mac);
+    return way;
+}
+
+inline bool FastPath::leaves(const PlainPacket& p, const Terms& t) noexcept {
+    const SlotIndex slot = p.found.slot();
+    const Direction d = p.found.direction();
+    FlowHot& flow = p_.store.hot(slot);
+    DirectionHalf& half = flow.dir(d);
+    const VerdictCache verdict = half.verdict;
+    if (half.route_epoch != t.route_epoch || !verdict.answers(t.generation, state_of(flow, d), p.in_port) ||
+        flow.has(status::kHelper) || (d == Direction::reply && !flow.has(status::kSeenReply)) ||
+        p_.store.expired(slot, t.now)) [[unlikely]]
+        return false;
+    Way& way = ways_[half.next_hop % ways_.size()];
+    if (way.hop != half.next_hop) [[unlikely]]
+        way = way_by(half.next_hop);
+    const std::uint16_t l3_bytes = p.l3_bytes;
+    if (way.port != verdict.out_port || l3_bytes > way.longest || p.ip()->time_to_live <= 1) [[unlikely]]
+        return false;
+    const bool udp = flow.kind == L4Kind::udp;
+    const std::uint32_t timeout_s = udp ? track_udp(flow, p_.store.cold(slot), d, t.policy, t.now)
+                                    : flow.kind == L4Kind::tcp ? track_tcp(flow, p, d, t.policy)
+                                                               : 0;
+    if (timeout_s == 0) [[unlikely]]
+        return false;
+
+    p_.store.refresh(slot, t.now, timeout_s);
+    ++half.packets;
+    half.bytes += l3_bytes;
+    t.rule_counters[verdict.rule].count(l3_bytes);
+    write_headers(p.l3, half.plan, udp);
+    std::memcpy(p.l3 - sizeof(rte_ether_hdr), way.addresses.data(), way.addresses.size());
+    p_.tx.put(way.port, way.device, p.mbuf, l3_bytes + unsigned{sizeof(rte_ether_hdr)});
+    return true;
+}
+
+void FastPath::carry(PlainBurst& burst, const Burst& others, const Policy& policy, Now now) noexcept {
+    const Terms terms{policy, policy.counters[p_.worker].get(), policy.generation, p_.routes.epoch(), now};
+    for (Way& way : ways_) way.hop = kNoNextHop;
+    const unsigned before = burst.count();
     std::uint64_t left = 0;  // flows with packets that stay, by the lowest bits of their slots
-    unsigned carried = 0;
-
-    const auto way_out = [&](const Packet& p, const DirectionHalf& half) noexcept -> WayOut {
-        if (half.route_epoch != t.route_epoch) return {};
-        const NextHop* hop = p_.routes.hop(half.next_hop);
-        if (hop == nullptr || hop->kind != HopKind::neighbour || !hop->resolved) return {};
-        const PortInfo& port = p_.ports[hop->out_port];
-        const bool fits = p.ip()->time_to_live > 1 && p.l3_bytes <= port.mtu.load(std::memory_order_relaxed);
-        if (!fits || !p_.tx.is_direct(port) || p_.egress.anything_waits_for(*hop)) return {};
-        return {hop, &port};
-    };
-    const auto leaves = [&](Packet& p, FlowHot& flow) noexcept {
-        DirectionHalf& half = flow.dir(p.direction);
-        if (flow.has(status::kHelper) || p_.store.expired(p.slot, now)) return false;
-        if (p.direction == Direction::reply && !flow.has(status::kSeenReply)) return false;
-        const VerdictCache& verdict = half.verdict;
-        if (verdict.policy_generation != policy.generation || verdict.state != state_of(flow, p.direction) ||
-            verdict.in_port != p.in_port)
+    unsigned ahead = 0;      // others that have been looked at
+    const auto bit_of = [](SlotIndex slot) noexcept { return std::uint64_t{1} << (slot & 63U); };
+    burst.keep([&](const PlainPacket& p) noexcept {
+        for (; ahead < p.ahead; ++ahead)
+            if (others.at[ahead]->slot != kNoSlot) left |= bit_of(others.at[ahead]->slot);
+        if (p_.store.is_stub(p.found)) return true;  // or there is none
+        const std::uint64_t flow_bit = bit_of(p.found.slot());
+        if ((left & flow_bit) == 0 && leaves(p, terms)) [[likely]]
             return false;
-        const WayOut way = way_out(p, half);
-        if (way.hop == nullptr || way.hop->out_port != verdict.out_port) return false;
-        const std::uint32_t timeout_s = track_as_usual(flow, p_.store.cold(p.slot), p, t);
-        if (timeout_s == 0) return false;
-
-        p_.store.refresh(p.slot, now, timeout_s);
-        ++half.packets;
-        half.bytes += p.l3_bytes;
-        RuleCounter& rule = t.rule_counters[verdict.rule];
-        rule.packets.add();
-        rule.bytes.add(p.l3_bytes);
-        write_headers(p, half.plan);
-        write_ethernet(p, way.hop->mac, way.port->mac);
-        p_.tx.put(way.hop->out_port, way.port->device, p.mbuf, p.l3_bytes + unsigned{sizeof(rte_ether_hdr)});
-        return true;
-    };
-    burst.keep([&](Packet& p) noexcept {
-        if (p.slot == kNoSlot) return Verdict::next;
-        const std::uint64_t flow_bit = std::uint64_t{1} << (p.slot & 63U);
-        if (p.plain && (left & flow_bit) == 0 && leaves(p, p_.store.hot(p.slot))) {
-            ++carried;
-            return Verdict::gone;
-        }
         left |= flow_bit;
-        return Verdict::next;
+        return true;
     });
+    const unsigned carried = before - burst.count();
     p_.counters.verdict_cached.add(carried);
     p_.counters.fast_path.add(carried);
 }

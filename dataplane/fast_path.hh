@@ -1,13 +1,9 @@
-// The fast path: a plain packet whose flow knows all about it, what the filter says, where it leaves, how it is
-// translated, is carried from lookup to transmit in one piece. It does what the stages would do one after the other, to
-// the same lines, and nothing else: it has no state of its own, and a packet of which any single thing is not as usual
-// takes the stages' way instead, untouched. So nothing is ever decided here; a test sends the same traffic through with
-// and without it and compares all that comes out.
+// The way of plain packets that go as nearly all do: of an established flow, not the last of it, by the way its last
+// packet went. In one piece, from lookup to transmit: what each stage would do to such a packet is done here at once,
+// and nothing else. It decides nothing: where anything is not as usual the packet is left as it was for the stages, and
+// so are later packets of its flow in the burst, or they would overtake it.
 //
-// Order: packets of a flow keep theirs. The first one of a burst that has to take the stages' way takes those of its
-// flow that come behind it along.
-//
-// Usual is: IPv4, UDP or TCP, in one buffer (ingress/plain_packet.hh); the flow answered or this not the first answer,
+// Usual is: IPv4, UDP or TCP, in one buffer (flow/plain_packet.hh); the flow answered or this not the first answer,
 // not past its deadline, with no helper; of TCP a pure acknowledgement or data, in the window, of an established and
 // ASSURED connection; the verdict cached for this policy, state and way; the route still that of the cache, with a
 // neighbour that is known, by a port that is up, untagged and this worker's; and within time to live and MTU.
@@ -16,6 +12,7 @@
 #pragma once
 
 #include "dataplane/base/clock.hh"
+#include "dataplane/flow/plain_packet.hh"
 #include "dataplane/lookup/flow_store.hh"
 #include "dataplane/policy/policy.hh"
 #include "dataplane/policy/routes.hh"
@@ -37,10 +34,31 @@ public:
     };
     explicit FastPath(const Parts& parts) noexcept : p_(parts) {}
 
-    /// Packets that have just been looked up: those that can leave at once do, the others stay in the burst.
-    void carry(Burst& burst, const Policy& policy, Now now) noexcept;
+    /// Plain packets that have just been looked up: those that can leave at once do, the others stay in `burst`.
+    /// `others`: packets of the same burst that are not plain, looked up as well; they are not touched.
+    void carry(PlainBurst& burst, const Burst& others, const Policy& policy, Now now) noexcept;
 
 private:
+    /// What is the same for all packets of a burst.
+    struct Terms {
+        const Policy& policy;
+        RuleCounter* rule_counters;
+        std::uint32_t generation;
+        std::uint32_t route_epoch;
+        Now now;
+    };
+    /// A next hop and all that a frame needs to leave by it, looked at once a burst.
+    struct Way {
+        std::uint32_t hop = kNoNextHop;  ///< whose it is
+        std::uint16_t longest = 0;       ///< IP bytes; 0: nothing leaves by it from here
+        std::uint16_t device = 0;
+        PortIndex port = kNoPort;
+        std::array<std::uint8_t, 12> addresses{};  ///< of the Ethernet header
+    };
+    [[nodiscard, gnu::always_inline]] bool leaves(const PlainPacket& p, const Terms& t) noexcept;
+    [[nodiscard]] Way way_by(std::uint32_t hop) const noexcept;
+
+    std::array<Way, 4> ways_{};  // by the lowest bits of their hops
     Parts p_;
 };
 

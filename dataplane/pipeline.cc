@@ -1,7 +1,10 @@
 #include "dataplane/pipeline.hh"
 
+#include <algorithm>
+#include <array>
+
 #include "dataplane/ingress/parse.hh"
-#include "dataplane/ingress/plain_packet.hh"
+#include "dataplane/ingress/read_plain.hh"
 #include "dataplane/policy/limits.hh"
 #include "dataplane/policy/raw.hh"
 #include "dataplane/policy/verdict.hh"
@@ -33,15 +36,19 @@ void Pipeline::receive(Now now, std::uint16_t device, rte_mbuf** mbufs, unsigned
         rte_prefetch0(rte_pktmbuf_mtod(mbufs[i], void*));
     }
     const PortIndex untagged = p_.ports.untagged(device);
+    const PlainPort port = untagged == kNoPort ? PlainPort{} : PlainPort::of(untagged, p_.ports[untagged]);
+    const bool alone = steering_.alone();
     std::uint64_t plain = 0, bytes = 0;
     for (unsigned i = 0; i < n; ++i) {
         const std::uint32_t length = mbufs[i]->pkt_len;
-        if (untagged != kNoPort && arrive_plain(mbufs[i], untagged)) {
-            ++plain;
-            bytes += length;
-        } else {
+        PlainPacket& p = plain_.next();
+        if (untagged == kNoPort || !read_plain(p, mbufs[i], port)) [[unlikely]] {
             arrive(mbufs[i], policy, kNoPort, now);
+            continue;
         }
+        ++plain;
+        bytes += length;
+        if (alone || is_at_home(p)) plain_.push(burst_.count);
     }
     if (plain != 0) {
         p_.counters.ports[untagged].rx_packets.add(plain);
@@ -50,18 +57,12 @@ void Pipeline::receive(Now now, std::uint16_t device, rte_mbuf** mbufs, unsigned
     run(policy, now);
 }
 
-bool Pipeline::arrive_plain(rte_mbuf* m, PortIndex in_port) noexcept {
+bool Pipeline::is_at_home(const PlainPacket& plain) noexcept {
     Packet& p = burst_.push();
-    if (!read_plain(p, m, in_port, p_.ports[in_port])) {
-        burst_.pop();
-        return false;
-    }
-    if (steering_.to_home(p) == Verdict::next) {
-        p.hash = p_.store.table().hash(p.key);
-    } else {
-        burst_.pop();
-    }
-    return true;
+    unfold(plain, p);
+    const bool here = steering_.to_home(p) == Verdict::next;
+    burst_.pop();
+    return here;
 }
 
 void Pipeline::receive_from_kernel(Now now, rte_mbuf** mbufs, unsigned n) noexcept {
@@ -98,11 +99,15 @@ void Pipeline::arrive(rte_mbuf* m, const Policy& policy, PortIndex twin, Now now
         c.rx_packets.add();
         c.rx_bytes.add(bytes);
     }
+    if (arrival == Arrival::fragment && steering_.to_home(p) == Verdict::next) return gather(p, policy, now);
+    settle_down(p, arrival, policy, now);
+}
+
+void Pipeline::settle_down(Packet& p, Arrival arrival, const Policy& policy, Now now) noexcept {
     if (arrival == Arrival::forward && steering_.to_home(p) == Verdict::next) {
         p.hash = p_.store.table().hash(p.key);
         return;
     }
-    if (arrival == Arrival::fragment && steering_.to_home(p) == Verdict::next) return gather(p, policy, now);
     if (arrival == Arrival::punt) control_traffic_.pass(p, policy, now);
     burst_.pop();
 }
@@ -118,14 +123,8 @@ void Pipeline::gather(Packet& fragment, const Policy& policy, Now now) noexcept 
     p.in_port = in_port;
     p.out_port = out_port;
     p.local_out = local_out;
-    const Arrival arrival = parse(p, p_.ports, p_.disposal);
     // Only now is it known which packet an ICMP error is about, and so where its flow is.
-    if (arrival == Arrival::forward && steering_.to_home(p) == Verdict::next) {
-        p.hash = p_.store.table().hash(p.key);
-        return;
-    }
-    if (arrival == Arrival::punt) control_traffic_.pass(p, policy, now);
-    burst_.pop();
+    settle_down(p, parse(p, p_.ports, p_.disposal), policy, now);
 }
 
 void Pipeline::arrive_again(rte_mbuf* m, const Policy& policy, Now now) noexcept {
@@ -175,20 +174,23 @@ void Pipeline::arrive_again(rte_mbuf* m, const Policy& policy, Now now) noexcept
 
 void Pipeline::run(const Policy& policy, Now now) noexcept {
     const auto obey = [&](Packet& p, const Decision& d) noexcept { return enforcer_.obey(p, d, now); };
+    const bool watched = p_.store.events().on();
+    if (!use_fast_path_ || policy.has_raw() || watched) [[unlikely]]
+        unfold_plain();
     if (policy.has_raw()) [[unlikely]]
         burst_.keep([&](Packet& p) noexcept { return obey(p, judge_raw(policy, p_.worker, p)); });
     stages_.end(Stage::parse);
-    const bool watched = p_.store.events().on();
+    if (burst_.count != 0) look_up(burst_, p_.store, p_.counters);
+    if (!plain_.empty()) look_up(plain_, p_.store, p_.counters);
+    stages_.end(Stage::lookup);
+    if (!plain_.empty()) {
+        fast_path_.carry(plain_, burst_, policy, now);
+        unfold_plain();
+        stages_.end(Stage::fast_path);
+    }
     if (burst_.count == 0) {
         if (watched) tell_events();
         return;
-    }
-    look_up(burst_, p_.store, p_.counters);
-    stages_.end(Stage::lookup);
-    if (use_fast_path_ && !watched) [[likely]] {
-        fast_path_.carry(burst_, policy, now);
-        stages_.end(Stage::fast_path);
-        if (burst_.count == 0) return;
     }
     burst_.keep([&](Packet& p) noexcept { return obey(p, newcomers_.admit(p, policy, now)); });
     stages_.end(Stage::policy);
@@ -217,6 +219,26 @@ void Pipeline::run(const Policy& policy, Now now) noexcept {
     if (watched) [[unlikely]]
         tell_events();
     burst_.clear();
+}
+
+/// Plain packets take their places among the others, in the order of arrival.
+void Pipeline::unfold_plain() noexcept {
+    if (plain_.empty()) [[likely]]
+        return;
+    const unsigned others = burst_.count;
+    std::array<Packet*, kBurst> in_order;
+    unsigned n = 0, other = 0;
+    for (unsigned i = 0; i < plain_.count(); ++i) {
+        while (other < plain_[i].ahead) in_order[n++] = burst_.at[other++];
+        Packet& p = burst_.push();
+        unfold(plain_[i], p);
+        p.hash = p_.store.table().hash(p.key);
+        settle(p, plain_[i].found, p_.store);
+        in_order[n++] = &p;
+    }
+    while (other < others) in_order[n++] = burst_.at[other++];
+    std::copy_n(in_order.begin(), n, burst_.at.begin());
+    plain_.clear();
 }
 
 void Pipeline::tell_events() noexcept {
@@ -280,6 +302,7 @@ const Policy& Pipeline::begin(Now now) noexcept {
     stages_.start();
     p_.store.events().at(now.ms);
     burst_.clear();
+    plain_.clear();
     const Policy& policy = *p_.policy.load();
     if (policy.generation != configured_generation_) {
         configured_generation_ = policy.generation;

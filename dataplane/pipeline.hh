@@ -21,9 +21,12 @@
 #include "dataplane/fast_path.hh"
 #include "dataplane/flow/listing.hh"
 #include "dataplane/flow/packet.hh"
+#include "dataplane/flow/plain_packet.hh"
 #include "dataplane/ingress/handoff.hh"
 #include "dataplane/ingress/home.hh"
+#include "dataplane/ingress/parse.hh"
 #include "dataplane/ingress/port_table.hh"
+#include "dataplane/ingress/read_plain.hh"
 #include "dataplane/ingress/reassembly.hh"
 #include "dataplane/ingress/steer.hh"
 #include "dataplane/lookup/flow_store.hh"
@@ -102,14 +105,17 @@ private:
     const Policy& begin(Now now) noexcept;
     /// `twin`: the port whose twin sent it, or kNoPort for a frame from a device.
     void arrive(rte_mbuf* m, const Policy& policy, PortIndex twin, Now now) noexcept;
-    /// A plain frame that came untagged by `in_port`. False: it is not plain, and nothing has happened to it.
-    [[nodiscard]] bool arrive_plain(rte_mbuf* m, PortIndex in_port) noexcept;
+    /// False: it is on its way to its home.
+    [[nodiscard]] bool is_at_home(const PlainPacket& plain) noexcept;
+    /// `p`, the last of the burst, was parsed: it stays when it is to be forwarded and at home here.
+    void settle_down(Packet& p, Arrival arrival, const Policy& policy, Now now) noexcept;
     /// A fragment, at its home: when it is the one that was missing, its datagram arrives. `p`, the last of the burst,
     /// is not of it afterwards.
     void gather(Packet& p, const Policy& policy, Now now) noexcept;
     /// From another worker, or from among those that waited here.
     void arrive_again(rte_mbuf* m, const Policy& policy, Now now) noexcept;
     void run(const Policy& policy, Now now) noexcept;
+    void unfold_plain() noexcept;
     /// The burst is decided: its events are told.
     void tell_events() noexcept;
     [[nodiscard]] Decision filter(Packet& p, const Policy& policy, Now now) noexcept;
@@ -137,6 +143,7 @@ private:
     ControlTraffic control_traffic_;
     StageClock stages_{p_.counters.stage_cycles};
     Burst burst_;
+    PlainBurst plain_;
     std::uint32_t configured_generation_ = 0;
     SlotIndex flush_from_ = kNoSlot;  ///< a flush goes through the slots from here; kNoSlot: none under way
     FlushTicket* flush_ticket_ = nullptr;

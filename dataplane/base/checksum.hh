@@ -41,7 +41,12 @@ struct ChecksumDelta {
 
     /// The checksum field after the change. HC' = ~(~HC + ~m + m').
     [[nodiscard]] constexpr std::uint16_t apply(std::uint16_t checksum_raw) const noexcept {
-        return static_cast<std::uint16_t>(~fold(std::uint32_t{static_cast<std::uint16_t>(~checksum_raw)} + sum));
+        return apply(checksum_raw, {});
+    }
+    /// After this change and another one.
+    [[nodiscard]] constexpr std::uint16_t apply(std::uint16_t checksum_raw, ChecksumDelta other) const noexcept {
+        const std::uint32_t before = static_cast<std::uint16_t>(~checksum_raw);
+        return static_cast<std::uint16_t>(~fold(before + sum + other.sum));
     }
 };
 

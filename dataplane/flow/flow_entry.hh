@@ -40,6 +40,11 @@ struct VerdictCache {
     PortIndex out_port = kNoPort;
     PacketState state = PacketState::none;
     std::uint8_t chain = 0;
+
+    /// For packets in `now` that came by `in`, under the policy `generation`, if they leave by out_port.
+    [[nodiscard]] bool answers(std::uint32_t generation, PacketState now, PortIndex in) const noexcept {
+        return policy_generation == generation && state == now && in_port == in;
+    }
 };
 static_assert(sizeof(VerdictCache) == 12);
 

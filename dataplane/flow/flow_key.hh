@@ -13,6 +13,7 @@
 // `icmp_is_request` tells beforehand whether a packet may open a flow at all.
 #pragma once
 
+#include <array>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -106,18 +107,8 @@ struct FlowKey {
     }
     [[nodiscard]] constexpr bool is_v6() const noexcept { return (flags & kV6) != 0; }
     /// Makes it the key of an IPv4 packet whose addresses, and then ports, lie at these places of its headers. It must
-    /// be as made by default. In whole words: the hash reads it in such ones at once, and would have to wait for what
-    /// was written in pieces.
-    void set_ip4(const void* addresses, const void* ports, std::uint8_t protocol, std::uint16_t in_zone) noexcept {
-        static_assert(std::endian::native == std::endian::little && offsetof(FlowKey, sport) == 8 &&
-                      offsetof(FlowKey, proto) == 12 && offsetof(FlowKey, zone) == 14);
-        std::uint32_t both_ports;
-        std::memcpy(&both_ports, ports, sizeof both_ports);
-        const std::uint64_t rest = both_ports | std::uint64_t{protocol} << 32 | std::uint64_t{in_zone} << 48;
-        auto* words = reinterpret_cast<std::uint8_t*>(this);
-        std::memcpy(words, addresses, 8);
-        std::memcpy(words + 8, &rest, 8);
-    }
+    /// be as made by default.
+    void set_ip4(const void* addresses, const void* ports, std::uint8_t protocol, std::uint16_t in_zone) noexcept;
     /// No packet's: as made by default.
     [[nodiscard]] constexpr bool is_none() const noexcept { return *this == FlowKey{}; }
 
@@ -133,6 +124,26 @@ struct FlowKey {
 static_assert(sizeof(FlowKey) == 40 && offsetof(FlowKey, src_high) == FlowKey::kIp4Bytes);
 static_assert(std::has_unique_object_representations_v<FlowKey>);
 static_assert(std::is_trivially_copyable_v<FlowKey>);
+
+/// The first 16 bytes of an IPv4 key, of addresses and ports as they lie in the packet. In whole words: the hash reads
+/// it in such ones at once, and would have to wait for what was written in pieces.
+[[nodiscard]] constexpr std::array<std::uint64_t, 2> ip4_key_words(std::uint32_t source, std::uint32_t destination,
+                                                                   std::uint32_t ports, std::uint8_t protocol,
+                                                                   std::uint16_t zone) noexcept {
+    static_assert(std::endian::native == std::endian::little && offsetof(FlowKey, sport) == 8 &&
+                  offsetof(FlowKey, proto) == 12 && offsetof(FlowKey, zone) == 14);
+    return {source | std::uint64_t{destination} << 32,
+            ports | std::uint64_t{protocol} << 32 | std::uint64_t{zone} << 48};
+}
+
+inline void FlowKey::set_ip4(const void* addresses, const void* ports, std::uint8_t protocol,
+                             std::uint16_t in_zone) noexcept {
+    std::uint32_t ends[2], both_ports;
+    std::memcpy(ends, addresses, sizeof ends);
+    std::memcpy(&both_ports, ports, sizeof both_ports);
+    const auto words = ip4_key_words(ends[0], ends[1], both_ports, protocol, in_zone);
+    std::memcpy(static_cast<void*>(this), words.data(), kIp4Bytes);
+}
 
 /// Key of a packet of a protocol that has no ports, nor anything in their place. Both addresses are of one family.
 constexpr FlowKey generic_key(std::uint8_t proto, const IpAddress& src, const IpAddress& dst,

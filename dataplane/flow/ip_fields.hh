@@ -8,19 +8,22 @@
 
 namespace sluice {
 
-/// Of IPv4 it is the high byte of the word that it shares with the protocol (RFC 1141, RFC 1624).
+/// What one hop less adds to an IPv4 header's checksum: the time to live is the high byte of the word that it shares
+/// with the protocol, so it is always the same (RFC 1141).
+inline constexpr ChecksumDelta kOneHop = [] {
+    ChecksumDelta delta;
+    delta.replace(be16(0x0100), be16(0));
+    return delta;
+}();
+
 inline void decrement_hops(const Packet& p) noexcept {
     if (p.v6) {
         --p.ip6()->hop_limits;
         return;
     }
     rte_ipv4_hdr& ip = *p.ip();
-    ChecksumDelta delta;
-    const auto word = [&ip] { return be16(unsigned{ip.time_to_live} << 8 | ip.next_proto_id); };
-    const Be16 before = word();
     --ip.time_to_live;
-    delta.replace(before, word());
-    ip.hdr_checksum = delta.apply(ip.hdr_checksum);
+    ip.hdr_checksum = kOneHop.apply(ip.hdr_checksum);
 }
 
 /// The length field; `bytes` is that of the whole packet.

@@ -45,10 +45,11 @@ public:
             mixed = fold_product(mixed ^ words[2], words[3] ^ third_);
             mixed = fold_product(mixed ^ words[4], first_ + second_);
         }
-        // The second round spreads the few bits in which sequential clients and ports differ over all 32:
-        // rte_hash takes its bucket from the low half and its signature from the high half.
-        const std::uint64_t spread = fold_product(mixed ^ third_, fourth_);
-        return static_cast<std::uint32_t>(spread ^ (spread >> 32));
+        return spread(mixed);
+    }
+    /// Of an IPv4 key, by its first 16 bytes.
+    [[nodiscard]] std::uint32_t of_ip4(std::uint64_t low, std::uint64_t high) const noexcept {
+        return spread(fold_product(low ^ first_, high ^ second_));
     }
 
     /// hashes[i] = hash of keys[i]; `hashes` holds at least keys.size() words. The products of a burst overlap.
@@ -57,6 +58,12 @@ public:
     }
 
 private:
+    /// The second round spreads the few bits in which sequential clients and ports differ over all 32: rte_hash takes
+    /// its bucket from the low half and its signature from the high half.
+    [[nodiscard]] std::uint32_t spread(std::uint64_t mixed) const noexcept {
+        const std::uint64_t all = fold_product(mixed ^ third_, fourth_);
+        return static_cast<std::uint32_t>(all ^ (all >> 32));
+    }
     static constexpr std::uint64_t fold_product(std::uint64_t a, std::uint64_t b) noexcept {
         __extension__ using Wide = unsigned __int128;
         const Wide product = static_cast<Wide>(a) * b;

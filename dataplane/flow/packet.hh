@@ -60,7 +60,6 @@ struct Packet {
     FlowRef stub{};                 // set when the key is kept here for another worker's flow
     bool fresh = false;             // made its flow in this burst: policy has judged it already
     bool raw_done = false;          // the raw rules have been asked
-    bool plain = false;             // from a device, IPv4 without options, UDP or TCP, in one buffer: plain_packet.hh
 
     /// IPv4 alone.
     [[nodiscard]] rte_ipv4_hdr* ip() const noexcept { return reinterpret_cast<rte_ipv4_hdr*>(l3); }

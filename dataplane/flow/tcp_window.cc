@@ -59,15 +59,14 @@ SynOptions syn_options(const Packet& p) noexcept {
 }
 
 /// Nearly every segment with options has a timestamp alone: two NOPs in front of it.
-bool has_sack_option(const Packet& p) noexcept {
-    const auto options = options_of(p);
+bool may_have_sack(std::span<const std::uint8_t> options) noexcept {
     if (options.empty()) return false;
     return options.size() != 12 || number_at(options.data()) != kTimestampAlone;
 }
 
 /// The right edge of the highest SACK block, or `ack` when there is none above it.
-[[gnu::noinline]] std::uint32_t highest_sack(const Packet& p, std::uint32_t ack) noexcept {
-    each_option(options_of(p), [&](std::uint8_t kind, std::span<const std::uint8_t> value) noexcept {
+[[gnu::noinline]] std::uint32_t highest_sack(std::span<const std::uint8_t> options, std::uint32_t ack) noexcept {
+    each_option(options, [&](std::uint8_t kind, std::span<const std::uint8_t> value) noexcept {
         if (kind != kOptionSack || value.empty() || value.size() % 8 != 0) return true;
         for (std::size_t at = 0; at < value.size(); at += 8)
             if (const std::uint32_t right = number_at(&value[at + 4]); seq_after(right, ack)) ack = right;
@@ -119,6 +118,14 @@ void count_repeats(TcpMemory& tcp, const TcpSegment& s, std::uint32_t ack, Direc
 /// What a segment says, once a helper's shift is taken back and what it does not say is filled in.
 struct Numbers {
     std::uint32_t seq, end, ack, sack;
+
+    static Numbers of(const TcpSegment& s, std::span<const std::uint8_t> options, const TcpMemory& tcp,
+                      Direction d) noexcept {
+        Numbers n{.seq = s.seq, .end = s.end, .ack = s.ack, .sack = s.ack};
+        if (tcp.has(opposite(d), tcp_end::kSackPermitted) && may_have_sack(options))
+            n.sack = highest_sack(options, n.ack);
+        return n;
+    }
 };
 
 /// Segments that begin something, or do not acknowledge anything. True: they fit without looking at any number.
@@ -199,14 +206,12 @@ struct Inequalities {
 
 }  // namespace
 
-bool fits_as_usual(FlowHot& flow, const Packet& p, const TcpSegment& s) noexcept {
-    TcpMemory& tcp = flow.tcp;
-    const Direction d = p.direction, back = opposite(d);
+bool fits_as_usual(FlowHot& flow, Direction d, const TcpSegment& s, std::span<const std::uint8_t> options) noexcept {
+    const TcpMemory& tcp = flow.tcp;
     const TcpEnd& sender = tcp.ends[index_of(d)];
     if (sender.max_window == 0) return false;
-    Numbers n{.seq = s.seq, .end = s.end, .ack = s.ack, .sack = s.ack};
-    if (tcp.has(back, tcp_end::kSackPermitted) && has_sack_option(p)) n.sack = highest_sack(p, n.ack);
-    if (!Inequalities::of(sender, tcp.ends[index_of(back)], n).all()) return false;
+    const Numbers n = Numbers::of(s, options, tcp, d);
+    if (!Inequalities::of(sender, tcp.ends[index_of(opposite(d))], n).all()) return false;
     learn(flow, s, n, d);
     return true;
 }
@@ -214,12 +219,11 @@ bool fits_as_usual(FlowHot& flow, const Packet& p, const TcpSegment& s) noexcept
 TcpFit fit_window(FlowHot& flow, const Packet& p, const TcpSegment& s, const TcpRules& rules,
                   const SeqAdjust* shift) noexcept {
     TcpMemory& tcp = flow.tcp;
-    const Direction d = p.direction, back = opposite(d);
+    const Direction d = p.direction;
     TcpEnd& sender = tcp.ends[index_of(d)];
-    TcpEnd& receiver = tcp.ends[index_of(back)];
+    TcpEnd& receiver = tcp.ends[index_of(opposite(d))];
 
-    Numbers n{.seq = s.seq, .end = s.end, .ack = s.ack, .sack = s.ack};
-    if (tcp.has(back, tcp_end::kSackPermitted) && has_sack_option(p)) n.sack = highest_sack(p, n.ack);
+    Numbers n = Numbers::of(s, options_of(p), tcp, d);
     if (shift != nullptr && shift->active()) [[unlikely]] {
         n.sack = shift->adjust_ack(n.sack);
         n.ack = shift->adjust_ack(n.ack);

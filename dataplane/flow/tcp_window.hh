@@ -15,6 +15,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "dataplane/base/invalid_reason.hh"
 #include "dataplane/flow/flow_entry.hh"
@@ -34,20 +35,19 @@ struct TcpSegment {
     std::uint8_t flags = 0;
     TcpFlagClass kind = TcpFlagClass::none;
 
-    static TcpSegment of(const Packet& p) noexcept;
+    static TcpSegment of(const rte_tcp_hdr& header, std::uint32_t payload_bytes) noexcept;
+    static TcpSegment of(const Packet& p) noexcept { return of(*p.tcp(), p.payload_bytes()); }
     [[nodiscard]] bool has(std::uint8_t flag) const noexcept { return (flags & flag) != 0; }
 };
 
-inline TcpSegment TcpSegment::of(const Packet& p) noexcept {
-    const rte_tcp_hdr& h = *p.tcp();
+inline TcpSegment TcpSegment::of(const rte_tcp_hdr& h, std::uint32_t payload_bytes) noexcept {
     TcpSegment s;
     s.flags = h.tcp_flags;
     s.kind = tcp_flag_class(s.flags);
     s.seq = Be32::from_raw(h.sent_seq).host();
     s.ack = Be32::from_raw(h.recv_ack).host();
     s.window = Be16::from_raw(h.rx_win).host();
-    s.end =
-        s.seq + p.l4_bytes - p.payload_offset + (s.has(tcp_flag::kSyn) ? 1U : 0U) + (s.has(tcp_flag::kFin) ? 1U : 0U);
+    s.end = s.seq + payload_bytes + (s.has(tcp_flag::kSyn) ? 1U : 0U) + (s.has(tcp_flag::kFin) ? 1U : 0U);
     return s;
 }
 
@@ -63,9 +63,10 @@ enum class TcpFit : std::uint8_t {
 TcpFit fit_window(FlowHot& flow, const Packet& p, const TcpSegment& segment, const TcpRules& rules,
                   const SeqAdjust* shift) noexcept;
 
-/// The same for a segment that acknowledges and neither begins nor ends anything, between ends that have both spoken.
-/// True: in the window, and learned from. False: it may be any of these, and nothing has changed.
-[[nodiscard]] bool fits_as_usual(FlowHot& flow, const Packet& p, const TcpSegment& segment) noexcept;
+/// The same for a segment with these options that acknowledges and neither begins nor ends anything, between ends that
+/// have both spoken. True: in the window, and learned from. False: it may be any of these, and nothing has changed.
+[[nodiscard]] bool fits_as_usual(FlowHot& flow, Direction d, const TcpSegment& segment,
+                                 std::span<const std::uint8_t> options) noexcept;
 
 /// The memory of a flow that `p` opens, before it is published.
 void begin_window(FlowHot& flow, const Packet& p, const TcpRules& rules) noexcept;

@@ -19,9 +19,9 @@ Arrival read_ip6(Packet& p, unsigned available, std::uint16_t zone, DropReason& 
 [[nodiscard]] constexpr bool is_between_hosts(Ip4 from, Ip4 to) noexcept {
     const auto is_host = [](Ip4 a) noexcept {
         const std::uint32_t top = a.host() >> 24;
-        return top - 1 < 223 && top != 127;
+        return (top - 1 < 223) & (top != 127);
     };
-    return is_host(from) && is_host(to) && from != to;
+    return is_host(from) & is_host(to) & (from != to);
 }
 
 namespace detail {

@@ -29,9 +29,11 @@ public:
     Steering(std::uint8_t me, const HomeMap& homes, const PortTable& ports, Handoff& handoff) noexcept
         : me_(me), homes_(homes), ports_(ports), handoff_(handoff) {}
 
+    /// All packets are at home here.
+    [[nodiscard]] bool alone() const noexcept { return homes_.workers() == 1; }
     [[nodiscard]] std::uint8_t me() const noexcept { return me_; }
     [[nodiscard]] std::uint8_t home(const Packet& p) const noexcept {
-        if (homes_.workers() == 1) return me_;
+        if (alone()) return me_;
         if (p.icmp_error && p.trackable) {
             const FlowKey way = p.key.shape() == TupleShape::spi ? invert(p.key) : p.key;
             return home_of(homes_, ports_, p.in_port, way.src(), way.dst());

@@ -29,6 +29,17 @@ struct Udp : WithPorts {
         return in_stages(flow, cold, rules.timeouts.udp, rules.timeouts.udp_stream, now);
     }
 
+    /// Which of the two timeouts is in force.
+    static Followed in_stages(const FlowHot& flow, const FlowCold& cold, std::uint32_t first_s, std::uint32_t stream_s,
+                              Now now) noexcept {
+        constexpr TimeMs kStreamAfterMs = 2000;
+        // What became a stream stays one: its cold lines are not looked at again.
+        const bool stream =
+            flow.has(status::kAssured) || (flow.has(status::kSeenReply) && now.ms > cold.created_ms + kStreamAfterMs);
+        if (!stream) return {.timeout_s = first_s};
+        return {.timeout_s = stream_s, .status = status::kAssured};
+    }
+
     static void rewrite(Packet& p, const RewritePlan& plan) noexcept {
         rte_udp_hdr* udp = p.udp();
         udp->src_port = plan.sport.raw;
@@ -46,17 +57,6 @@ struct Udp : WithPorts {
         constexpr std::size_t kChecksum = 6;
         swap_ports(quote, at, plan);
         if (quote.has(at + kChecksum + 2)) quote.correct_udp(at + kChecksum, plan.l4);
-    }
-
-protected:
-    static Followed in_stages(const FlowHot& flow, const FlowCold& cold, std::uint32_t first_s, std::uint32_t stream_s,
-                              Now now) noexcept {
-        constexpr TimeMs kStreamAfterMs = 2000;
-        // What became a stream stays one: its cold lines are not looked at again.
-        const bool stream =
-            flow.has(status::kAssured) || (flow.has(status::kSeenReply) && now.ms > cold.created_ms + kStreamAfterMs);
-        if (!stream) return {.timeout_s = first_s};
-        return {.timeout_s = stream_s, .status = status::kAssured};
     }
 };
 

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "dataplane/flow/packet.hh"
+#include "dataplane/flow/plain_packet.hh"
 #include "dataplane/lookup/flow_store.hh"
 
 namespace sluice {
@@ -23,8 +24,20 @@ inline void join(Packet& p, FlowRef ref, const FlowStore& store) noexcept {
     return p.slot != kNoSlot && store.is(p.slot, p.generation);
 }
 
+/// What the table says of the packet's key: its flow, or the stub of another worker's, or nothing.
+inline void settle(Packet& p, FlowRef found, const FlowStore& store) noexcept {
+    if (!found) return;
+    if (store.is_stub(found)) {
+        p.stub = found;
+    } else {
+        join(p, found, store);
+    }
+}
+
 /// Looks up the whole burst; lines of the flows found are on their way when it returns. Packets come to have a slot, or
 /// a stub, or neither.
 void look_up(const Burst& burst, FlowStore& store, WorkerCounters& counters) noexcept;
+/// The same; of plain packets `found` is what there is.
+void look_up(PlainBurst& burst, FlowStore& store, WorkerCounters& counters) noexcept;
 
 }  // namespace sluice

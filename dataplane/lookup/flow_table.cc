@@ -22,10 +22,10 @@ FlowRef unpack(void* data) noexcept {
     return FlowRef::from_raw(static_cast<std::uint32_t>(reinterpret_cast<std::uintptr_t>(data)));
 }
 
-std::uint64_t lookup_in(const rte_hash* table, std::span<const FlowKey* const> keys, const std::uint32_t* hashes,
+std::uint64_t lookup_in(const rte_hash* table, std::span<const void* const> keys, const std::uint32_t* hashes,
                         FlowRef* found) noexcept {
     // rte_hash takes pointers to mutable arrays but only reads them.
-    auto** const raw_keys = reinterpret_cast<const void**>(const_cast<const FlowKey**>(keys.data()));
+    auto** const raw_keys = const_cast<const void**>(keys.data());
     void* data[FlowTable::kMaxBulk];
     std::uint64_t hits = 0;
     rte_hash_lookup_with_hash_bulk_data(table, raw_keys, const_cast<std::uint32_t*>(hashes),
@@ -33,6 +33,10 @@ std::uint64_t lookup_in(const rte_hash* table, std::span<const FlowKey* const> k
     // Misses leave their element of `data` unwritten.
     for (std::size_t i = 0; i < keys.size(); ++i) found[i] = (hits >> i & 1U) != 0 ? unpack(data[i]) : FlowRef{};
     return hits;
+}
+
+std::span<const void* const> raw(std::span<const FlowKey* const> keys) noexcept {
+    return {reinterpret_cast<const void* const*>(keys.data()), keys.size()};
 }
 
 }  // namespace
@@ -96,6 +100,12 @@ std::uint64_t FlowTable::lookup_bulk(std::span<const FlowKey* const> keys, const
     bool any_ip6 = false;
     for (const FlowKey* key : keys) any_ip6 |= key->is_v6();
     if (any_ip6) return lookup_mixed(keys, hashes, found);
+    return lookup_in(ip4_.get(), raw(keys), hashes, found);
+}
+
+std::uint64_t FlowTable::lookup_bulk_ip4(std::span<const void* const> keys, const std::uint32_t* hashes,
+                                         FlowRef* found) const noexcept {
+    assert(!keys.empty() && keys.size() <= kMaxBulk);
     return lookup_in(ip4_.get(), keys, hashes, found);
 }
 
@@ -117,7 +127,8 @@ std::uint64_t FlowTable::lookup_mixed(std::span<const FlowKey* const> keys, cons
         }
         const rte_hash* table = v6 ? ip6_.get() : ip4_.get();
         if (n == 0 || table == nullptr) continue;
-        const std::uint64_t of_table = lookup_in(table, std::span(of_family.data(), n), hash_of.data(), value.data());
+        const std::uint64_t of_table =
+            lookup_in(table, raw(std::span(of_family.data(), n)), hash_of.data(), value.data());
         for (std::size_t i = 0; i < n; ++i) {
             found[place[i]] = value[i];
             hits |= (of_table >> i & 1U) << place[i];

@@ -60,6 +60,10 @@ public:
     [[nodiscard]] std::uint64_t lookup_bulk(std::span<const FlowKey> keys, const std::uint32_t* hashes,
                                             FlowRef* found) const noexcept;
 
+    /// The same for the first 16 bytes of IPv4 keys, as they lie wherever a key points.
+    [[nodiscard]] std::uint64_t lookup_bulk_ip4(std::span<const void* const> keys, const std::uint32_t* hashes,
+                                                FlowRef* found) const noexcept;
+
     [[nodiscard]] std::uint32_t size() const noexcept { return size_; }
     [[nodiscard]] std::uint32_t capacity() const noexcept { return capacity_; }
 

@@ -258,9 +258,7 @@ Decision FlowCreator::make(Packet& p, const Policy& policy, const Draft& draft, 
 }
 
 void FlowCreator::count(const Policy& policy, unsigned worker, std::uint32_t rule, const Packet& p) noexcept {
-    RuleCounter& c = policy.counter(worker, rule);
-    c.packets.add();
-    c.bytes.add(p.l3_bytes);
+    policy.counter(worker, rule).count(p.l3_bytes);
 }
 
 }  // namespace sluice

@@ -157,6 +157,11 @@ enum class TableFull : std::uint8_t { early_drop, refuse };  ///< profile linux,
 struct RuleCounter {
     Counter packets, bytes;
     Counter exhausted;  ///< SNAT: packets for which no address and port was free
+
+    void count(std::uint32_t ip_bytes) noexcept {
+        packets.add();
+        bytes.add(ip_bytes);
+    }
 };
 
 struct Policy {

@@ -15,9 +15,7 @@ Decision judge_raw(const Policy& policy, unsigned worker, Packet& p) noexcept {
     Decision decision;
     for (const FilterRule& rule : p.local_out ? policy.raw_output : policy.raw) {
         if (!matches(rule.match, input, policy)) continue;
-        RuleCounter& c = policy.counter(worker, rule.rule);
-        c.packets.add();
-        c.bytes.add(p.l3_bytes);
+        policy.counter(worker, rule.rule).count(p.l3_bytes);
         apply_sets(rule, input);
         if (rule.action == FilterAction::next) continue;
         if (rule.action == FilterAction::drop) decision = Decision::drop(DropReason::filter_raw);

@@ -7,9 +7,7 @@ namespace sluice {
 namespace {
 
 void count(const Policy& policy, unsigned worker, std::uint32_t rule, const Packet& p) noexcept {
-    RuleCounter& c = policy.counter(worker, rule);
-    c.packets.add();
-    c.bytes.add(p.l3_bytes);
+    policy.counter(worker, rule).count(p.l3_bytes);
 }
 
 }  // namespace

@@ -41,12 +41,8 @@ struct JudgedFlow {
 /// True when `cache` answers for this packet: accepted and counted.
 [[nodiscard]] inline bool served_from_cache(const VerdictCache& cache, const Policy& policy, unsigned worker,
                                             const Packet& p, WorkerCounters& counters) noexcept {
-    if (cache.policy_generation != policy.generation || cache.state != p.state || cache.in_port != p.in_port ||
-        cache.out_port != p.out_port)
-        return false;
-    RuleCounter& c = policy.counter(worker, cache.rule);
-    c.packets.add();
-    c.bytes.add(p.l3_bytes);
+    if (!cache.answers(policy.generation, p.state, p.in_port) || cache.out_port != p.out_port) return false;
+    policy.counter(worker, cache.rule).count(p.l3_bytes);
     counters.verdict_cached.add();
     return true;
 }

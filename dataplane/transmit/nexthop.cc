@@ -56,9 +56,8 @@ void Egress::finish(Packet& p, const MacAddress& to) noexcept {
     const PortInfo& port = at_.ports[p.out_port];
     if (!p.local_out) {
         decrement_hops(p);
-        auto* ethernet = reinterpret_cast<rte_ether_hdr*>(p.l3 - sizeof(rte_ether_hdr));
-        std::memcpy(&ethernet->dst_addr, to.bytes.data(), to.bytes.size());
-        std::memcpy(&ethernet->src_addr, port.mac.bytes.data(), port.mac.bytes.size());
+        const auto addresses = ethernet_addresses(to, port.mac);
+        std::memcpy(p.l3 - sizeof(rte_ether_hdr), addresses.data(), addresses.size());
     }
     const std::uint16_t mtu = port.mtu.load(std::memory_order_relaxed);
     if (p.l3_bytes <= mtu && p.largest_piece == 0) [[likely]] {

@@ -9,6 +9,10 @@
 // Owner: one worker. Failure policy: drops are named; answers are subject to Answers' limits.
 #pragma once
 
+#include <algorithm>
+#include <array>
+#include <cstdint>
+
 #include <rte_mempool.h>
 
 #include "dataplane/flow/packet.hh"
@@ -21,6 +25,15 @@
 #include "dataplane/transmit/tx.hh"
 
 namespace sluice {
+
+/// The addresses of an Ethernet header, as they lie in it.
+[[nodiscard]] constexpr std::array<std::uint8_t, 12> ethernet_addresses(const MacAddress& to,
+                                                                        const MacAddress& from) noexcept {
+    std::array<std::uint8_t, 12> both{};
+    std::copy_n(to.bytes.begin(), 6, both.begin());
+    std::copy_n(from.bytes.begin(), 6, both.begin() + 6);
+    return both;
+}
 
 class Egress {
 public:

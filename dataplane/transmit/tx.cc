@@ -79,6 +79,9 @@ void TxBuffers::flush() noexcept {
 void TxBuffers::flush(std::uint16_t device) noexcept {
     Device& d = (*devices_)[device];
     filled_ &= ~(std::uint64_t{1} << device);
+    std::array<std::uint32_t, kFrames> lengths;  // of several ports: a frame that was sent may be gone
+    if (d.mixed) [[unlikely]]
+        for (unsigned i = 0; i < d.count; ++i) lengths[i] = d.frames[i]->pkt_len;
     unsigned sent = 0;
     for (unsigned tries = 0; sent < d.count && tries < kTries;) {
         const std::uint16_t taken =
@@ -86,25 +89,25 @@ void TxBuffers::flush(std::uint16_t device) noexcept {
         sent += taken;
         if (taken == 0) ++tries;
     }
-    count_sent(d, sent);
-    for (unsigned i = sent; i < d.count; ++i) disposal_.drop(d.frames[i], DropReason::tx_full);
+    disposal_.counters().balance.transmitted.add(sent);
+    for (unsigned i = sent; i < d.count; ++i) {
+        d.bytes -= d.frames[i]->pkt_len;
+        disposal_.drop(d.frames[i], DropReason::tx_full);
+    }
+    if (d.mixed) [[unlikely]] {
+        for (unsigned i = 0; i < sent; ++i) count_sent(d.ports[i], 1, lengths[i]);
+    } else {
+        count_sent(d.ports[0], sent, d.bytes);
+    }
     d.count = 0;
     d.mixed = false;
-    d.all_bytes = 0;
+    d.bytes = 0;
 }
 
-void TxBuffers::count_sent(const Device& d, unsigned sent) noexcept {
-    WorkerCounters& counters = disposal_.counters();
-    counters.balance.transmitted.add(sent);
-    if (sent == d.count && !d.mixed) [[likely]] {
-        counters.ports[d.ports[0]].tx_packets.add(sent);
-        counters.ports[d.ports[0]].tx_bytes.add(d.all_bytes);
-        return;
-    }
-    for (unsigned i = 0; i < sent; ++i) {
-        counters.ports[d.ports[i]].tx_packets.add();
-        counters.ports[d.ports[i]].tx_bytes.add(d.bytes[i]);
-    }
+void TxBuffers::count_sent(PortIndex port, unsigned frames, std::uint64_t bytes) noexcept {
+    PortCounters& counters = disposal_.counters().ports[port];
+    counters.tx_packets.add(frames);
+    counters.tx_bytes.add(bytes);
 }
 
 }  // namespace sluice

@@ -59,9 +59,8 @@ public:
         m->ol_flags &= RTE_MBUF_F_EXTERNAL | RTE_MBUF_F_INDIRECT;
         Device& d = (*devices_)[device];
         d.frames[d.count] = m;
-        d.bytes[d.count] = bytes;
         d.ports[d.count] = out;
-        d.all_bytes += bytes;
+        d.bytes += bytes;
         d.mixed |= out != d.ports[0];
         filled_ |= std::uint64_t{1} << device;
         if (++d.count == kFrames) flush(device);
@@ -75,14 +74,12 @@ private:
         std::uint16_t queue = 0;
         unsigned count = 0;
         std::array<rte_mbuf*, kFrames> frames;
-        bool mixed = false;           // of several logical ports
-        std::uint64_t all_bytes = 0;  // of all frames
-        // For the counters: a frame that was sent may be gone.
-        std::array<std::uint32_t, kFrames> bytes;
+        std::uint64_t bytes = 0;  // of all frames
+        bool mixed = false;       // of several logical ports
         std::array<PortIndex, kFrames> ports;
     };
     void flush(std::uint16_t device) noexcept;
-    void count_sent(const Device& d, unsigned sent) noexcept;
+    void count_sent(PortIndex port, unsigned frames, std::uint64_t bytes) noexcept;
 
     const PortTable& ports_;
     Disposal& disposal_;

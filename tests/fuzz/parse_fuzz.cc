@@ -14,7 +14,7 @@
 
 #include "dataplane/base/checksum.hh"
 #include "dataplane/ingress/parse.hh"
-#include "dataplane/ingress/plain_packet.hh"
+#include "dataplane/ingress/read_plain.hh"
 #include "dataplane/policy/limits.hh"
 #include "dataplane/translate/icmp_inner.hh"
 #include "dataplane/translate/rewrite.hh"
@@ -31,14 +31,15 @@ void require(bool promise, unsigned line = __builtin_LINE()) {
     std::abort();
 }
 
-/// An mbuf over bytes of its own, without a pool.
+/// An mbuf over bytes of its own, without a pool, and `room` bytes behind them.
 class Frame {
 public:
-    explicit Frame(const std::uint8_t* data, std::size_t size)
-        : bytes_(static_cast<std::uint8_t*>(std::malloc(size != 0 ? size : 1))) {
+    explicit Frame(const std::uint8_t* data, std::size_t size, std::size_t room = 0)
+        : bytes_(static_cast<std::uint8_t*>(std::calloc(1, size + room != 0 ? size + room : 1))) {
         if (size != 0) std::memcpy(bytes_.get(), data, size);
         mbuf.buf_addr = bytes_.get();
-        mbuf.buf_len = mbuf.data_len = static_cast<std::uint16_t>(size);
+        mbuf.buf_len = static_cast<std::uint16_t>(size + room);
+        mbuf.data_len = static_cast<std::uint16_t>(size);
         mbuf.pkt_len = static_cast<std::uint32_t>(size);
         mbuf.nb_segs = 1;
         rte_mbuf_refcnt_set(&mbuf, 1);
@@ -114,14 +115,17 @@ void check_promises(const Packet& p) {
 }
 
 /// What is taken for plain is what parse makes of it; `arrival` and `p` are of parse.
-void check_plain(const std::vector<std::uint8_t>& bytes, std::uint64_t said, Arrival arrival, const Packet& p) {
-    Frame frame(bytes.data(), bytes.size());
+void check_plain(const std::vector<std::uint8_t>& bytes, std::size_t room, std::uint64_t said, Arrival arrival,
+                 const Packet& p) {
+    Frame frame(bytes.data(), bytes.size(), room);
     frame.mbuf.ol_flags = said;
-    Packet plain;
-    if (!read_plain(plain, &frame.mbuf, 0, ports()[0])) {
+    PlainPacket read;
+    if (!read_plain(read, &frame.mbuf, PlainPort::of(0, ports()[0]))) {
         require(frame.mbuf.data_len == bytes.size() && frame.mbuf.ol_flags == said);
         return;
     }
+    Packet plain;
+    unfold(read, plain);
     require(arrival == Arrival::forward && p.in_port == 0 && plain.key == p.key && plain.proto == p.proto);
     require(plain.l3_bytes == p.l3_bytes && plain.l4_bytes == p.l4_bytes && plain.payload_offset == p.payload_offset);
     require(plain.l4 - plain.l3 == p.l4 - p.l3 && frame.mbuf.data_len == p.mbuf->data_len);
@@ -153,7 +157,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     }
     const std::uint64_t said = frame.mbuf.ol_flags;
     const Arrival arrived = run(p, *counters);
-    if ((choice & 4) == 0) check_plain(bytes, said, arrived, p);
+    if ((choice & 4) == 0)
+        for (const std::size_t room : {std::size_t{0}, std::size_t{64}}) check_plain(bytes, room, said, arrived, p);
     if (arrived != Arrival::forward) return 0;
     check_promises(p);
     if (!p.trackable) return 0;
