@@ -138,6 +138,13 @@ private:
     std::uint64_t started_;
 };
 
+/// Opens flows of so many clients and returns their tuples.
+inline std::vector<Tuple> open_clients(BenchBox& box, std::uint32_t flows, Protocol protocol, Pattern pattern) {
+    std::vector<Tuple> tuples = client_tuples(flows, protocol, pattern);
+    (void)box.open(tuples, protocol);
+    return tuples;
+}
+
 /// Throws unless `frame` is the packet `expected` with right checksums and a TTL of 63.
 void check_frame(const test::Frame& frame, const Tuple& expected);
 

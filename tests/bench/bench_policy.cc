@@ -10,9 +10,11 @@ namespace sluice::bench {
 
 namespace {
 
-// What an established packet meets, and a few rules that only new ones do.
+// What an established packet meets, and a few rules that only new ones do. Memory is the bench's own: as much as may be
+// asked for, so that no number of flows is refused.
 const char* const kOffice = R"(
 workers: {main: 0, cores: [1]}
+memory: {megabytes: 1048576}
 ports:
   - {name: lan, device: net_null0, role: inside, tap: tlan}
   - {name: wan, device: net_null1, role: outside, tap: twan}

@@ -49,7 +49,8 @@ public:
     Mixture(Devices& devices, BenchBox& box, const Options& o, std::uint32_t streams)
         : devices_(devices),
           fresh_(Protocol::udp, o.pattern, box.mac(BenchBox::kLan)),
-          traffic_(open(box, o, streams), permutation(streams), Protocol::udp, box.mac(BenchBox::kLan), 0) {}
+          traffic_(open_clients(box, streams, Protocol::udp, o.pattern), permutation(streams), Protocol::udp,
+                   box.mac(BenchBox::kLan), 0) {}
 
     void streams(rte_mbuf** mbufs, unsigned n) { traffic_.fill(devices_.pool, mbufs, n); }
     void births(rte_mbuf** mbufs, unsigned n) { fresh_.fill(devices_.pool, mbufs, n); }
@@ -67,12 +68,6 @@ public:
     }
 
 private:
-    static std::vector<Tuple> open(BenchBox& box, const Options& o, std::uint32_t streams) {
-        std::vector<Tuple> tuples = client_tuples(streams, Protocol::udp, o.pattern);
-        (void)box.open(tuples, Protocol::udp);
-        return tuples;
-    }
-
     Devices& devices_;
     FreshFlows fresh_;
     Traffic traffic_;

@@ -36,8 +36,9 @@ public:
         : devices_(devices),
           box_(devices, wish(established)),
           syns_(Protocol::tcp, o.pattern, box_.mac(BenchBox::kLan)),
-          traffic_(open(o, established), permutation(established), Protocol::tcp, box_.mac(BenchBox::kLan),
-                   test::kAck) {
+          traffic_(open_clients(box_, established, Protocol::tcp, o.pattern), permutation(established), Protocol::tcp,
+                   box_.mac(BenchBox::kLan), test::kAck) {
+        box_.set_clock(box_.now().ms);
         while (box_.store().live() < box_.store().capacity()) {
             const std::uint32_t before = box_.store().live();
             (void)burst(kBurst);
@@ -61,13 +62,6 @@ public:
     }
 
 private:
-    std::vector<Tuple> open(const Options& o, std::uint32_t established) {
-        box_.set_clock(1000);
-        std::vector<Tuple> tuples = client_tuples(established, Protocol::tcp, o.pattern);
-        (void)box_.open(tuples, Protocol::tcp);
-        return tuples;
-    }
-
     Devices& devices_;
     BenchBox box_;
     FreshFlows syns_;
@@ -142,10 +136,8 @@ Section run(const Options& o, Devices& devices) {
 }
 
 std::uint64_t memory(const Options& o) {
-    std::uint64_t most = 0;
-    for (const std::uint32_t flows : o.flows_or(kEstablished))
-        most = std::max(most, BenchBox::memory_bytes(wish(flows).slots));
-    return most;
+    return o.most_over_flows(kEstablished,
+                             [](std::uint32_t flows) { return BenchBox::memory_bytes(wish(flows).slots); });
 }
 
 }  // namespace

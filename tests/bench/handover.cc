@@ -237,11 +237,9 @@ Section run(const Options& o, Devices& devices) {
 }
 
 std::uint64_t memory(const Options& o) {
-    std::uint64_t most = 0;
-    for (const std::uint32_t flows : o.flows_or(kFlows))
-        most = std::max(
-            most, BenchBox::memory_bytes(slots_for(flows)) + BenchBox::memory_bytes(slots_for(flows / 2), kWorkers));
-    return most;
+    return o.most_over_flows(kFlows, [](std::uint32_t flows) {
+        return BenchBox::memory_bytes(slots_for(flows)) + BenchBox::memory_bytes(slots_for(flows / 2), kWorkers);
+    });
 }
 
 }  // namespace

@@ -193,9 +193,7 @@ Section run(const Options& o, Devices&) {
 }
 
 std::uint64_t memory(const Options& o) {
-    std::uint64_t most = 0;
-    for (const std::uint32_t keys : o.flows_or(kCapacities)) most = std::max(most, key_table_bytes(keys, false));
-    return most;
+    return o.most_over_flows(kCapacities, [](std::uint32_t keys) { return key_table_bytes(keys, false); });
 }
 
 }  // namespace

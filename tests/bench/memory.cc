@@ -110,9 +110,7 @@ Section run(const Options& o, Devices& devices) {
 }
 
 std::uint64_t memory(const Options& o) {
-    std::uint64_t most = 0;
-    for (const std::uint32_t flows : o.flows_or(kFlows)) most = std::max(most, BenchBox::memory_bytes(flows));
-    return most;
+    return o.most_over_flows(kFlows, [](std::uint32_t flows) { return BenchBox::memory_bytes(flows); });
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // What the command line asks for. What it leaves open each scenario fills in by itself.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -27,6 +28,13 @@ struct Options {
 
     [[nodiscard]] std::vector<std::uint32_t> flows_or(std::vector<std::uint32_t> usual) const {
         return flows.empty() ? std::move(usual) : flows;
+    }
+    /// The most of what `bytes(flows)` is for those numbers of flows: a scenario has one box at a time.
+    template <class Bytes>
+    [[nodiscard]] std::uint64_t most_over_flows(std::vector<std::uint32_t> usual, Bytes&& bytes) const {
+        std::uint64_t most = 0;
+        for (const std::uint32_t n : flows_or(std::move(usual))) most = std::max<std::uint64_t>(most, bytes(n));
+        return most;
     }
     [[nodiscard]] std::vector<std::uint32_t> rules_or(std::vector<std::uint32_t> usual) const {
         return rules.empty() ? std::move(usual) : rules;

@@ -28,10 +28,14 @@ extern const Scenario kN2;
 extern const Scenario kN3;
 // churn.cc
 extern const Scenario kC1, kC2;
+// reload.cc
+extern const Scenario kR1;
 // memory.cc
 extern const Scenario kM1;
 // handover.cc
 extern const Scenario kS1;
+// ftp.cc
+extern const Scenario kA1;
 // key_table.cc
 extern const Scenario kK1;
 

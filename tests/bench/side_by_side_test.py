@@ -15,13 +15,17 @@ sys.path.insert(0, str(HERE))
 
 from side_by_side import __main__ as command_line  # noqa: E402  (the path must be set first)
 from side_by_side import cpu, figures, machine_facts, plots, report, rounds, traffic  # noqa: E402
-from side_by_side.peers import PEERS, Unable, dpdk_acl, dpdk_hash, linux_nft, ovs  # noqa: E402
+from side_by_side.peers import PEERS, Component, Unable, dpdk_acl, dpdk_hash, latency, linux_nft, ovs  # noqa: E402
 from side_by_side.peers import sluice_bench, sluiced, testpmd  # noqa: E402
 from side_by_side.peers.peer import Counts  # noqa: E402
 from side_by_side.setting import Case, LabError  # noqa: E402
 
 RECORDED = HERE / "recorded"
 RESULTS = json.loads((RECORDED / "results.json").read_text())
+LATENCY = [
+    {"program": program, "load": load, "rate_mpps": 0.4, "p50_us": 9.0, "p99_us": 20.0, "p999_us": 50.0,
+     "max_us": 800.0 * load, "sent": 100000, "lost": 3, "reordered": 0, "generator_pause_us": 700.0,
+     "program_waited_us": 40.0} for program in ("sluiced", "testpmd-io") for load in (10, 50)]
 
 
 def recorded(name: str) -> str:
@@ -116,17 +120,17 @@ class PeersTest(unittest.TestCase):
             linux_nft.parse_dev(text, "an0")
 
     def test_hash(self):
-        head = "".join(f"{word:18}" for word in ("Keysize", "Add", "Lookup", "Lookup_bulk", "Delete")) + "\n"
-        first, second = ("".join("".join(f"{value:<18}" for value in row) + "\n" for row in rows)
-                         for rows in (((4, 120, 95, 41, 130), (16, 160, 112, 58, 150)), ((4, 99, 98, 97, 96),)))
-        begin = "Measuring performance, please wait........\nResults (in CPU cycles/operation)\n-----\n\n"
-        begin += " Operations without data\n\nWithout pre-computed hash values\n\n" + head + first
-        text = begin + "\nWith pre-computed hash values\n\n" + head + second
-        self.assertEqual(dpdk_hash.parse_table(text), [
-            {"key_bytes": 4, "add": 120, "lookup": 95, "lookup_bulk": 41, "delete": 130},
-            {"key_bytes": 16, "add": 160, "lookup": 112, "lookup_bulk": 58, "delete": 150}])
-        self.assertEqual(dpdk_hash.parse_table(begin), [])          # it may not be whole yet
-        self.assertEqual(dpdk_hash.parse_table("RTE>>hash_perf_autotest\n\nWithout locks in the code\n"), [])
+        text = recorded("dpdk-test-hash.txt")
+        rows = dpdk_hash.parse_table(text)
+        self.assertEqual([row["key_bytes"] for row in rows], [4, 8, 16, 32, 48, 64, 9, 13, 37, 40])
+        self.assertEqual(rows[0], {"key_bytes": 4, "add": 128, "lookup": 274, "lookup_bulk": 86, "delete": 279})
+        self.assertEqual(rows[-1], {"key_bytes": 40, "add": 138, "lookup": 391, "lookup_bulk": 110, "delete": 390})
+
+    def test_half_a_hash_table_is_none(self):
+        text = recorded("dpdk-test-hash.txt")
+        whole = dpdk_hash.parse_table(text)
+        for length in range(len(text)):
+            self.assertIn(dpdk_hash.parse_table(text[:length]), ([], whole))
 
     def test_acl(self):
         self.assertEqual(dpdk_acl.parse_cycles(recorded("dpdk-test-acl.txt")), 1482.29)
@@ -158,6 +162,27 @@ class PeersTest(unittest.TestCase):
         self.assertEqual(parts["memory"], [{"flows": 1000, "bytes_per_flow": 300.5}])
         text = report.markdown(dict(RESULTS, scenarios=others), command_line.TITLES, [])
         self.assertIn("| rules | cycles per new flow |\n| --- | --- |\n| 10 | 900.5 |\n", text)
+
+    def test_latency(self):
+        found = latency.parse("ready\n" + recorded("sluice-latency.json"))
+        own = latency.rows("sluiced", found["loads"], latency.LOADS)
+        self.assertEqual([row["load"] for row in own], [10, 50, 90])
+        self.assertEqual(own[0], {
+            "program": "sluiced", "load": 10, "rate_mpps": 1.046, "p50_us": 0.483, "p99_us": 0.739, "p999_us": 669.923,
+            "max_us": 1884.3, "sent": 1045970, "lost": 189, "reordered": 0, "generator_pause_us": 1884.17,
+            "program_waited_us": 0.0})
+        self.assertTrue(found["limited_by_generator"])
+        self.assertEqual(latency.rows("sluiced", found["rates"], latency.LOADS), [])
+        with self.assertRaisesRegex(Unable, "3 of 1000 flows were answered"):
+            latency.parse("ready\nsluice-latency: 3 of 1000 flows were answered\n")
+
+    def test_latency_devices_have_the_box_s_addresses(self):
+        inside, outside = latency.devices("/tmp/x/memif.sock")
+        self.assertEqual(inside, "net_memif0,role=client,id=0,socket=/tmp/x/memif.sock,socket-abstract=no,"
+                                 "mac=02:70:63:61:70:00")
+        self.assertIn(",id=1,", outside)
+        text = sluiced.configuration(sluiced.lan_and_wan(inside, outside, [1024] * 4), 1000, "/tmp/x/c", 1, 0, 64)
+        self.assertIn(f'{{name: lan, device: "{inside}", role: inside', text)
 
     def test_queues_have_room_for_every_flow(self):
         for flows in (1, 1000, 65536, 1000000):
@@ -195,6 +220,15 @@ class OnePeer(PEERS[0]):
         self.calls.append("stop")
 
 
+class Half(Component):
+    """Does a part of what it should."""
+    name = "half"
+    every_round = True
+
+    def run(self, cases):
+        return {"some": [1], "problems": [{"program": "half", "problem": "a part: no such device"}]}
+
+
 class RoundsTest(unittest.TestCase):
     def run_with(self, peers, count=2, cases=(Case("udp", 5),)):
         results = {"samples": [], "problems": []}
@@ -215,6 +249,14 @@ class RoundsTest(unittest.TestCase):
             self.assertEqual(len(results["problems"]), 1)
             self.assertIn("no such device", results["problems"][0]["problem"])
             self.assertEqual(broken.calls, ["start", "stop"])       # stopped, and not tried again
+
+    def test_a_component_s_problems_are_said_once(self):
+        half = Half(None)
+        results = {"samples": [], "problems": []}
+        with open("/dev/null", "w", encoding="utf-8") as nowhere:
+            rounds.Rounds(None, [], [half], [], 2, results, nowhere).run()
+        self.assertEqual(results["some"], [1, 1])
+        self.assertEqual(results["problems"], [{"program": "half", "case": None, "problem": "a part: no such device"}])
 
     def test_what_is_not_installed_is_in_the_report(self):
         absent = OnePeer("absent", 1)
@@ -287,6 +329,19 @@ class ReportTest(unittest.TestCase):
         self.assertIn("| UDP | 1,000 | 100 | 150 | 250 |", text)
         self.assertNotIn("broken off", text)
 
+    def test_latency(self):
+        slower = [dict(row, p50_us=2 * row["p50_us"], max_us=2.0) for row in LATENCY]
+        text = self.markdown(dict(RESULTS, latency=LATENCY + slower, latency_same_rate=LATENCY[:1], latency_highest=[
+            {"program": "sluiced", "mpps": 4.0, "limited_by_generator": False},
+            {"program": "sluiced", "mpps": 5.0, "limited_by_generator": False},
+            {"program": "testpmd-io", "mpps": 9.0, "limited_by_generator": True}]))
+        self.assertIn("- sluiced: 4.50 Mpps\n- testpmd io (roofline): 9.00 Mpps (the generator's end: it may be "
+                      "higher)\n", text)
+        self.assertIn("| sluiced | 10 % | 0.400 | 13.5 | 20.0 | 50.0 | 8000.0 | 700.0 | 40.0 | 6 of 200,000 | 0 |\n",
+                      text)
+        self.assertIn("At the same rates", text)
+        self.assertEqual(text.count("| sluiced | 10 % |"), 2)
+
     def test_what_was_broken_off_says_so(self):
         self.assertIn("broken off", self.markdown(dict(RESULTS, broken_off=True)))
 
@@ -298,7 +353,7 @@ class ReportTest(unittest.TestCase):
     def test_plots_without_data_are_left_out(self):
         self.assertEqual(set(plots.scripts(RESULTS, command_line.TITLES)), {"mpps-udp.png", "stages.png"})
         more = dict(RESULTS, new_flow=[{"rules": 10, "cycles": 900}], memory=[{"flows": 1000, "bytes_per_flow": 300}],
-                    latency=[{"program": "sluiced", "load": 50, "p50_us": 9, "p99_us": 20, "p999_us": 50}])
+                    latency=LATENCY)
         self.assertEqual(set(plots.scripts(more, command_line.TITLES)),
                          {"mpps-udp.png", "stages.png", "new-flow.png", "flow-memory.png", "latency.png"})
 
@@ -306,8 +361,7 @@ class ReportTest(unittest.TestCase):
     def test_gnuplot_draws_them(self):
         more = dict(RESULTS, new_flow=[{"rules": 10, "cycles": 900}, {"rules": 1000, "cycles": 1000}],
                     memory=[{"flows": 1000, "bytes_per_flow": 300}, {"flows": 9000, "bytes_per_flow": 200}],
-                    latency=[{"program": "sluiced", "load": load, "p50_us": 9, "p99_us": 20, "p999_us": 50}
-                             for load in (10, 90)])
+                    latency=LATENCY)
         with tempfile.TemporaryDirectory() as directory:
             names, complaint = plots.draw(more, command_line.TITLES, pathlib.Path(directory))
             self.assertIsNone(complaint)

@@ -63,7 +63,7 @@ void add_options(CLI::App& app, Options& o, bool& list, bool& io) {
     app.add_option("--frames", o.frames, "IO, E1-E4: sizes of frames, 64, imix, 1500 or several (default 64)")
         ->delimiter(',')
         ->transform(CLI::CheckedTransformer(kFrames));
-    app.add_option("--rules", o.rules, "E4, N1: numbers of rules, 5 to 100000")
+    app.add_option("--rules", o.rules, "E4, N1, R1: numbers of rules, 5 to 100000")
         ->delimiter(',')
         ->check(CLI::Range(PolicyWish::kOfficeRules, std::uint32_t{100000}));
     app.add_option("--table", o.slots, "slots of the flow table where flows are made")
@@ -71,7 +71,7 @@ void add_options(CLI::App& app, Options& o, bool& list, bool& io) {
     app.add_option("--packets", o.packets, "packets per round (default 500000)")
         ->check(CLI::Range(std::uint64_t{1}, std::uint64_t{1} << 40));
     app.add_option("--rounds", o.rounds, "rounds of each case (default 5)")->check(CLI::Range(1, 1000));
-    app.add_option("--seconds", o.seconds, "C1, C2: of worker time (default 5)")->check(CLI::Range(1, 3600));
+    app.add_option("--seconds", o.seconds, "C1, C2, R1: of worker time (default 5)")->check(CLI::Range(1, 3600));
     app.add_option("--memory", o.megabytes, "MB for tables and packets (default: what is needed)")
         ->check(CLI::Range(64, 1048576));
     app.add_flag("--no-huge", o.ordinary_pages, "no hugepages, also when there are enough: valgrind has none");

@@ -224,10 +224,7 @@ Section run(const Options& o, Devices& devices) {
 }
 
 std::uint64_t memory(const Options& o) {
-    std::uint64_t most = 0;
-    for (const std::uint32_t alive : o.flows_or(kAlive))
-        most = std::max(most, BenchBox::memory_bytes(wish(alive).slots));
-    return most;
+    return o.most_over_flows(kAlive, [](std::uint32_t alive) { return BenchBox::memory_bytes(wish(alive).slots); });
 }
 
 }  // namespace

@@ -25,14 +25,19 @@ def thread_fields(stat: str) -> tuple[float, int]:
     return (int(fields[UTIME]) + int(fields[STIME])) / TICKS, int(fields[PROCESSOR])
 
 
-def process_seconds(pid: int, core: int) -> float:
-    """Time of a process's threads on this core. The threads that matter are pinned."""
-    total = 0.0
+def threads(pid: int, core: int) -> list[tuple[float, pathlib.Path]]:
+    """Time and directory of each of a process's threads that ran on this core last. Those that matter are pinned."""
+    found = []
     for path in pathlib.Path(f"/proc/{pid}/task").glob("*/stat"):
         try:
             seconds, on = thread_fields(path.read_text())
         except (OSError, IndexError):
             continue        # it has just ended
         if on == core:
-            total += seconds
-    return total
+            found.append((seconds, path.parent))
+    return found
+
+
+def process_seconds(pid: int, core: int) -> float:
+    """Time of a process's threads on this core."""
+    return sum(seconds for seconds, _ in threads(pid, core))

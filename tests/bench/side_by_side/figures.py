@@ -70,3 +70,21 @@ def in_process(runs: list[dict]) -> list[dict]:
             "stages": stages,
         })
     return sorted(rows, key=lambda row: (row["protocol"] != "udp", row["flows"], row["direction"] != "out"))
+
+
+def latencies(rows: list[dict]) -> list[dict]:
+    """Medians of the rounds for each program and load; of what is the longest, the most, and all that was lost."""
+    groups: dict[tuple, list[dict]] = {}
+    for row in rows:
+        groups.setdefault((row["program"], row["load"]), []).append(row)
+    result = []
+    for (program, load), group in groups.items():
+        one = {"program": program, "load": load, "rounds": len(group)}
+        for key in ("rate_mpps", "p50_us", "p99_us", "p999_us"):
+            one[key] = median_of(row[key] for row in group)
+        for key in ("max_us", "generator_pause_us", "program_waited_us"):
+            one[key] = max(row[key] for row in group)
+        for key in ("sent", "lost", "reordered"):
+            one[key] = sum(row[key] for row in group)
+        result.append(one)
+    return result

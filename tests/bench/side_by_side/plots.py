@@ -4,7 +4,7 @@
   stages.png                   cycles by stage (sluice-bench, outwards)
   new-flow.png                 `new_flow`: [{rules, cycles}]
   flow-memory.png              `memory`: [{flows, bytes_per_flow}]
-  latency.png                  `latency`: [{program, load, p50_us, p99_us, p999_us}], load in percent
+  latency.png                  `latency`: [{program, load, p50_us, p99_us, p999_us, …}], load in percent
 """
 import pathlib
 import shutil
@@ -102,12 +102,12 @@ def latency(results: dict) -> str | None:
     if not rows:
         return None
     series: dict[str, list] = {}
-    for row in rows:
+    for row in figures.latencies(rows):
         for key, name in (("p50_us", "p50"), ("p99_us", "p99"), ("p999_us", "p99.9")):
             series.setdefault(f"{row['program']} {name}", []).append((row["load"], row[key]))
     series = {name: sorted(points) for name, points in series.items()}
-    return lines(series, "Latency through the box", "load, % of what it forwards", "microseconds (logarithmic)",
-                 "set logscale y\nset xrange [0:100]\n")
+    return lines(series, "Latency through the box", "load, % of the highest rate without loss",
+                 "microseconds (logarithmic)", "set logscale y\nset xrange [0:100]\n")
 
 
 def scripts(results: dict, titles: dict[str, str]) -> dict[str, str]:

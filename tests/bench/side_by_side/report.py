@@ -5,6 +5,8 @@ import pathlib
 from . import figures
 
 LISTS = ("sluice_bench", "scenarios", "hash", "acl", "new_flow", "memory", "latency")
+MICROSECONDS = (("p50_us", "p50"), ("p99_us", "p99"), ("p999_us", "p99.9"), ("max_us", "max"),
+                ("generator_pause_us", "generator away"), ("program_waited_us", "worker waited"))
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:
@@ -97,11 +99,38 @@ def parts(results: dict) -> str:
             ["rules", *(grouped(row["rules"]) for row in results["acl"])],
             [["cycles", *(f"{row['cycles']:.0f}" for row in results["acl"])]])
     for key, head, columns in (("new_flow", "New flows", ("rules", "cycles")),
-                               ("memory", "Memory", ("flows", "bytes_per_flow")),
-                               ("latency", "Latency", ("program", "load", "p50_us", "p99_us", "p999_us"))):
+                               ("memory", "Memory", ("flows", "bytes_per_flow"))):
         if results.get(key):
             body = [[str(row[one]) for one in columns] for row in results[key]]
             text += f"## {head}\n\n" + table(list(columns), body)
+    return text
+
+
+def latency_table(rows: list[dict], titles: dict[str, str]) -> str:
+    body = [[titles.get(row["program"], row["program"]), f"{row['load']} %", f"{row['rate_mpps']:.3f}",
+             *(f"{row[key]:.1f}" for key, _ in MICROSECONDS), f"{row['lost']} of {grouped(row['sent'])}",
+             str(row["reordered"])] for row in figures.latencies(rows)]
+    return table(["", "load", "Mpps", *(name for _, name in MICROSECONDS), "lost", "reordered"], body)
+
+
+def latency(results: dict, titles: dict[str, str]) -> str:
+    if not results.get("latency"):
+        return ""
+    text = ("## Latency through memif, microseconds\n\n64-byte UDP of established flows, one way; medians of the rounds, "
+            "what stands behind p99.9 is the most of all rounds: the generator's longest absence, and how long all in "
+            "all the program's worker waited for its core. A load is a share of the program's own highest rate without "
+            "loss:\n\n")
+    highest: dict[str, list[dict]] = {}
+    for row in results.get("latency_highest", []):
+        highest.setdefault(row["program"], []).append(row)
+    for program, found in highest.items():
+        mpps = figures.median_of(row["mpps"] for row in found)
+        end = " (the generator's end: it may be higher)" if any(row["limited_by_generator"] for row in found) else ""
+        text += f"- {titles.get(program, program)}: {mpps:.2f} Mpps{end}\n"
+    text += "\n" + latency_table(results["latency"], titles)
+    if results.get("latency_same_rate"):
+        text += ("At the same rates, which are shares of sluiced's highest:\n\n" +
+                 latency_table(results["latency_same_rate"], titles))
     return text
 
 
@@ -137,7 +166,8 @@ def markdown(results: dict, titles: dict[str, str], pictures: list[str]) -> str:
             f"{results['seconds'] / 60:.1f} minutes, rounds: {results['rounds']}"
             f"{', quick' if results['quick'] else ''}\n")
     text += machine_lines(results["machine"]) + "\n" + problems(results, titles)
-    text += throughput(results, titles) + stages(results) + parts(results) + scenarios(results)
+    text += throughput(results, titles) + stages(results) + latency(results, titles)
+    text += parts(results) + scenarios(results)
     return text + "".join(f"![{name}]({name})\n" for name in pictures)
 
 

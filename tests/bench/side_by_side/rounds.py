@@ -108,7 +108,10 @@ class Rounds:
             return
         self.progress(number, None, component.name, "…", count=False)
         try:
-            for key, rows in component.run(self.cases).items():
+            found = component.run(self.cases)
+            for entry in found.pop("problems", []):
+                self.problem(entry["program"], None, entry["problem"])
+            for key, rows in found.items():
                 self.results.setdefault(key, []).extend(rows)
             self.progress(number, None, component.name, "done")
         except (Unable, LabError, OSError, ValueError, KeyError) as error:

@@ -17,7 +17,7 @@ def parse_table(text: str) -> list[dict]:
     """The first table, which is of operations without data on hashes that the table computes, if it is whole."""
     _, found, behind = text.partition(RESULTS)
     rows = []
-    for line in behind.splitlines() if found else ():
+    for line in behind.split("\n")[:-1] if found else ():     # the last one may not be whole
         words = line.split()
         if len(words) >= len(COLUMNS) and all(word.isdigit() for word in words):
             rows.append(dict(zip(COLUMNS, map(int, words))))

@@ -59,19 +59,27 @@ def port(name: str, role: str, device: str, lengths: list[int], address: str = "
             f"tx_queue_size: {lengths[1]}{addresses}}}\n")
 
 
-def configuration(case: Case, pcap: str, control: str, core: int, other: int, megabytes: int) -> str:
-    lengths = queues(case.flows)
-    text = f"workers: {{main: {other}, cores: [{core}], idle: spin}}\n"
-    text += f"memory: {{hugepages: auto, megabytes: {megabytes}}}\nipv6: off\nports:\n"
-    text += port("lan", "inside", f"net_pcap0,rx_pcap={pcap},infinite_rx=1", lengths[:2],
-                 f"{traffic.LAN_ADDRESS}/{traffic.LAN_LENGTH}")
-    text += port("wan", "outside", "net_null1,no-rx=1", lengths[2:4], f"{traffic.WAN_ADDRESS}/{traffic.WAN_LENGTH}")
+def lan_and_wan(lan: str, wan: str, lengths: list[int]) -> str:
+    """The two ports that packets pass, with these devices."""
+    return (port("lan", "inside", lan, lengths[:2], f"{traffic.LAN_ADDRESS}/{traffic.LAN_LENGTH}") +
+            port("wan", "outside", wan, lengths[2:4], f"{traffic.WAN_ADDRESS}/{traffic.WAN_LENGTH}"))
+
+
+def pcap_ports(flows: int, pcap: str) -> str:
+    lengths = queues(flows)
+    text = lan_and_wan(f"net_pcap0,rx_pcap={pcap},infinite_rx=1", "net_null1,no-rx=1", lengths)
     for at in range(4, len(lengths), 2):
         text += port(f"idle{at // 2 - 1}", "outside", f"net_null{at // 2},no-rx=1", lengths[at:at + 2])
+    return text
+
+
+def configuration(ports: str, flows: int, control: str, core: int, other: int, megabytes: int) -> str:
+    text = f"workers: {{main: {other}, cores: [{core}], idle: spin}}\n"
+    text += f"memory: {{hugepages: auto, megabytes: {megabytes}}}\nipv6: off\nports:\n{ports}"
     text += f"routes:\n  - {{to: 0.0.0.0/0, via: {traffic.WAN_ROUTER}}}\n"
     text += f"  - {{to: {traffic.INSIDE}, via: {traffic.LAN_ROUTER}}}\n"
     # As full as a table may be with room to breathe; all flows are half-open until they are marked.
-    text += f"conntrack: {{max: {max(4096, case.flows + case.flows // 2)}, half_open: 100%}}\n"
+    text += f"conntrack: {{max: {max(4096, flows + flows // 2)}, half_open: 100%}}\n"
     return text + FILTER + f"control: {{socket: {control}}}\n"
 
 
@@ -102,12 +110,22 @@ class Sluiced(Peer):
         return None if program.exists() else f"{program} is not built"
 
     def start(self, case: Case) -> None:
+        pcap = str(self.setting.traffic.file(case.protocol, case.flows))
+        self.launch(pcap_ports(case.flows, pcap), case.flows)
+        self.wait("all flows", lambda: self.connections() >= case.flows)
+        updated = json.loads(self.ask("PATCH", "/v1/flows", json.dumps({"status": "ASSURED,SEEN_REPLY"})))["updated"]
+        if updated < case.flows:
+            raise Unable(f"only {updated} of {case.flows} flows were marked as answered")
+        self.wait_for_packets(case.flows)
+
+    def launch(self, ports: str, flows: int) -> None:
+        """Returns when it answers and knows the routers' link addresses. `ports`: of the configuration."""
         machine = self.setting.machine
         self.host = machine.hosts.get("box") or machine.host("box")
         for device in ("lan0", "wan0"):
             self.host.run("ip", "tuntap", "del", "dev", device, "mode", "tap", check=False)
         self.control = machine.path("control.sock")
-        config = self.configure(case)
+        config = self.configure(ports, flows)
         # It takes the cores that it may use, and this process has left the measured one alone.
         both = f"{self.setting.core},{self.setting.other}"
         self.process = machine.spawn(self.name, self.host.command(
@@ -117,20 +135,14 @@ class Sluiced(Peer):
             raise Unable("there are too few free hugepages for it")
         for router, device in ((traffic.WAN_ROUTER, "wan0"), (traffic.LAN_ROUTER, "lan0")):
             self.host.ip("neigh", "replace", router, "lladdr", "02:00:00:00:00:fe", "dev", device, "nud", "permanent")
-        self.wait("all flows", lambda: self.connections() >= case.flows)
-        updated = json.loads(self.ask("PATCH", "/v1/flows", json.dumps({"status": "ASSURED,SEEN_REPLY"})))["updated"]
-        if updated < case.flows:
-            raise Unable(f"only {updated} of {case.flows} flows were marked as answered")
-        self.wait_for_packets(case.flows)
 
-    def configure(self, case: Case) -> str:
+    def configure(self, ports: str, flows: int) -> str:
         """Writes the file, with as much memory as sluiced says that it needs."""
-        pcap = str(self.setting.traffic.file(case.protocol, case.flows))
         path = self.setting.machine.path("bench.yaml")
         megabytes = 64
         for _ in range(2):
             with open(path, "w", encoding="utf-8") as out:
-                out.write(configuration(case, pcap, self.control, self.setting.core, self.setting.other, megabytes))
+                out.write(configuration(ports, flows, self.control, self.setting.core, self.setting.other, megabytes))
             check = subprocess.run([self.setting.program("control/sluiced"), "--check", "--config", path],
                                    capture_output=True, text=True, check=False)
             needed = NEEDED.search(check.stdout + check.stderr)

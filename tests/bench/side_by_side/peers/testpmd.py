@@ -31,21 +31,24 @@ class Testpmd(Peer):
     def lacking(self) -> str | None:
         return missing("dpdk-testpmd", package="dpdk-dev")
 
-    def command(self, case: Case, pcap: str) -> list[str]:
-        buffers = case.flows + SPARE_BUFFERS
-        size = SMALL_BUFFER if case.flows >= SMALL_BUFFERS_FROM else FULL_BUFFER
+    def command(self, devices: tuple[str, str], flows: int) -> list[str]:
+        buffers = flows + SPARE_BUFFERS
+        size = SMALL_BUFFER if flows >= SMALL_BUFFERS_FROM else FULL_BUFFER
         megabytes = 192 + buffers * (size + 256) // (1 << 20)
         # Its output is read while it runs: by the line, not by the block.
         return ["stdbuf", "-oL", "dpdk-testpmd", "--in-memory", "--no-pci", "--no-telemetry", "--iova-mode=va",
                 "--log-level=*:error", "--lcores", f"0@{self.setting.other},1@{self.setting.core}", "--main-lcore", "0",
-                "-m", str(megabytes), "--vdev", f"net_pcap0,rx_pcap={pcap},infinite_rx=1", "--vdev",
-                "net_null1,no-rx=1", "--", "-i", "--auto-start", "--nb-cores=1", f"--forward-mode={self.mode}",
-                f"--total-num-mbufs={buffers}", f"--mbuf-size={size}"]
+                "-m", str(megabytes), "--vdev", devices[0], "--vdev", devices[1], "--", "-i", "--auto-start",
+                "--nb-cores=1", f"--forward-mode={self.mode}", f"--total-num-mbufs={buffers}", f"--mbuf-size={size}"]
 
     def start(self, case: Case) -> None:
         pcap = self.setting.traffic.file(case.protocol, case.flows)
-        self.process = self.setting.machine.spawn(self.name, self.command(case, str(pcap)), stdin=subprocess.PIPE)
+        self.launch((f"net_pcap0,rx_pcap={pcap},infinite_rx=1", "net_null1,no-rx=1"), case.flows)
         self.wait_for_packets(case.flows)
+
+    def launch(self, devices: tuple[str, str], flows: int) -> None:
+        """Between these two, with a buffer for each flow and some more."""
+        self.process = self.setting.machine.spawn(self.name, self.command(devices, flows), stdin=subprocess.PIPE)
 
     def counts(self) -> Counts:
         with open(self.process.log_path, errors="replace") as log:
