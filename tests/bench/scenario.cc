@@ -6,7 +6,8 @@
 namespace sluice::bench {
 
 std::span<const Scenario* const> all_scenarios() {
-    static constexpr std::array kAll{&kIo, &kE1, &kE2, &kE3, &kE4, &kN1, &kN2, &kN3, &kC1, &kC2, &kM1, &kS1, &kK1};
+    static constexpr std::array kAll{&kIo, &kE1, &kE2, &kE3, &kE4, &kN1, &kN2,
+                                     &kN3, &kC1, &kC2, &kM1, &kS1, &kK1, &kO1};
     return kAll;
 }
 
