@@ -68,10 +68,10 @@ inline constexpr std::size_t kPuntClassCount = kPuntClassNames.size();
 /// worker, `fast_path` all the rest for plain packets of established flows (dataplane/fast_path.hh), `transmit` the MAC
 /// header and the buffers of each device, `control` orders of control, messages of other workers and timers, `flush`
 /// what leaves at the end of the loop.
-#define SLUICE_STAGES(X)                                                                                     \
-    X(receive)                                                                                               \
-    X(parse) X(lookup) X(fast_path) X(policy) X(track) X(route) X(limits) X(filter) X(translate) X(transmit) \
-        X(control) X(flush)
+#define SLUICE_STAGES(X) \
+    X(receive)           \
+    X(parse)             \
+    X(lookup) X(fast_path) X(policy) X(track) X(route) X(limits) X(filter) X(translate) X(transmit) X(control) X(flush)
 
 enum class Stage : std::uint8_t {
 #define X(name) name,
