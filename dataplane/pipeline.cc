@@ -29,7 +29,7 @@ Pipeline::Pipeline(PipelineParts parts) noexcept
 // --- where packets come from
 
 void Pipeline::receive(Now now, std::uint16_t device, rte_mbuf** mbufs, unsigned n) noexcept {
-    const Policy& policy = begin(now);
+    const Policy& policy = begin(now, n);
     p_.counters.balance.received.add(n);
     for (unsigned i = 0; i < n; ++i) {
         mbufs[i]->port = device;
@@ -66,7 +66,7 @@ bool Pipeline::is_at_home(const PlainPacket& plain) noexcept {
 }
 
 void Pipeline::receive_from_kernel(Now now, rte_mbuf** mbufs, unsigned n) noexcept {
-    const Policy& policy = begin(now);
+    const Policy& policy = begin(now, n);
     p_.counters.balance.from_twins.add(n);
     for (unsigned i = 0; i < n; ++i) arrive(mbufs[i], policy, note_of(mbufs[i]).out_port, now);
     run(policy, now);
@@ -74,8 +74,9 @@ void Pipeline::receive_from_kernel(Now now, rte_mbuf** mbufs, unsigned n) noexce
 
 void Pipeline::receive_handoff(Now now, rte_mbuf** mbufs, unsigned n) noexcept {
     // Stubs and expectations that the sender took back or announced before it let go of these packets.
-    (void)orders(now);
-    const Policy& policy = begin(now);
+    stages_.end(Stage::receive);
+    if (orders(now) != 0) stages_.end(Stage::control);
+    const Policy& policy = begin(now, n);
     for (unsigned i = 0; i < n; ++i) {
         if (note_of(mbufs[i]).kind == HandoffKind::transmit) {
             p_.tx.send_complete(note_of(mbufs[i]).out_port, mbufs[i]);
@@ -179,21 +180,21 @@ void Pipeline::run(const Policy& policy, Now now) noexcept {
         unfold_plain();
     if (policy.has_raw()) [[unlikely]]
         burst_.keep([&](Packet& p) noexcept { return obey(p, judge_raw(policy, p_.worker, p)); });
-    stages_.end(Stage::parse);
+    stages_.end(Stage::parse, plain_.count() + burst_.count);
     if (burst_.count != 0) look_up(burst_, p_.store, p_.counters);
     if (!plain_.empty()) look_up(plain_, p_.store, p_.counters);
-    stages_.end(Stage::lookup);
+    stages_.end(Stage::lookup, plain_.count() + burst_.count);
     if (!plain_.empty()) {
         fast_path_.carry(plain_, burst_, policy, now);
         unfold_plain();
-        stages_.end(Stage::fast_path);
+        stages_.end(Stage::fast_path, burst_.count);
     }
     if (burst_.count == 0) {
         if (watched) tell_events();
         return;
     }
     burst_.keep([&](Packet& p) noexcept { return obey(p, newcomers_.admit(p, policy, now)); });
-    stages_.end(Stage::policy);
+    stages_.end(Stage::policy, burst_.count);
     const auto follow = [&](Packet& p) noexcept { return obey(p, conntrack_.follow(p, policy, now)); };
     if (watched) [[unlikely]] {
         burst_.keep([&](Packet& p) noexcept {
@@ -204,21 +205,21 @@ void Pipeline::run(const Policy& policy, Now now) noexcept {
     } else {
         burst_.keep(follow);
     }
-    stages_.end(Stage::track);
+    stages_.end(Stage::track, burst_.count);
     burst_.keep([&](Packet& p) noexcept { return obey(p, exits_.choose(p, policy, now)); });
-    stages_.end(Stage::route);
+    stages_.end(Stage::route, burst_.count);
     burst_.keep([&](Packet& p) noexcept { return obey(p, check_limits(p, p_.ports.mtu(p.out_port))); });
-    stages_.end(Stage::limits);
+    stages_.end(Stage::limits, burst_.count);
     burst_.keep([&](Packet& p) noexcept { return obey(p, filter(p, policy, now)); });
-    stages_.end(Stage::filter);
+    stages_.end(Stage::filter, burst_.count);
     burst_.keep([&](Packet& p) noexcept { return translate(p, policy, now); });
-    stages_.end(Stage::translate);
+    stages_.end(Stage::translate, burst_.count);
     for (Packet* p : burst_.packets()) p_.egress.leave(*p, now);
-    stages_.end(Stage::transmit);
     conntrack_.end_burst();
     if (watched) [[unlikely]]
         tell_events();
     burst_.clear();
+    stages_.end(Stage::transmit, 0);
 }
 
 /// Plain packets take their places among the others, in the order of arrival.
@@ -298,8 +299,8 @@ void Pipeline::translate_error(Packet& p) noexcept {
 
 // --- the frame around a burst
 
-const Policy& Pipeline::begin(Now now) noexcept {
-    stages_.start();
+const Policy& Pipeline::begin(Now now, unsigned packets) noexcept {
+    stages_.received(packets);
     p_.store.events().at(now.ms);
     burst_.clear();
     plain_.clear();
@@ -313,10 +314,8 @@ const Policy& Pipeline::begin(Now now) noexcept {
 }
 
 void Pipeline::end_of_burst(Now) noexcept {
-    stages_.start();
     p_.tx.flush();
     p_.disposal.flush();
-    stages_.end(Stage::flush);
 }
 
 }  // namespace sluice

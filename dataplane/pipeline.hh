@@ -97,12 +97,12 @@ public:
     /// Whether plain packets of established flows take the fast path (they do, unless told otherwise), or the stages'
     /// way as all others: the result is the same, which is what tests ask.
     void use_fast_path(bool on) noexcept { use_fast_path_ = on; }
-    /// From now on cycles of each stage are added to WorkerCounters::stage_cycles, or no longer.
-    void measure_stages(bool on) noexcept { stages_.enable(on); }
+    /// Counts cycles by stage, when told to. Whoever runs the loops tells it of their begin and end.
+    [[nodiscard]] StageClock& stages() noexcept { return stages_; }
 
 private:
     // --- in order (pipeline.cc)
-    const Policy& begin(Now now) noexcept;
+    const Policy& begin(Now now, unsigned packets) noexcept;
     /// `twin`: the port whose twin sent it, or kNoPort for a frame from a device.
     void arrive(rte_mbuf* m, const Policy& policy, PortIndex twin, Now now) noexcept;
     /// False: it is on its way to its home.
@@ -141,7 +141,7 @@ private:
     bool use_fast_path_ = true;
     Enforcer enforcer_;
     ControlTraffic control_traffic_;
-    StageClock stages_{p_.counters.stage_cycles};
+    StageClock stages_{p_.counters};
     Burst burst_;
     PlainBurst plain_;
     std::uint32_t configured_generation_ = 0;

@@ -67,6 +67,9 @@ void Pipeline::obey_order(const Order& order, Now now) noexcept {
         case OrderKind::watch:
             p_.store.events().listen(reinterpret_cast<Ring<FlowEvent>*>(order.target));
             return;
+        case OrderKind::measure:
+            stages_.measure(order.detail);
+            return;
         case OrderKind::flush:
             // One at a time: control waits for the ticket before it asks again.
             flush_from_ = 0;
@@ -107,7 +110,7 @@ void Pipeline::housekeeping(Now now) noexcept {
             p_.egress.answer(first, Answer::reassembly_timeout, 0, now);
     });
     if (p_.firsts.overdue(now)) {
-        const Policy& policy = begin(now);
+        const Policy& policy = begin(now, 0);
         p_.firsts.expire(now, [&](rte_mbuf* m) noexcept { arrive_again(m, policy, now); });
         run(policy, now);
     }

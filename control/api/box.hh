@@ -8,6 +8,8 @@
 // The Box outlives the HTTP server.
 #pragma once
 
+#include <array>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -19,6 +21,7 @@
 #include "control/api/flow_filter.hh"
 #include "control/api/flow_record.hh"
 #include "control/metrics/snapshot.hh"
+#include "dataplane/base/counters.hh"
 
 namespace sluice::api {
 
@@ -87,6 +90,38 @@ struct EventWatch {
     virtual void count_lost(std::uint64_t events) = 0;
 };
 
+struct StageCycles {
+    std::uint64_t packets = 0;  ///< that came into it; none where a part of the loop is not about packets
+    std::uint64_t cycles = 0;
+};
+
+/// What a worker did within the time of a measurement. Cycles are those of the TSC.
+struct WorkerCycles {
+    std::uint32_t worker = 0;
+    std::uint32_t lcore = 0;
+    std::uint64_t busy_loops = 0, idle_loops = 0;    ///< idle: without a packet or an order
+    std::uint64_t busy_cycles = 0, idle_cycles = 0;  ///< together all of its time
+    std::uint64_t received = 0;                      ///< packets from devices
+    std::uint64_t from_kernel = 0;
+    std::uint64_t handed_in = 0, handed_out = 0;  ///< from and to other workers
+    std::uint64_t fast_path = 0;                  ///< packets that took it
+    // Of the busy loops that were measured:
+    std::uint64_t measured_loops = 0, measured_bursts = 0, measured_packets = 0;
+    std::array<StageCycles, kStageCount> stages{};  ///< by Stage; their cycles together are all of those loops
+};
+
+struct CycleReport {
+    double seconds = 0;
+    std::uint64_t tsc_hz = 0;
+    std::uint32_t one_busy_loop_in = 0;  ///< how many were measured: about one of so many
+    std::vector<WorkerCycles> workers;
+};
+
+/// Somebody waits for a report.
+struct CycleMeasurement {
+    virtual ~CycleMeasurement() = default;  ///< no more: the handler is not called any more
+};
+
 /// A capture in progress.
 struct Capture {
     virtual ~Capture() = default;  ///< stops the capture; the handler is not called any more
@@ -117,6 +152,9 @@ struct Box {
                               std::function<void(std::vector<FlowRecord> updated)> handler) = 0;
     /// Tells what happens to flows until the watch is destroyed. Throws EventsRefused.
     [[nodiscard]] virtual std::unique_ptr<EventWatch> watch_events(EventHandlers handlers) = 0;
+    /// Measures what the workers spend their cycles on, from now on for `time`; the handler gets the report.
+    [[nodiscard]] virtual std::unique_ptr<CycleMeasurement> measure_cycles(
+        std::chrono::milliseconds time, std::function<void(const CycleReport&)> handler) = 0;
     /// Bounded by the limits of the helpers, so it comes in one piece.
     virtual void list_expectations(std::function<void(std::vector<ExpectationRecord>)> handler) = 0;
 

@@ -27,6 +27,7 @@ boost::json::object to_json(const ExpectationRecord& expectation);
 std::optional<ExpectationRecord> expectation_from_json(const boost::json::object& object);
 
 boost::json::object to_json(const ConfigIssue& issue);
+boost::json::object to_json(const CycleReport& report);
 
 boost::json::array ports_json(const metrics::Snapshot& snapshot);
 boost::json::array rules_json(const metrics::Snapshot& snapshot);

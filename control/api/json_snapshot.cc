@@ -49,6 +49,7 @@ json::object worker_json(const metrics::Worker& w) {
             {"expectations", w.expectations},
             {"busy_cycles", w.busy_cycles},
             {"idle_cycles", w.idle_cycles},
+            {"measured_loops", w.measured_loops},
             {"handoffs_sent", w.handoffs_sent},
             {"handoffs_received", w.handoffs_received},
             {"mailbox_overflows", w.mailbox_overflows},

@@ -1,5 +1,4 @@
-// The short answers: one snapshot or one call to the box, one JSON. Streams are in routes_flows.cc and
-// routes_capture.cc.
+// The short answers: one snapshot or one call to the box, one JSON. What takes its time is in the other routes_*.cc.
 #include "control/api/routes.hh"
 
 #include <boost/json/array.hpp>
@@ -103,6 +102,7 @@ void add_api_routes(Router& router, Box& box) {
     add_flow_routes(router, box);
     add_event_route(router, box);
     add_capture_route(router, box);
+    add_cycles_route(router, box);
     add_expectation_route(router, box);
     add_config_routes(router, box);
     add_metrics_route(router, box);

@@ -4,6 +4,7 @@
 //   DELETE /v1/flows?filter      {"deleted": N}; NDJSON: the deleted flows, then {"deleted": N}; no filter: flush
 //   PATCH  /v1/flows?filter      {"updated": N}; NDJSON: the flows that are different now, then {"updated": N}
 //   GET    /v1/events?filter&events=&buffer=   NDJSON: what happens to flows, until the client leaves
+//   GET    /v1/cycles?seconds=   what the workers spend their cycles on, when the seconds are over
 //   GET    /v1/flows/count       {"count": N, "limit": N}
 //   GET    /v1/expectations /v1/rules /v1/nat /v1/ports /v1/stats /v1/version
 //   GET    /v1/config            effective configuration, YAML

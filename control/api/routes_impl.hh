@@ -12,5 +12,6 @@ void reply_json(Exchange& exchange, http::status status, const boost::json::valu
 void add_flow_routes(Router& router, Box& box);
 void add_event_route(Router& router, Box& box);
 void add_capture_route(Router& router, Box& box);
+void add_cycles_route(Router& router, Box& box);
 
 }  // namespace sluice::api

@@ -116,6 +116,7 @@ struct Daemon::State {
         const bool more_punts = kernel.serve(kPuntsPerTick);
         const bool more_ageing = ageing.poll(machine.clock.now().ms, kStepsPerTick);
         const bool more_events = box.events().poll(kEventsPerTick);
+        box.cycles().poll(machine.clock.now());
         const bool orders_wait = engine.retry_orders();
         machine.grace.reclaim();
         if (more_punts || more_ageing || more_events) {

@@ -34,6 +34,15 @@ std::vector<EventHub::Worker> event_workers(const Engine& engine) {
     return workers;
 }
 
+std::vector<CycleMeter::Worker> measured_workers(const Engine& engine) {
+    std::vector<CycleMeter::Worker> workers;
+    for (unsigned i = 0; i < engine.lcores().size(); ++i) {
+        Lcore& lcore = *engine.lcores()[i];
+        workers.push_back({lcore_of_worker(i), &lcore.orders, &lcore.counters});
+    }
+    return workers;
+}
+
 double unix_time() {
     return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
@@ -47,6 +56,7 @@ LiveBox::LiveBox(const Parts& parts)
           [this](const FlowCopy& flow, TimeMs now_ms, api::FlowRecord& record) { describe(flow, now_ms, record); }),
       events_(event_workers(parts.engine),
               [this](unsigned worker, const FlowEvent& event) { return event_record(worker, event); }),
+      cycles_(measured_workers(parts.engine), parts.machine.clock.hz()),
       captures_(parts.io, parts.machine.grace) {
     reloads_.last_s = unix_time();  // the start has loaded a configuration as well
 }
@@ -115,6 +125,11 @@ void LiveBox::update_flows(std::vector<api::FlowId> ids, const FlowUpdate& what,
 
 std::unique_ptr<api::EventWatch> LiveBox::watch_events(api::EventHandlers handlers) {
     return events_.watch(std::move(handlers));
+}
+
+std::unique_ptr<api::CycleMeasurement> LiveBox::measure_cycles(std::chrono::milliseconds time,
+                                                               std::function<void(const api::CycleReport&)> handler) {
+    return cycles_.start(at_.machine.clock.now(), time, std::move(handler));
 }
 
 api::FlowEventRecord LiveBox::event_record(unsigned worker, const FlowEvent& event) const {

@@ -14,6 +14,7 @@
 
 #include "control/ageing/ageing.hh"
 #include "control/api/box.hh"
+#include "control/app/cycle_meter.hh"
 #include "control/app/engine.hh"
 #include "control/app/event_hub.hh"
 #include "control/app/flow_lister.hh"
@@ -54,6 +55,9 @@ public:
     [[nodiscard]] std::unique_ptr<api::EventWatch> watch_events(api::EventHandlers handlers) override;
     [[nodiscard]] EventHub& events() noexcept { return events_; }
     [[nodiscard]] const EventHub& events() const noexcept { return events_; }
+    [[nodiscard]] std::unique_ptr<api::CycleMeasurement> measure_cycles(
+        std::chrono::milliseconds time, std::function<void(const api::CycleReport&)> handler) override;
+    [[nodiscard]] CycleMeter& cycles() noexcept { return cycles_; }
     void list_expectations(std::function<void(std::vector<api::ExpectationRecord>)> handler) override;
     void reload(std::function<void(api::ReloadResult)> handler) override;
     void check(std::string yaml, std::function<void(api::CheckResult)> handler) override;
@@ -73,6 +77,7 @@ private:
     ReloadFigures reloads_;
     FlowLister lister_;
     EventHub events_;
+    CycleMeter cycles_;
     PortCaptures captures_;
     std::shared_ptr<char> alive_ = std::make_shared<char>();  // handlers on the io_context see by it that we are gone
     boost::asio::thread_pool helper_{1};                      // last: joined first

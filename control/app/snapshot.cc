@@ -127,6 +127,7 @@ metrics::Worker worker_of(const Lcore& lcore, std::uint32_t number) {
     w.expectations = c.expectations.get();
     w.busy_cycles = c.cycles_busy.get();
     w.idle_cycles = c.cycles_idle.get();
+    w.measured_loops = c.measured_loops.get();
     w.handoffs_sent = c.balance.handed_out.get();
     w.handoffs_received = c.balance.handed_in.get();
     w.events_told = c.events_told.get();

@@ -85,7 +85,8 @@ struct Worker {
     std::uint64_t expectations = 0;       ///< now
     std::uint64_t busy_cycles = 0;        ///< TSC cycles in bursts that had packets
     std::uint64_t idle_cycles = 0;
-    std::uint64_t handoffs_sent = 0;  ///< packets given to their home worker
+    std::uint64_t measured_loops = 0;  ///< loops whose cycles were counted by stage (sluicectl cycles)
+    std::uint64_t handoffs_sent = 0;   ///< packets given to their home worker
     std::uint64_t handoffs_received = 0;
     std::uint64_t events_told = 0;         ///< of flows, to control, while somebody listens
     std::uint64_t events_lost = 0;         ///< found the ring to control full

@@ -63,11 +63,15 @@ inline constexpr auto kPuntClassNames = std::to_array<std::string_view>({
 });
 inline constexpr std::size_t kPuntClassCount = kPuntClassNames.size();
 
-/// Stages whose cycles are counted when cycle accounting is on (base/stage_clock.hh): `parse` includes steering to the
-/// home worker, `fast_path` all the rest for plain packets of established flows (dataplane/fast_path.hh), `transmit`
-/// the MAC header and the buffers of each device, `flush` what leaves at the end of the burst.
+/// Parts of a worker's loop whose cycles are counted when cycle accounting is on (base/stage_clock.hh): `receive` looks
+/// at devices, at what other workers handed over and at the kernel's packets, `parse` includes steering to the home
+/// worker, `fast_path` all the rest for plain packets of established flows (dataplane/fast_path.hh), `transmit` the MAC
+/// header and the buffers of each device, `control` orders of control, messages of other workers and timers, `flush`
+/// what leaves at the end of the loop.
 #define SLUICE_STAGES(X) \
-    X(parse) X(lookup) X(fast_path) X(policy) X(track) X(route) X(limits) X(filter) X(translate) X(transmit) X(flush)
+    X(receive)           \
+    X(parse)             \
+    X(lookup) X(fast_path) X(policy) X(track) X(route) X(limits) X(filter) X(translate) X(transmit) X(control) X(flush)
 
 enum class Stage : std::uint8_t {
 #define X(name) name,
@@ -144,7 +148,9 @@ struct alignas(64) WorkerCounters {
     Counter events_told, events_lost;  ///< to those who listen; lost: the ring was full
 
     Counter loops_busy, loops_idle, cycles_busy, cycles_idle;
-    std::array<Counter, kStageCount> stage_cycles;
+    Counter measured_loops, measured_bursts, measured_packets;  ///< those that StageClock measured
+    std::array<Counter, kStageCount> stage_cycles;              ///< of them
+    std::array<Counter, kStageCount> stage_packets;             ///< that came into the stage, where it is about packets
 };
 
 }  // namespace sluice

@@ -46,6 +46,7 @@ enum class OrderKind : std::uint32_t {
     watch,   ///< events go to `target` (a Ring<FlowEvent>*) from now on; 0: nobody listens any more
     list,    ///< copy live flows from `slot` on into `target` (a ListSlice*), bounded; flips its flag when done
     neighbour_changed,  ///< address, port: let held packets go, or drop them if it failed
+    measure,            ///< count cycles by stage in one busy loop of `detail` from now on; 0: no longer
 };
 struct Order {
     OrderKind kind{};

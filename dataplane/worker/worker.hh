@@ -17,6 +17,7 @@
 //   unsigned orders(Now);       // bounded; how many were done
 //   void housekeeping(Now);     // bounded
 //   void end_of_burst(Now);
+//   StageClock& stages();       // counts cycles, when told to
 #pragma once
 
 #include <array>
@@ -34,6 +35,7 @@
 #include "dataplane/base/clock.hh"
 #include "dataplane/base/counters.hh"
 #include "dataplane/base/publication.hh"
+#include "dataplane/base/stage_clock.hh"
 #include "dataplane/flow/mailbox.hh"
 #include "dataplane/flow/packet.hh"
 #include "dataplane/ingress/handoff.hh"
@@ -72,8 +74,10 @@ public:
     [[nodiscard]] unsigned number() const noexcept { return number_; }
     [[nodiscard]] const std::vector<RxQueue>& queues() const noexcept { return queues_; }
 
-    /// One loop. True when there was anything to do. The worker must be online (run() sees to that).
+    /// One loop. True when there was anything to do. The worker must be online, and who measures cycles must hear of
+    /// the begin and end of the loop (run() sees to that).
     bool poll_once(Now now) noexcept {
+        StageClock& stages = parts_.pipeline.stages();
         std::array<rte_mbuf*, kBurst> mbufs;
         bool worked = false;
         for (const RxQueue q : queues_) {
@@ -92,12 +96,14 @@ public:
             parts_.pipeline.receive_from_kernel(now, mbufs.data(), n);
             worked = true;
         }
+        if (worked) stages.end(Stage::receive);  // a look at queues that had nothing
         if (parts_.pipeline.orders(now) != 0) worked = true;
         // By time when loops are slow or the worker sleeps, by loops when there is more to do than a millisecond holds.
         if (++loops_ % kLoopsPerHousekeeping == 0 || now.ms != housekeeping_ms_) {
             housekeeping_ms_ = now.ms;
             parts_.pipeline.housekeeping(now);
         }
+        if (worked) stages.end(Stage::control);
         parts_.pipeline.end_of_burst(now);
         parts_.handoff.flush();
         parts_.grace.quiescent(number_);
@@ -110,10 +116,13 @@ public:
         if (idle == Idle::sleep) ::prctl(PR_SET_TIMERSLACK, 1000UL);
         IdleBackoff backoff(idle, clock.hz());
         parts_.grace.online(number_);
+        StageClock& stages = parts_.pipeline.stages();
         Now now = clock.now();
         while (!stop.load(std::memory_order_relaxed)) {
+            stages.begin_loop(now.tsc);
             const bool worked = poll_once(now);
             Now next = clock.now();
+            stages.end_loop(worked, next.tsc);
             if (const std::uint32_t sleep_ns = backoff.after_loop(worked, next.tsc); sleep_ns != 0) {
                 parts_.grace.offline(number_);
                 const timespec duration{0, static_cast<long>(sleep_ns)};

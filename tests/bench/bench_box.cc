@@ -142,7 +142,9 @@ void BenchBox::look(bool on) noexcept {
 
 LoopCost BenchBox::work(PortIndex in, rte_mbuf** mbufs, unsigned n, unsigned worker) noexcept {
     Pipeline& pipeline = this->pipeline(worker);
+    StageClock& stages = pipeline.stages();
     const Now now = this->now();
+    stages.begin_loop(now.tsc);
     unsigned packets = n;
     if (n != 0) pipeline.receive(now, device(in), mbufs, n);
     const bool several = lcores_.size() > 1;
@@ -151,10 +153,14 @@ LoopCost BenchBox::work(PortIndex in, rte_mbuf** mbufs, unsigned n, unsigned wor
     const unsigned obeyed = pipeline.orders(now);
     const std::uint64_t orders_done = rte_rdtsc();
     if (++loops_[worker].count % kLoopsPerHousekeeping == 0) pipeline.housekeeping(now);
+    const bool worked = packets + obeyed != 0;
+    if (worked) stages.end(Stage::control);
     pipeline.end_of_burst(now);
     if (several) lcores_[worker]->handoff.flush();
     grace_.quiescent(worker);
-    return {rte_rdtsc() - now.tsc, orders_done - packets_done, obeyed, packets};
+    const std::uint64_t end = rte_rdtsc();
+    stages.end_loop(worked, end);
+    return {end - now.tsc, orders_done - packets_done, obeyed, packets};
 }
 
 unsigned BenchBox::take_handed_over(Now now, unsigned worker) noexcept {

@@ -3,6 +3,7 @@
 //   IO  the generator and the null device alone: the roofline
 //   E1  masquerade      E2  a forwarded port (destination NAT)      E3  connection tracking alone
 //   E4  E1 with more and more rules loaded, which an established packet must not feel
+//   O1  E1, without and with cycles counted, as `sluicectl cycles` has it
 //
 // The table has room for half as many flows again (E4: the same box for all rules, which are published in turn); UDP
 // streams live for 120 s and TCP for days, so that none ends and nothing is erased while this runs.
@@ -206,6 +207,41 @@ Section run_io(const Options& o, Devices& devices) {
     return section;
 }
 
+Section run_counting(const Options& o, Devices& devices) {
+    Section section{kO1.name,
+                    kO1.about,
+                    {"flows", "direction", "cycles_per_packet", "counting_live", "counting_live_percent",
+                     "counting_all", "counting_all_percent"},
+                    {}};
+    for (const std::uint32_t n : o.flows_or({1000})) {
+        Flows f = open(devices, o, n, Nat::source);
+        paint(devices.pool, o.protocol);
+        for (const std::string& direction : o.directions) {
+            const PortIndex in = direction == "out" ? BenchBox::kLan : BenchBox::kWan;
+            Traffic traffic(in == BenchBox::kLan ? f.at_lan : f.at_wan, f.order, o.protocol, f.box->mac(in), test::kAck,
+                            Frames::smallest);
+            std::vector<double> pipeline, live, all;
+            for (unsigned round = 0; round < o.rounds; ++round) {
+                const CountingCost cost = measure_counting(*f.box, traffic, in, devices.pool, o.packets);
+                pipeline.push_back(cost.pipeline);
+                live.push_back(cost.live);
+                all.push_back(cost.all);
+                f.box->serve_control();
+            }
+            const double cycles = median(std::move(pipeline));
+            const double more = median(std::move(live)), most = median(std::move(all));
+            section.rows.push_back({{"flows", n},
+                                    {"direction", direction},
+                                    {"cycles_per_packet", cycles},
+                                    {"counting_live", more},
+                                    {"counting_live_percent", 100 * more / cycles},
+                                    {"counting_all", most},
+                                    {"counting_all_percent", 100 * most / cycles}});
+        }
+    }
+    return section;
+}
+
 }  // namespace
 
 const Scenario kIo{"IO", "the roofline: generator and null device without the pipeline",
@@ -221,5 +257,14 @@ const Scenario kE4{"E4", "E1 with 10, 1000 and 10000 rules loaded (--rules), the
                    [](const Options& o, Devices& d) {
                        return run(kE4, o, d, Nat::source, o.rules_or({10, 1000, 10000}));
                    }};
+const Scenario kO1{"O1",
+                   "E1 without and with cycles counted by stage, of one loop in seven as on a live box, and of all",
+                   [](const Options& o) {
+                       std::uint64_t most = 0;
+                       for (const std::uint32_t flows : o.flows_or({1000}))
+                           most = std::max(most, BenchBox::memory_bytes(slots_for(flows)));
+                       return most;
+                   },
+                   run_counting};
 
 }  // namespace sluice::bench

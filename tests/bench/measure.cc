@@ -25,6 +25,7 @@ struct Block {
 Block run_block(BenchBox& box, Traffic& traffic, PortIndex in, rte_mempool* pool, LoopTimes& times) {
     const auto before = stage_cycles(box);
     Pipeline& pipeline = box.pipeline();
+    StageClock& stages = pipeline.stages();
     const std::uint16_t device = box.device(in);
     std::array<rte_mbuf*, kBurst> mbufs;
     std::uint64_t inside = 0;
@@ -32,11 +33,15 @@ Block run_block(BenchBox& box, Traffic& traffic, PortIndex in, rte_mempool* pool
     for (unsigned burst = 0; burst < kBurstsPerBlock; ++burst) {
         traffic.fill(pool, mbufs.data(), kBurst);
         const Now now = box.now();
+        stages.begin_loop(now.tsc);
         pipeline.receive(now, device, mbufs.data(), kBurst);
         pipeline.orders(now);
         if (burst % kLoopsPerHousekeeping == 0) pipeline.housekeeping(now);
+        stages.end(Stage::control);
         pipeline.end_of_burst(now);
-        const std::uint64_t took = rte_rdtsc() - now.tsc;
+        const std::uint64_t end = rte_rdtsc();
+        stages.end_loop(true, end);
+        const std::uint64_t took = end - now.tsc;
         inside += took;
         times.add(took);
     }
@@ -67,10 +72,10 @@ double median(std::vector<double> values) {
 Round measure(BenchBox& box, Traffic& traffic, PortIndex in, rte_mempool* pool, std::uint64_t packets, bool stages,
               LoopTimes& times) {
     const std::uint64_t drops = box.drops();
-    box.pipeline().measure_stages(stages);
+    box.pipeline().stages().measure(stages ? 1 : 0);
     std::vector<Block> blocks(blocks_for(packets));
     for (Block& b : blocks) b = run_block(box, traffic, in, pool, times);
-    box.pipeline().measure_stages(false);
+    box.pipeline().stages().measure(0);
     if (box.drops() != drops) throw std::runtime_error("packets were dropped while measuring");
 
     Round round;
@@ -89,6 +94,23 @@ Round measure(BenchBox& box, Traffic& traffic, PortIndex in, rte_mempool* pool, 
     }
     for (double& s : round.stages) s /= std::max(fast, 1U);
     return round;
+}
+
+CountingCost measure_counting(BenchBox& box, Traffic& traffic, PortIndex in, rte_mempool* pool, std::uint64_t packets) {
+    constexpr std::array<std::uint32_t, 3> kEvery{0, StageClock::kLiveEvery, 1};
+    std::array<std::vector<double>, kEvery.size()> loops;
+    std::vector<double> pipeline;
+    LoopTimes ignored;
+    for (std::uint64_t n = blocks_for(packets); n > 0; --n)
+        for (std::size_t i = 0; i < kEvery.size(); ++i) {
+            box.pipeline().stages().measure(kEvery[i]);
+            const Block b = run_block(box, traffic, in, pool, ignored);
+            loops[i].push_back(b.loop);
+            if (i == 0) pipeline.push_back(b.pipeline);
+        }
+    box.pipeline().stages().measure(0);
+    const double without = median(std::move(loops[0]));
+    return {median(std::move(pipeline)), median(std::move(loops[1])) - without, median(std::move(loops[2])) - without};
 }
 
 double measure_io(Traffic& traffic, std::uint16_t device, rte_mempool* pool, std::uint64_t packets) {

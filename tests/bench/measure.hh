@@ -29,6 +29,15 @@ struct Round {
 Round measure(BenchBox& box, Traffic& traffic, PortIndex in, rte_mempool* pool, std::uint64_t packets, bool stages,
               LoopTimes& times);
 
+/// What it costs to count cycles by stage. TSC cycles per packet, medians of blocks which take turns, so that a machine
+/// that gets slower for a while does so for all three.
+struct CountingCost {
+    double pipeline = 0;  ///< without counting
+    double live = 0;      ///< more than that, with one loop of StageClock::kLiveEvery measured
+    double all = 0;       ///< more than that, with every loop measured
+};
+CountingCost measure_counting(BenchBox& box, Traffic& traffic, PortIndex in, rte_mempool* pool, std::uint64_t packets);
+
 /// The roofline: the same packets made, handed to the device and freed, with no pipeline between. Cycles per packet.
 double measure_io(Traffic& traffic, std::uint16_t device, rte_mempool* pool, std::uint64_t packets);
 

@@ -117,7 +117,7 @@ Round run_round(NewFlows& flows, std::uint64_t packets, bool stages) {
     const std::uint64_t bursts = std::max<std::uint64_t>(1, packets / kBurst);
     const std::uint64_t per_block = std::min<std::uint64_t>(kBurstsPerLongBlock, bursts);
     std::vector<double> all, orders, control;
-    flows.box().pipeline().measure_stages(stages);
+    flows.box().pipeline().stages().measure(stages ? 1 : 0);
     const auto before = stage_cycles(flows.box());
     for (std::uint64_t done = 0; done + per_block <= bursts; done += per_block) {
         Spent block;
@@ -132,7 +132,7 @@ Round run_round(NewFlows& flows, std::uint64_t packets, bool stages) {
         orders.push_back(block.orders / packets_of_block);
         control.push_back(block.control / packets_of_block);
     }
-    flows.box().pipeline().measure_stages(false);
+    flows.box().pipeline().stages().measure(0);
     const auto after = stage_cycles(flows.box());
     Round r;
     r.all = median(all);

@@ -19,7 +19,7 @@ struct Scenario {
 };
 
 // established.cc
-extern const Scenario kIo, kE1, kE2, kE3, kE4;
+extern const Scenario kIo, kE1, kE2, kE3, kE4, kO1;
 // new_flows.cc
 extern const Scenario kN1;
 // tcp_lives.cc

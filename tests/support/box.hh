@@ -156,6 +156,7 @@ private:
     void tell_of_neighbour(const Wire& w, const IpAddress& address);
     void publish_addresses();
     void routes_settle(const IpAddress& changed);
+    bool poll(unsigned worker);
     bool step();
 
     BoxOptions options_;

@@ -15,9 +15,18 @@ void Box::serve_control() {
     grace_.reclaim();
 }
 
+/// Cycles are real ones, whatever the time is.
+bool Box::poll(unsigned worker) {
+    StageClock& stages = lcores_[worker]->pipeline->stages();
+    stages.begin_loop(rte_rdtsc());
+    const bool worked = workers_[worker]->poll_once(now_);
+    stages.end_loop(worked, rte_rdtsc());
+    return worked;
+}
+
 bool Box::step() {
     bool worked = false;
-    for (auto& w : workers_) worked = w->poll_once(now_) || worked;
+    for (unsigned i = 0; i < workers_.size(); ++i) worked = poll(i) || worked;
     collect();
     serve_control();
     return worked;
@@ -28,7 +37,7 @@ void Box::loop() {
 }
 
 void Box::loop(unsigned worker) {
-    (void)workers_[worker]->poll_once(now_);
+    (void)poll(worker);
     collect();
     serve_control();
 }

@@ -1,7 +1,7 @@
 // A server with the real API over a FakeBox, so that sluicectl can be tested end to end without a data plane.
 // Usage: fake_box SOCKET. Ends at SIGTERM. While a capture runs, a TCP and a UDP frame arrive every few milliseconds,
-// and a connection comes and goes for those who listen to events. SIGUSR1 makes the configuration bad, so that reload
-// fails; SIGUSR2 makes it one that needs a restart.
+// a connection comes and goes for those who listen to events, and who measures cycles gets the same report each time.
+// SIGUSR1 makes the configuration bad, so that reload fails; SIGUSR2 makes it one that needs a restart.
 #include "tests/support/fake_box.hh"
 
 #include <arpa/inet.h>
@@ -68,6 +68,7 @@ void feed_captures(test::FakeBox& box, boost::asio::steady_timer& timer) {
         for (const auto& data : {tcp, udp})
             if (box.on_packet) box.on_packet({.time_us = 1'700'000'000'000'000, .wire_bytes = 60, .data = data});
         feed_listeners(box);
+        box.report(test::cycle_report());
         feed_captures(box, timer);
     });
 }

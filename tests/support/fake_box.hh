@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <list>
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -63,6 +64,42 @@ inline api::FlowRecord icmp_flow(api::FlowId id) {
     flow.reply = {.src = make_address("203.0.113.9"), .dst = make_address("198.51.100.2"), .icmp_id = 77};
     flow.counters = {api::FlowCounters{1, 84}, api::FlowCounters{1, 84}};
     return flow;
+}
+
+/// Two workers: the first half busy with 7000 packets at 200 cycles each, the other without any.
+inline api::CycleReport cycle_report() {
+    api::CycleReport report{.seconds = 1, .tsc_hz = 2'800'000, .one_busy_loop_in = 7, .workers = {}};
+    api::WorkerCycles busy;
+    busy.lcore = 1;
+    busy.busy_loops = 700;
+    busy.idle_loops = 90000;
+    busy.busy_cycles = 1'400'000;
+    busy.idle_cycles = 1'400'000;
+    busy.received = 6990;
+    busy.from_kernel = 4;
+    busy.handed_in = 6;
+    busy.handed_out = 14;
+    busy.fast_path = 6300;
+    busy.measured_loops = 100;
+    busy.measured_bursts = 125;
+    busy.measured_packets = 1000;
+    const auto stage = [&](Stage s, std::uint64_t packets, std::uint64_t cycles) {
+        busy.stages[static_cast<std::size_t>(s)] = {packets, cycles};
+    };
+    stage(Stage::receive, 1000, 30'000);
+    stage(Stage::parse, 1000, 50'000);
+    stage(Stage::lookup, 1000, 40'000);
+    stage(Stage::fast_path, 1000, 20'000);
+    stage(Stage::policy, 100, 50'000);
+    stage(Stage::control, 0, 4'000);
+    stage(Stage::flush, 0, 6'000);
+    api::WorkerCycles idle;
+    idle.worker = 1;
+    idle.lcore = 2;
+    idle.idle_loops = 180000;
+    idle.idle_cycles = 2'800'000;
+    report.workers = {busy, idle};
+    return report;
 }
 
 /// A snapshot in which every kind of family has values.
@@ -166,8 +203,10 @@ public:
     bool throw_in_snapshot = false;
     bool refuse_events = false;
     std::uint64_t generation = 3;
-    std::uint32_t asked_by = 0;             ///< the process that wanted the last deletion, flush or update
-    std::list<api::EventHandlers> watches;  ///< of those who listen to events
+    std::uint32_t asked_by = 0;                 ///< the process that wanted the last deletion, flush or update
+    std::chrono::milliseconds measured_time{};  ///< what the last measurement of cycles asked for
+    std::map<unsigned, std::function<void(const api::CycleReport&)>> measuring;  ///< who waits for cycles
+    std::list<api::EventHandlers> watches;                                       ///< of those who listen to events
     std::uint64_t lost_by_listeners = 0;
     api::CaptureHandler on_packet;  ///< of the running capture; call it to capture a packet
 
@@ -214,6 +253,16 @@ public:
         if (refuse_events) throw api::EventsRefused("no memory for the rings of events");
         watches.push_back(std::move(handlers));
         return std::make_unique<RunningWatch>(*this, watches.back());
+    }
+    std::unique_ptr<api::CycleMeasurement> measure_cycles(
+        std::chrono::milliseconds time, std::function<void(const api::CycleReport&)> handler) override {
+        measured_time = time;
+        measuring.emplace(++measurements_, std::move(handler));
+        return std::make_unique<RunningMeasurement>(*this, measurements_);
+    }
+    /// The time of all who measure is over.
+    void report(const api::CycleReport& report) {
+        for (const auto& [number, to] : std::exchange(measuring, {})) to(report);
     }
     /// All listeners hear of it.
     void tell(const api::FlowEventRecord& event) {
@@ -290,6 +339,18 @@ private:
         api::EventHandlers* handlers_;
     };
 
+    class RunningMeasurement : public api::CycleMeasurement {
+    public:
+        RunningMeasurement(FakeBox& box, unsigned number) : box_(box), number_(number) {}
+        RunningMeasurement(const RunningMeasurement&) = delete;
+        RunningMeasurement& operator=(const RunningMeasurement&) = delete;
+        ~RunningMeasurement() override { box_.measuring.erase(number_); }
+
+    private:
+        FakeBox& box_;
+        unsigned number_;
+    };
+
     class RunningCapture : public api::Capture {
     public:
         explicit RunningCapture(FakeBox& box) : box_(box) { ++box_.live_captures; }
@@ -306,6 +367,7 @@ private:
     };
 
     boost::asio::io_context& io_;
+    unsigned measurements_ = 0;
 };
 
 }  // namespace sluice::test

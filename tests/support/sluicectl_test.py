@@ -286,6 +286,61 @@ class SluicectlTest(unittest.TestCase):
         self.assertEqual(json.loads(self.check(f'capture --port wan -c 1 -w {file} --json', 0)), {'packets': 1})
         self.assertEqual(os.path.getsize(file), 24 + 16 + 60)
 
+    def test_cycles(self):
+        out = self.check('cycles', 0)
+        self.assertEqual(out, """\
+worker 0 (lcore 1): 50.0 % busy, 7000 packets/s in bursts of 8.0; fast path 90.0 %, from the kernel 0.1 %, \
+from other workers 0.1 %, to other workers 14 packets/s
+STAGE      PACKETS  CYCLES EACH  CYCLES/PACKET     TIME
+receive    100.0 %         30.0           30.0    7.5 %
+parse      100.0 %         50.0           50.0   12.5 %
+lookup     100.0 %         40.0           40.0   10.0 %
+fast_path  100.0 %         20.0           20.0    5.0 %
+policy      10.0 %        500.0           50.0   12.5 %
+control          -            -            4.0    1.0 %
+flush            -            -            6.0    1.5 %
+idle             -            -              -   50.0 %
+all              -            -          200.0  100.0 %
+
+worker 1 (lcore 2): 0.0 % busy, 0 packets/s
+""")
+        report = json.loads(self.check('cycles --seconds 3 --json', 0))
+        self.assertEqual(report['workers'][0]['measured']['packets'], 1000)
+        self.assertEqual(report['workers'][0]['measured']['stages'][4],
+                         {'stage': 'policy', 'packets': 100, 'cycles': 50000})
+
+    def test_cycles_again_and_again(self):
+        """--watch measures until a signal, each report whole; with --json one object a line."""
+        for words, count in ((('cycles', '--watch'), b'worker 0 '), (('cycles', '--watch', '--json'), b'\n')):
+            watch = subprocess.Popen([SLUICECTL, '--socket', self.socket, *words], stdout=subprocess.PIPE)
+            out = b''
+            while out.count(count) < 3:
+                part = os.read(watch.stdout.fileno(), 4096)
+                self.assertNotEqual(part, b'')
+                out += part
+            watch.send_signal(signal.SIGINT)
+            rest, _ = watch.communicate(timeout=10)
+            self.assertEqual(watch.returncode, 0)
+            out += rest
+            if '--json' in words:
+                for line in out.splitlines():
+                    self.assertEqual(len(json.loads(line)['workers']), 2)
+            else:
+                self.assertEqual(out.decode(), '\n'.join([self.check('cycles', 0)] * out.count(count)))
+
+    def test_cycles_waits_for_its_time(self):
+        """The answer comes when the seconds are over; --timeout is the patience beyond them."""
+        path = os.path.join(self.directory.name, 'silent.sock')
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(path)
+            listener.listen()
+            begin = time.monotonic()
+            done = subprocess.run([SLUICECTL, '--socket', path, '--timeout', '1', 'cycles', '--seconds', '2'],
+                                  capture_output=True, timeout=60)
+            self.assertEqual(done.returncode, 3)
+            self.assertIn(b'nothing came within 3 s', done.stderr)
+            self.assertGreater(time.monotonic() - begin, 2.9)
+
     def with_silent_sluiced(self, file, act):
         """Runs a capture against a socket where nobody answers; `act(capture, listener)` sees to its end."""
         path = os.path.join(self.directory.name, 'silent.sock')
@@ -363,6 +418,8 @@ class SluicectlTest(unittest.TestCase):
                                    ('capture --port wan', '-w'), ('capture --port wan -c 0 -w x', ''),
                                    ('capture --port wan -c -1 -w x', 'without a sign'),
                                    ('capture --port wan -s -18446744073709551615 -w x', 'without a sign'),
+                                   ('cycles --seconds 0', '--seconds'), ('cycles --seconds 3601', '--seconds'),
+                                   ('cycles --seconds -1', 'without a sign'), ('cycles --seconds x', '--seconds'),
                                    ('--timeout -1 rules', 'without a sign'), ('--timeout 0 rules', '--timeout')):
             self.check(arguments, 2, '', message)
             if not arguments.startswith('conntrack'):

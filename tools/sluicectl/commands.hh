@@ -29,6 +29,7 @@ void add_show_commands(CLI::App& app,
 void add_reload_command(CLI::App& app, Context& context);
 void add_check_command(CLI::App& app, Context& context);
 void add_capture_command(CLI::App& app, Context& context);
+void add_cycles_command(CLI::App& app, Context& context);
 
 /// For options whose numbers have no sign: strtoull takes -1 for the largest of all. Before the check of the range.
 [[nodiscard]] inline CLI::Validator unsigned_number() {

@@ -1,7 +1,7 @@
 # Bash completion of sluicectl. Installed as share/bash-completion/completions/sluicectl.
 _sluicectl() {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} command='' word
-    local commands='conntrack proc rules nat ports stats expectations config version metrics capture reload check'
+    local commands='conntrack proc rules nat ports stats expectations config version metrics cycles capture reload check'
     for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
         case " $commands " in *" $word "*) command=$word; break ;; esac
     done
@@ -29,6 +29,7 @@ _sluicectl() {
                 --status --timeout --event-mask --buffer-size --src-nat --dst-nat --any-nat --mark --zone --family --output
                 --orig-src --orig-dst --orig-port-src --orig-port-dst --mask-src --mask-dst --id --json --help' -- "$cur") ;;
         capture) mapfile -t COMPREPLY < <(compgen -W '--port --filter -c -s -w --json --help' -- "$cur") ;;
+        cycles) mapfile -t COMPREPLY < <(compgen -W '--seconds --watch --json --help' -- "$cur") ;;
         stats) mapfile -t COMPREPLY < <(compgen -W '--all --json --help' -- "$cur") ;;
         check) mapfile -t COMPREPLY < <(compgen -f -W '--running --json --help' -- "$cur") ;;
         *) mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$cur") ;;

@@ -108,6 +108,7 @@ sluice::ctl::ExitCode run(int argc, char** argv, sluice::ctl::Context& context) 
     app.require_subcommand(1);
     add_conntrack_command(app, context);
     add_show_commands(app, context);
+    add_cycles_command(app, context);
     add_capture_command(app, context);
     add_reload_command(app, context);
     add_check_command(app, context);

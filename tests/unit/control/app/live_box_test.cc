@@ -46,6 +46,25 @@ TEST_CASE("a reload puts the file in force: policy, addresses of the twins, coun
         [] { return the_room->box->snapshot().ports[0].addresses == std::vector<std::string>{"192.0.2.1/24"}; }));
 }
 
+TEST_CASE("cycles are measured for as long as it was asked for") {
+    unsigned told = 0;
+    const auto measurement =
+        the_room->box->measure_cycles(std::chrono::seconds(5), [&](const api::CycleReport& report) {
+            ++told;
+            CHECK(report.seconds >= 5);
+            CHECK(report.seconds < 100);
+            CHECK(report.workers.size() == 1);
+        });
+    Now now = the_room->machine.clock.now();
+    the_room->box->cycles().poll(now);
+    CHECK(told == 0);
+    now.ms += 5000;
+    now.tsc += 5 * the_room->machine.clock.hz();
+    the_room->box->cycles().poll(now);
+    CHECK(told == 1);
+    CHECK(the_room->box->cycles().running() == 0);
+}
+
 TEST_CASE("a file that cannot be in force changes nothing and says where it is wrong") {
     the_room->write(configuration());
     REQUIRE(the_room->reload().issues.empty());

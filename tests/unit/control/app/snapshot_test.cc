@@ -160,6 +160,7 @@ TEST_CASE("a worker's figures: births and deaths of every cause, drops, cycles")
     c.flows_half_open.set(12);
     c.drops[index_of(DropReason::ip_checksum)].add(4);
     c.cycles_busy.add(50);
+    c.measured_loops.add(49);
     c.cycles_idle.add(70);
     c.balance.handed_out.add(6);
     c.balance.handed_in.add(5);
@@ -191,6 +192,7 @@ TEST_CASE("a worker's figures: births and deaths of every cause, drops, cycles")
     CHECK(w.half_open == 12);
     CHECK(w.drops[index_of(DropReason::ip_checksum)] - before.drops[index_of(DropReason::ip_checksum)] == 4);
     CHECK(w.busy_cycles - before.busy_cycles == 50);
+    CHECK(w.measured_loops - before.measured_loops == 49);
     CHECK(w.idle_cycles - before.idle_cycles == 70);
     CHECK(w.handoffs_sent - before.handoffs_sent == 6);
     CHECK(w.handoffs_received - before.handoffs_received == 5);

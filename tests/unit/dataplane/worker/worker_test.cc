@@ -20,6 +20,8 @@ struct Recorder {
     unsigned pending_orders = 0;
     std::atomic<unsigned> bursts{0};
     GracePeriods* grace = nullptr;
+    WorkerCounters& counters;
+    StageClock clock{counters};
 
     void take(const char* what, Now now, rte_mbuf** mbufs, unsigned n) {
         calls += what + std::to_string(n) + "@" + std::to_string(now.ms) + " ";
@@ -33,6 +35,7 @@ struct Recorder {
     unsigned orders(Now) { return std::exchange(pending_orders, 0); }
     void housekeeping(Now) { calls += "keep "; }
     void end_of_burst(Now) { bursts.fetch_add(1); }
+    StageClock& stages() { return clock; }
 };
 
 unsigned used_names = 0;
@@ -48,7 +51,7 @@ struct Lab : test::EalFixture {
     Handoff handoff{rings, 0, disposal}, other{rings, 1, other_disposal};
     Ring<rte_mbuf*> from_kernel{"worker-kernel", 64, 0};
     GracePeriods grace{2};
-    Recorder pipeline;
+    Recorder pipeline{.counters = *counters};
     Worker<Recorder> worker{
         0, {pipeline, handoff, from_kernel, grace, *counters}, {{static_cast<std::uint16_t>(device), 0}}};
     std::string rx = "rx" + std::to_string(device) + ":";
@@ -162,6 +165,27 @@ TEST_CASE_METHOD(Lab, "run polls until told to stop and is offline afterwards") 
     CHECK(counters->loops_idle.get() >= 200);
     CHECK(counters->cycles_idle.get() > 0);
     CHECK(counters->cycles_busy.get() == 0);
+}
+
+TEST_CASE_METHOD(Lab, "a measured loop is all accounted for, and one without work is idle") {
+    grace.offline(0);
+    const TscClock clock = TscClock::start_now();
+    pipeline.clock.measure(1);
+    arrive(40);
+    pipeline.pending_orders = 1;
+    std::atomic<bool> stop{false};
+    const unsigned before = pipeline.bursts;
+    std::thread thread([&] { worker.run(stop, clock, Idle::spin); });
+    while (pipeline.bursts < before + 100) std::this_thread::yield();
+    stop = true;
+    thread.join();
+    CHECK(counters->loops_busy.get() == 2);
+    CHECK(counters->measured_loops.get() == 2);
+    std::uint64_t all = 0;
+    for (const Counter& c : counters->stage_cycles) all += c.get();
+    CHECK(all == counters->cycles_busy.get());
+    for (const Stage stage : {Stage::receive, Stage::control, Stage::flush})
+        CHECK(counters->stage_cycles[static_cast<std::size_t>(stage)].get() > 0);
 }
 
 TEST_CASE("the clock converts cycles to milliseconds and is not off by more than one in a year") {
