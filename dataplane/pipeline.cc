@@ -183,7 +183,7 @@ void Pipeline::run(const Policy& policy, Now now) noexcept {
     stages_.end(Stage::parse, plain_.count() + burst_.count);
     if (burst_.count != 0) look_up(burst_, p_.store, p_.counters);
     if (!plain_.empty()) look_up(plain_, p_.store, p_.counters);
-    stages_.end(Stage::lookup, plain_.count() + burst_.count);
+    stages_.end(Stage::lookup, plain_.empty() ? burst_.count : plain_.count());
     if (!plain_.empty()) {
         fast_path_.carry(plain_, burst_, policy, now);
         unfold_plain();

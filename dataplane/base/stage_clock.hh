@@ -1,5 +1,5 @@
 // Cycle accounting: what the parts of a worker's loop cost, for `sluicectl cycles` and sluice-bench. Off unless
-// somebody asks: then it costs two well-predicted branches per loop and one per burst and stage.
+// somebody asks: then it costs a few well-predicted branches per loop, and one per burst and stage.
 //
 // A loop that is measured is cut up without a gap: each reading of the counter ends one part and begins the next, from
 // the reading that the worker makes anyway at the beginning of the loop to that at its end. So the parts of all
@@ -27,8 +27,8 @@ namespace sluice {
 
 class StageClock {
 public:
-    /// Of so many busy loops one is measured on a live box. Not a divisor of anything that a loop does now and then
-    /// (housekeeping comes every 16 loops): that is measured as often as it happens.
+    /// Of so many busy loops one is measured on a live box. It shares no factor with the number of loops after which
+    /// something comes again (housekeeping: 16), so that this is measured as often as it happens.
     static constexpr std::uint32_t kLiveEvery = 7;
 
     /// `counters` outlives it.
