@@ -279,6 +279,7 @@ void Pipeline::translate_error(Packet& p) noexcept {
 const Policy& Pipeline::begin(Now now) noexcept {
     stages_.start();
     p_.store.events().at(now.ms);
+    p_.store.table().forget_inserted();
     burst_.clear();
     const Policy& policy = *p_.policy.load();
     if (policy.generation != configured_generation_) {

@@ -111,8 +111,9 @@ constexpr IpAddress prefix_edge(IpAddress address, unsigned length, bool ones) n
     return address;
 }
 constexpr bool in_prefix(const IpAddress& address, const IpAddress& prefix, unsigned length) noexcept {
-    return address.is_v4() == prefix.is_v4() &&
-           prefix_edge(address, length, false) == prefix_edge(prefix, length, false);
+    if (address.is_v4() != prefix.is_v4()) return false;
+    if (address.is_v4()) return length == 0 || (address.low.host() ^ prefix.low.host()) >> (32 - length) == 0;
+    return prefix_edge(address, length, false) == prefix_edge(prefix, length, false);
 }
 
 /// Addresses first … last of one family, both included. A CIDR prefix is one of these.

@@ -90,7 +90,6 @@ void FlowStore::abandon(SlotIndex slot) noexcept {
 }
 
 bool FlowStore::publish(SlotIndex slot) noexcept {
-    FlowHot& h = hot_[slot];
     FlowCold& c = cold_[slot];
     const FlowKey original = key(slot, Direction::original), reply = key(slot, Direction::reply);
     c.hash[0] = table_.hash(original);
@@ -105,6 +104,33 @@ bool FlowStore::publish(SlotIndex slot) noexcept {
         abandon(slot);
         return false;
     }
+    settle_in(slot, original);
+    return true;
+}
+
+bool FlowStore::publish_new(SlotIndex slot, std::uint32_t original_hash, std::uint32_t reply_hash) noexcept {
+    FlowCold& c = cold_[slot];
+    const FlowKey original = key(slot, Direction::original), reply = key(slot, Direction::reply);
+    c.hash[0] = original_hash;
+    c.hash[1] = reply_hash;
+    const bool reply_here = c.stub_worker == 255;
+    // Each is new, but they may be one and the same: who sends to itself.
+    if (reply_here && (original == reply || !table_.insert_new(reply, reply_hash, FlowRef(slot, Direction::reply)))) {
+        abandon(slot);
+        return false;
+    }
+    if (!table_.insert_new(original, original_hash, FlowRef(slot, Direction::original))) {
+        if (reply_here) table_.erase(reply, reply_hash);
+        abandon(slot);
+        return false;
+    }
+    settle_in(slot, original);
+    return true;
+}
+
+void FlowStore::settle_in(SlotIndex slot, const FlowKey& original) noexcept {
+    FlowHot& h = hot_[slot];
+    const FlowCold& c = cold_[slot];
     h.alive = true;
     ++live_;
     account(h, true);
@@ -115,7 +141,6 @@ bool FlowStore::publish(SlotIndex slot) noexcept {
     if (h.kind == L4Kind::esp) insert_quoted(slot, Direction::original);
     if (events_.on()) events_.created(copy(slot));
     notify(slot, kBorn);
-    return true;
 }
 
 void FlowStore::kill(SlotIndex slot, DeathCause cause, std::uint32_t by) noexcept {

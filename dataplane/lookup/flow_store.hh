@@ -63,6 +63,8 @@ public:
     /// Inserts the reply key (unless another worker keeps it as a stub), then the original key, and tells control. On
     /// failure everything is undone and the slot is free again.
     [[nodiscard]] bool publish(SlotIndex slot) noexcept;
+    /// The same of a flow whose keys are known not to be in the table, with their hashes.
+    [[nodiscard]] bool publish_new(SlotIndex slot, std::uint32_t original_hash, std::uint32_t reply_hash) noexcept;
     /// Takes the flow out of the table, counts why, and tells control. The slot's generation changes. `by`: the process
     /// that wants it so, for those who listen to events.
     void kill(SlotIndex slot, DeathCause cause, std::uint32_t by = 0) noexcept;
@@ -205,6 +207,7 @@ private:
     [[nodiscard]] FlowKey quoted_key(SlotIndex slot, Direction d) const noexcept;
     void insert_quoted(SlotIndex slot, Direction d) noexcept;
     void erase_quoted(SlotIndex slot) noexcept;
+    void settle_in(SlotIndex slot, const FlowKey& original) noexcept;
     void account(const FlowHot& hot, bool arrives) noexcept;
     [[nodiscard]] static bool is_half_open(const FlowHot& hot) noexcept;
     [[nodiscard]] std::uint32_t source_hash(const FlowKey& original) const noexcept;

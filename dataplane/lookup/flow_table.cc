@@ -70,8 +70,16 @@ bool FlowTable::insert(const FlowKey& key, std::uint32_t hash, FlowRef value) no
     const rte_hash* table = table_of(key);
     if (size_ == capacity_ || table == nullptr) return false;
     if (rte_hash_lookup_with_hash(table, &key, hash) >= 0) return false;
+    return insert_new(key, hash, value);
+}
+
+bool FlowTable::insert_new(const FlowKey& key, std::uint32_t hash, FlowRef value) noexcept {
+    const rte_hash* table = table_of(key);
+    if (size_ == capacity_ || table == nullptr) return false;
     if (rte_hash_add_key_with_hash_data(table, &key, hash, pack(value)) != 0) return false;
     ++size_;
+    inserted_[hash / 64 % inserted_.size()] |= std::uint64_t{1} << (hash % 64);
+    any_inserted_ = true;
     return true;
 }
 

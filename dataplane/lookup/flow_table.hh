@@ -13,6 +13,7 @@
 // allocator, and a port is free exactly when its reply key is not in here.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -48,6 +49,8 @@ public:
 
     /// False when the key is present, the table holds `capacity()` keys, or no bucket has room; nothing changes then.
     [[nodiscard]] bool insert(const FlowKey& key, std::uint32_t hash, FlowRef value) noexcept;
+    /// The same of a key that is known not to be there: nobody looks again.
+    [[nodiscard]] bool insert_new(const FlowKey& key, std::uint32_t hash, FlowRef value) noexcept;
     /// False when the key is not there.
     bool erase(const FlowKey& key, std::uint32_t hash) noexcept;
     /// None when the key is not there.
@@ -59,6 +62,17 @@ public:
                                             FlowRef* found) const noexcept;
     [[nodiscard]] std::uint64_t lookup_bulk(std::span<const FlowKey> keys, const std::uint32_t* hashes,
                                             FlowRef* found) const noexcept;
+
+    /// From now on inserted() is about what is inserted from now on.
+    void forget_inserted() noexcept {
+        if (any_inserted_) inserted_ = {};
+        any_inserted_ = false;
+    }
+    /// False: no key of this hash has been inserted since forget_inserted(). So a key that was not found since then is
+    /// not there, however many others came meanwhile. True says nothing.
+    [[nodiscard]] bool inserted(std::uint32_t hash) const noexcept {
+        return any_inserted_ && (inserted_[hash / 64 % inserted_.size()] >> (hash % 64) & 1) != 0;
+    }
 
     [[nodiscard]] std::uint32_t size() const noexcept { return size_; }
     [[nodiscard]] std::uint32_t capacity() const noexcept { return capacity_; }
@@ -84,6 +98,8 @@ private:
     KeyedHash hash_;
     std::uint32_t capacity_;
     std::uint32_t size_ = 0;
+    bool any_inserted_ = false;
+    std::array<std::uint64_t, 16> inserted_{};  // a bit for all hashes that are equal in ten of theirs
 };
 
 }  // namespace sluice

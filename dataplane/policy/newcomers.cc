@@ -3,6 +3,8 @@
 namespace sluice {
 
 Decision Newcomers::admit_without_flow(Packet& p, const Policy& policy, Now now) noexcept {
+    // Looked up with the burst and not found, and nobody has inserted it since.
+    const bool absent = p.slot == kNoSlot && !p.stub && !p_.store.table().inserted(p.hash);
     // Past its deadline a flow is a miss, however late the wheel is; its owner erases it on the spot.
     if (stands(p, p_.store) && p_.store.expired(p.slot, now)) {
         p_.store.kill(p.slot, DeathCause::timeout);
@@ -12,7 +14,7 @@ Decision Newcomers::admit_without_flow(Packet& p, const Policy& policy, Now now)
     if (!p.trackable) return p_.creator.create(p, policy, now);
     if (p_.firsts.away(p.key, p.hash)) return wait(p);
     // An earlier packet of this burst may have made the flow.
-    if (const FlowRef ref = p.stub ? p.stub : p_.store.table().lookup(p.key, p.hash)) {
+    if (const FlowRef ref = absent ? FlowRef{} : p.stub ? p.stub : p_.store.table().lookup(p.key, p.hash)) {
         if (p_.store.is_stub(ref)) return p_.creator.to_owner(p, ref);
         join(p, ref, p_.store);
         return {};
