@@ -13,7 +13,7 @@ namespace sluice {
 Pipeline::Pipeline(PipelineParts parts) noexcept
     : p_(std::move(parts)),
       steering_(p_.worker, p_.homes, p_.ports, p_.handoff),
-      newcomers_({p_.store, p_.creator, p_.firsts, steering_, p_.counters}),
+      newcomers_({p_.store, p_.creator, p_.firsts, steering_, burst_, p_.counters}),
       conntrack_(p_.store, p_.creator, newcomers_, p_.alg),
       exits_(p_.routes, p_.ports, p_.store, newcomers_),
       fast_path_({p_.worker, p_.store, p_.routes, p_.ports, p_.egress, p_.tx, p_.counters}),

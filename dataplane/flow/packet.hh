@@ -60,6 +60,7 @@ struct Packet {
     FlowRef stub{};                 // set when the key is kept here for another worker's flow
     bool fresh = false;             // made its flow in this burst: policy has judged it already
     bool raw_done = false;          // the raw rules have been asked
+    bool foreseen = false;          // has no flow, and what it will need of the tables is on its way: newcomers.hh
     bool plain = false;             // from a device, IPv4 without options, UDP or TCP, in one buffer: plain_packet.hh
 
     /// IPv4 alone.

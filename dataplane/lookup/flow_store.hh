@@ -127,9 +127,12 @@ public:
     /// source matters.
     template <class Fits>
     bool find_mapping(const FlowKey& original, Now now, Fits&& fits) const noexcept {
-        SlotIndex slot = mappings_.newest(source_hash(original));
+        const std::uint32_t hash = source_hash(original);
+        SlotIndex slot = mappings_.newest(hash);
         for (unsigned looked = 0; slot != kNoSlot && looked < kMappingsLooked; ++looked) {
-            if (has_source(slot, original) && !expired(slot, now) && fits(key(slot, Direction::reply))) return true;
+            if (mappings_.hash(slot) == hash && has_source(slot, original) && !expired(slot, now) &&
+                fits(key(slot, Direction::reply)))
+                return true;
             slot = mappings_.older(slot);
         }
         return false;
@@ -195,6 +198,26 @@ public:
     bool pump(unsigned budget) noexcept;
     [[nodiscard]] bool has_pending() const noexcept { return pending_head_ != kNoSlot; }
 
+    /// Packets without a flow will ask for these keys soon, and for flows of the same source.
+    void prefetch_keys(std::span<const FlowKey> keys) const noexcept;
+    /// The first call asks for the list of a source, the second one, with its result, for who is in there.
+    [[nodiscard]] std::uint32_t prefetch_source(const FlowKey& original) const noexcept {
+        const std::uint32_t hash = source_hash(original);
+        mappings_.prefetch_list(hash);
+        return hash;
+    }
+    void prefetch_newest(std::uint32_t source) const noexcept { mappings_.prefetch_newest(source); }
+    /// These flows are about to be killed. The first call asks for their lines, the second one, which reads them, for
+    /// what they lead to; at most kMostEnding.
+    static constexpr unsigned kMostEnding = FlowTable::kMaxBulk / 2;
+    void prefetch_slot(SlotIndex slot) const noexcept {
+        __builtin_prefetch(&hot_[slot].lifetime, 1);
+        __builtin_prefetch(&cold_[slot], 1);
+        __builtin_prefetch(&cold_[slot].id, 1);
+        mappings_.prefetch_links(slot);
+    }
+    void prefetch_ends(std::span<const SlotIndex> slots) const noexcept;
+
     /// A slot is about to be read: both lines that a packet of `direction` needs.
     void prefetch(SlotIndex slot, Direction direction) const noexcept {
         __builtin_prefetch(&hot_[slot].half[index_of(direction)], 1);
@@ -234,9 +257,10 @@ private:
     SlotIndex newest_half_open_ = kNoSlot;
     FlowHot* hot_ = nullptr;
     FlowCold* cold_ = nullptr;
-    FlowHigh* high_ = nullptr;     // nullptr: no IPv6
-    std::vector<SlotIndex> free_;  // a stack; reserved once
-    SourceMappings mappings_;      // of live flows with status::kSourceNat
+    FlowHigh* high_ = nullptr;   // nullptr: no IPv6
+    HugeArray<SlotIndex> free_;  // a stack
+    std::uint32_t free_count_ = 0;
+    SourceMappings mappings_;  // of live flows with status::kSourceNat
     std::vector<Stub> stubs_;
     std::vector<std::uint32_t> free_stubs_;
     SlotIndex pending_head_ = kNoSlot;  // slots with notices that wait, first in, first out

@@ -25,6 +25,7 @@
 #include "dataplane/flow/keyed_hash.hh"
 
 struct rte_hash;
+struct rte_ring;
 
 namespace sluice {
 
@@ -84,8 +85,19 @@ private:
 
     using Table = std::unique_ptr<rte_hash, Free>;
 
-    FlowTable(Table ip4, Table ip6, std::uint32_t capacity, HashSecret secret) noexcept
-        : ip4_(std::move(ip4)), ip6_(std::move(ip6)), hash_(secret), capacity_(capacity) {}
+    /// Where a table will put its next keys. It gives its places out in turn, so the next one was used longest ago, and
+    /// to write a key there would be to wait for memory. Only for prefetching: nothing depends on it.
+    struct NextPlaces {
+        const rte_ring* free = nullptr;  // the table's own; nullptr: not known
+        const char* places = nullptr;
+        std::uint32_t bytes = 0;  // of each
+
+        static NextPlaces of(const rte_hash* table, const std::string& name, unsigned key_bytes);
+        void prefetch() const noexcept;
+    };
+
+    FlowTable(Table ip4, Table ip6, NextPlaces next4, std::uint32_t capacity, HashSecret secret) noexcept
+        : ip4_(std::move(ip4)), ip6_(std::move(ip6)), next4_(next4), hash_(secret), capacity_(capacity) {}
 
     /// nullptr: IPv6, of which there is none here.
     [[nodiscard]] const rte_hash* table_of(const FlowKey& key) const noexcept {
@@ -95,6 +107,7 @@ private:
                                              FlowRef* found) const noexcept;
 
     Table ip4_, ip6_;
+    NextPlaces next4_;
     KeyedHash hash_;
     std::uint32_t capacity_;
     std::uint32_t size_ = 0;

@@ -251,10 +251,21 @@ Decision FlowCreator::make(Packet& p, const Policy& policy, const Draft& draft, 
 
     if (draft.dnat_rule != kNoRule) count(policy, p_.worker, draft.dnat_rule, p);
     if (draft.snat_rule != kNoRule) count(policy, p_.worker, draft.snat_rule, p);
+    faces_[p.in_port % faces_.size()] = {p.in_port, draft.reply.dst() != p.key.src(), draft.reply.zone,
+                                         draft.reply.dst()};
     p.slot = slot;
     p.generation = h.generation;
     p.fresh = true;
     return {};
+}
+
+FlowKey FlowCreator::likely_reply(const Packet& p) const noexcept {
+    FlowKey reply = invert(p.key);
+    const Face& face = faces_[p.in_port % faces_.size()];
+    if (face.in_port != p.in_port) return reply;
+    reply.zone = face.zone;
+    if (face.translated && face.address.is_v4() != p.v6) reply.set_dst(face.address);
+    return reply;
 }
 
 void FlowCreator::count(const Policy& policy, unsigned worker, std::uint32_t rule, const Packet& p) noexcept {
