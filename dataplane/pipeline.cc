@@ -16,7 +16,7 @@ namespace sluice {
 Pipeline::Pipeline(PipelineParts parts) noexcept
     : p_(std::move(parts)),
       steering_(p_.worker, p_.homes, p_.ports, p_.handoff),
-      newcomers_({p_.store, p_.creator, p_.firsts, steering_, p_.counters}),
+      newcomers_({p_.store, p_.creator, p_.firsts, steering_, burst_, p_.counters}),
       conntrack_(p_.store, p_.creator, newcomers_, p_.alg),
       exits_(p_.routes, p_.ports, p_.store, newcomers_),
       fast_path_({p_.worker, p_.store, p_.routes, p_.ports, p_.egress, p_.tx, p_.counters}),
@@ -302,6 +302,7 @@ void Pipeline::translate_error(Packet& p) noexcept {
 const Policy& Pipeline::begin(Now now, unsigned packets) noexcept {
     stages_.received(packets);
     p_.store.events().at(now.ms);
+    p_.store.table().forget_inserted();
     burst_.clear();
     plain_.clear();
     const Policy& policy = *p_.policy.load();

@@ -10,6 +10,7 @@
 // Everything here belongs to one worker, or is a publication that is read once per burst.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -124,6 +125,8 @@ private:
     Verdict help(Packet& p, const Policy& policy, Now now) noexcept;
 
     // --- besides packets (pipeline_duties.cc)
+    [[nodiscard]] unsigned most_orders() noexcept;
+    [[nodiscard]] bool take_orders(unsigned most, Now now) noexcept;
     void obey_order(const Order& order, Now now) noexcept;
     void hear_peer(const PeerMessage& message, Now now) noexcept;
     void list(ListSlice& slice) noexcept;
@@ -145,6 +148,9 @@ private:
     Burst burst_;
     PlainBurst plain_;
     std::uint32_t configured_generation_ = 0;
+    std::array<Order, FlowStore::kMostEnding> taken_;  ///< orders; those from next_order_ on are still to be done
+    unsigned next_order_ = 0, taken_count_ = 0;
+    std::uint64_t received_before_ = 0, births_before_ = 0;  ///< when orders were asked for the last time
     SlotIndex flush_from_ = kNoSlot;  ///< a flush goes through the slots from here; kNoSlot: none under way
     FlushTicket* flush_ticket_ = nullptr;
 };

@@ -1,5 +1,6 @@
 // What a pipeline does besides packets: orders of control, messages of other workers, timers. All bounded per call.
 #include <algorithm>
+#include <utility>
 
 #include "dataplane/pipeline.hh"
 
@@ -8,6 +9,7 @@ namespace sluice {
 namespace {
 
 constexpr unsigned kOrdersPerLoop = 64;
+constexpr unsigned kOrdersBesidesBirths = 4;
 constexpr unsigned kMessagesPerLoop = 64;
 constexpr unsigned kFlushedPerLoop = 256;
 constexpr unsigned kSweptPerCall = 32;
@@ -31,8 +33,9 @@ unsigned Pipeline::orders(Now now) noexcept {
         flush_slice();
         ++done;
     }
-    Order order;
-    while (done < kOrdersPerLoop && p_.orders.take(&order, 1) == 1) {
+    const unsigned most = most_orders();
+    while (done < most && (next_order_ != taken_count_ || take_orders(most - done, now))) {
+        const Order order = taken_[next_order_++];
         obey_order(order, now);
         ++done;
         // However many listings there are, a loop does one piece of one of them.
@@ -45,6 +48,33 @@ unsigned Pipeline::orders(Now now) noexcept {
     }
     if (p_.store.events().waiting()) p_.store.events().tell_all();
     return done;
+}
+
+/// While packets come in full bursts, more of them wait to be received: flows that are due have time, packets have not.
+/// Then so many may end as begin, and some more, so that the table does not fill up however long that lasts.
+unsigned Pipeline::most_orders() noexcept {
+    const std::uint64_t received = p_.counters.balance.received.get(), births = p_.counters.flow_births.get();
+    const std::uint64_t packets = received - std::exchange(received_before_, received);
+    const std::uint64_t born = births - std::exchange(births_before_, births);
+    if (packets < kBurst) return kOrdersPerLoop;
+    return static_cast<unsigned>(std::min<std::uint64_t>(kOrdersPerLoop, kOrdersBesidesBirths + born));
+}
+
+/// The next few at once, and what those flows need that have to end, one stage after the other. False: there is none.
+bool Pipeline::take_orders(unsigned most, Now now) noexcept {
+    next_order_ = 0;
+    taken_count_ = p_.orders.take(taken_.data(), std::min(most, FlowStore::kMostEnding));
+    const std::span<const Order> taken(taken_.data(), taken_count_);
+    if (taken.size() < 2) return !taken.empty();
+    for (const Order& o : taken)
+        if (o.kind == OrderKind::expire && o.slot < p_.store.capacity()) p_.store.prefetch_slot(o.slot);
+    std::array<SlotIndex, FlowStore::kMostEnding> ending;
+    unsigned n = 0;
+    for (const Order& o : taken)
+        if (o.kind == OrderKind::expire && p_.store.is(o.slot, o.generation) && p_.store.expired(o.slot, now))
+            ending[n++] = o.slot;
+    if (n != 0) p_.store.prefetch_ends(std::span(ending.data(), n));
+    return true;
 }
 
 void Pipeline::obey_order(const Order& order, Now now) noexcept {

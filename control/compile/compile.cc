@@ -1,5 +1,6 @@
 #include "control/compile/compile.hh"
 
+#include "control/compile/index_rules.hh"
 #include "control/compile/limits.hh"
 #include "control/compile/rules.hh"
 
@@ -57,6 +58,7 @@ CompiledPolicy compile_policy(const config::Config& config, const CompileTarget&
     rules.raw();
     rules.chain_policies();
     std::move(sets).give_to(policy);
+    compile::index_policy(policy);
 
     compile::make_identities_unique(names.rules);
     for (auto* list : {&policy.dnat, &policy.snat})

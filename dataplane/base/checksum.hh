@@ -28,9 +28,8 @@ struct ChecksumDelta {
         sum = fold(std::uint32_t{sum} + static_cast<std::uint16_t>(~from.raw) + to.raw);
     }
     constexpr void replace(Be32 from, Be32 to) noexcept {
-        replace(Be16{static_cast<std::uint16_t>(from.raw & 0xffffU)},
-                Be16{static_cast<std::uint16_t>(to.raw & 0xffffU)});
-        replace(Be16{static_cast<std::uint16_t>(from.raw >> 16)}, Be16{static_cast<std::uint16_t>(to.raw >> 16)});
+        const std::uint32_t gone = ~from.raw;
+        sum = fold(std::uint32_t{sum} + (gone & 0xffffU) + (gone >> 16) + (to.raw & 0xffffU) + (to.raw >> 16));
     }
     constexpr void replace(const IpAddress& from, const IpAddress& to) noexcept {
         for (unsigned i = 0; i < from.high.size(); ++i)

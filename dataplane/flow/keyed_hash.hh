@@ -52,6 +52,18 @@ public:
         return spread(fold_product(low ^ first_, high ^ second_));
     }
 
+    /// Of where a packet comes from alone: address, port or identifier, protocol, zone. Taken from the key's members
+    /// one by one: a key made for it would be written in pieces and read in words, and wait for that.
+    [[nodiscard]] std::uint32_t of_source(const FlowKey& key) const noexcept {
+        const std::uint64_t rest = key.sport.raw | std::uint64_t{key.proto} << 16 | std::uint64_t{key.zone} << 32;
+        std::uint64_t mixed = fold_product(key.src_low.raw ^ first_, rest ^ second_);
+        if (key.is_v6()) {
+            const std::uint64_t upper = key.src_high[0] | std::uint64_t{key.src_high[1]} << 32;
+            mixed = fold_product(mixed ^ upper, key.src_high[2] ^ third_);
+        }
+        return spread(mixed);
+    }
+
     /// hashes[i] = hash of keys[i]; `hashes` holds at least keys.size() words. The products of a burst overlap.
     void bulk(std::span<const FlowKey> keys, std::uint32_t* hashes) const noexcept {
         for (std::size_t i = 0; i < keys.size(); ++i) hashes[i] = (*this)(keys[i]);

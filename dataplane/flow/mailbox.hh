@@ -31,7 +31,7 @@ struct Notice {
     std::uint32_t generation = 0;
     std::uint32_t detail = 0;  // resolve: PortIndex. log: LogEvent | prefix id << 8 | in_port << 16 | out_port << 24
     TimeMs deadline_ms = 0;    // log: bytes
-    FlowKey key{};             // log, died: the original tuple. resolve: its destination is the neighbour
+    FlowKey key{};             // log: the packet's tuple. resolve: its destination is the neighbour
 };
 static_assert(sizeof(Notice) == 64 && std::is_trivially_copyable_v<Notice>);
 

@@ -60,6 +60,7 @@ struct Packet {
     FlowRef stub{};                 // set when the key is kept here for another worker's flow
     bool fresh = false;             // made its flow in this burst: policy has judged it already
     bool raw_done = false;          // the raw rules have been asked
+    bool foreseen = false;          // has no flow, and what it will need of the tables is on its way: newcomers.hh
 
     /// IPv4 alone.
     [[nodiscard]] rte_ipv4_hdr* ip() const noexcept { return reinterpret_cast<rte_ipv4_hdr*>(l3); }

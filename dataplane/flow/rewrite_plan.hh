@@ -30,8 +30,14 @@ struct RewritePlan {
         p.dst_low = to.dst_low;
         p.sport = to.sport;
         p.dport = to.dport;
-        p.l3.replace(from.src(), to.src());
-        p.l3.replace(from.dst(), to.dst());
+        p.l3.replace(from.src_low, to.src_low);
+        p.l3.replace(from.dst_low, to.dst_low);
+        if (from.is_v6()) {
+            for (unsigned i = 0; i < from.src_high.size(); ++i) {
+                p.l3.replace(Be32::from_raw(from.src_high[i]), Be32::from_raw(to.src_high[i]));
+                p.l3.replace(Be32::from_raw(from.dst_high[i]), Be32::from_raw(to.dst_high[i]));
+            }
+        }
         switch (from.shape()) {
             case TupleShape::ports:
                 p.l4 = p.l3;

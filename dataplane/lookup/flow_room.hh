@@ -8,6 +8,7 @@
 
 #include "dataplane/flow/flow_entry.hh"
 #include "dataplane/flow/flow_key.hh"
+#include "dataplane/lookup/source_mappings.hh"
 
 namespace sluice {
 
@@ -44,8 +45,8 @@ constexpr std::uint64_t key_table_bytes(std::uint32_t capacity_keys, bool ipv6) 
 
 /// A FlowStore of so many slots.
 constexpr std::uint64_t flow_store_bytes(std::uint32_t flows, bool ipv6) noexcept {
-    const std::uint64_t slot = sizeof(FlowHot) + sizeof(FlowCold) + (ipv6 ? sizeof(FlowHigh) : 0);
-    return flows * slot + key_table_bytes(key_capacity(flows), ipv6);
+    const std::uint64_t slot = sizeof(FlowHot) + sizeof(FlowCold) + (ipv6 ? sizeof(FlowHigh) : 0) + sizeof(SlotIndex);
+    return flows * slot + SourceMappings::bytes(flows) + key_table_bytes(key_capacity(flows), ipv6);
 }
 
 }  // namespace sluice

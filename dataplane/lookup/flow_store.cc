@@ -1,6 +1,7 @@
 #include "dataplane/lookup/flow_store.hh"
 
 #include <algorithm>
+#include <array>
 #include <new>
 #include <stdexcept>
 
@@ -36,13 +37,13 @@ FlowStore::FlowStore(const Options& options, WorkerCounters& counters, Ring<Noti
                                options.ipv6)),
       events_(counters),
       capacity_(options.capacity),
-      mappings_(options.capacity) {
+      free_(options.capacity, options.socket),
+      mappings_(options.capacity, options.socket) {
     hot_ = make_array<FlowHot>(capacity_, options.socket);
     try {
         cold_ = make_array<FlowCold>(capacity_, options.socket);
         if (options.ipv6) high_ = make_array<FlowHigh>(capacity_, options.socket);
-        free_.reserve(capacity_);
-        for (SlotIndex i = capacity_; i-- > 0;) free_.push_back(i);
+        for (SlotIndex i = capacity_; i-- > 0;) free_[free_count_++] = i;
         stubs_.resize(stub_capacity(capacity_));
         free_stubs_.reserve(stubs_.size());
         for (std::uint32_t i = static_cast<std::uint32_t>(stubs_.size()); i-- > 0;) free_stubs_.push_back(i);
@@ -61,36 +62,65 @@ FlowStore::~FlowStore() {
 }
 
 SlotIndex FlowStore::allocate() noexcept {
-    if (free_.empty()) return kNoSlot;
-    const SlotIndex slot = free_.back();
-    free_.pop_back();
+    if (free_count_ == 0) return kNoSlot;
+    const SlotIndex slot = free_[--free_count_];
+    // Which ones will be next is known: their lines come while these are filled.
+    constexpr std::uint32_t kAhead = 3;
+    if (free_count_ >= kAhead) {
+        const SlotIndex later = free_[free_count_ - kAhead];
+        for (const DirectionHalf& half : hot_[later].half) __builtin_prefetch(&half, 1);
+        prefetch_slot(later);
+    }
     used_ = std::max(used_, slot + 1);
     FlowHot& h = hot_[slot];
     // Field by field: control may still look at `lifetime` and `armed` of the slot's former flow.
     const std::uint32_t generation = h.generation;
-    h.half[0] = DirectionHalf{};
-    h.half[1] = DirectionHalf{};
+    // In place: a temporary is written in pieces and read back in wide ones, and waits for that.
+    ::new (static_cast<void*>(&h.half[0])) DirectionHalf;
+    ::new (static_cast<void*>(&h.half[1])) DirectionHalf;
     h.announced_ms = kNotAnnounced;
     h.generation = generation;
     h.tcp_state = TcpState::none;
     h.kind = L4Kind::generic;
     h.status = 0;
     h.alive = false;
-    h.tcp = TcpMemory{};
-    const PendingNotice idle{};
-    cold_[slot] = FlowCold{};
-    cold_[slot].notice = idle;
+    ::new (static_cast<void*>(&h.tcp)) TcpMemory;
+    ::new (static_cast<void*>(&cold_[slot])) FlowCold;
     cold_[slot].id = next_id_++;
     return slot;
 }
 
 void FlowStore::abandon(SlotIndex slot) noexcept {
-    ++hot_[slot].generation;
-    free_.push_back(slot);
+    recycle(slot);
+}
+
+void FlowStore::prefetch_keys(std::span<const FlowKey> keys) const noexcept {
+    std::array<std::uint32_t, FlowTable::kMaxBulk> hashes;
+    std::array<FlowRef, FlowTable::kMaxBulk> found;
+    for (std::size_t i = 0; i < keys.size(); ++i) hashes[i] = table_.hash(keys[i]);
+    // What it answers does not matter: the table's lines are in the cache afterwards, fetched all at the same time.
+    static_cast<void>(table_.lookup_bulk(keys, hashes.data(), found.data()));
+}
+
+void FlowStore::prefetch_ends(std::span<const SlotIndex> slots) const noexcept {
+    std::array<FlowKey, 2 * kMostEnding> keys;
+    std::array<std::uint32_t, 2 * kMostEnding> hashes;
+    std::array<FlowRef, 2 * kMostEnding> found;
+    std::size_t n = 0;
+    for (const SlotIndex slot : slots) {
+        const FlowCold& c = cold_[slot];
+        if (hot_[slot].has(status::kSourceNat)) mappings_.prefetch_neighbours(slot);
+        if (c.half_open_older != kNoSlot) __builtin_prefetch(&cold_[c.half_open_older].id, 1);
+        if (c.half_open_newer != kNoSlot) __builtin_prefetch(&cold_[c.half_open_newer].id, 1);
+        for (const Direction d : {Direction::original, Direction::reply}) {
+            keys[n] = key(slot, d);
+            hashes[n++] = c.hash[index_of(d)];
+        }
+    }
+    static_cast<void>(table_.lookup_bulk(std::span(keys.data(), n), hashes.data(), found.data()));
 }
 
 bool FlowStore::publish(SlotIndex slot) noexcept {
-    FlowHot& h = hot_[slot];
     FlowCold& c = cold_[slot];
     const FlowKey original = key(slot, Direction::original), reply = key(slot, Direction::reply);
     c.hash[0] = table_.hash(original);
@@ -105,6 +135,33 @@ bool FlowStore::publish(SlotIndex slot) noexcept {
         abandon(slot);
         return false;
     }
+    settle_in(slot, original);
+    return true;
+}
+
+bool FlowStore::publish_new(SlotIndex slot, std::uint32_t original_hash, std::uint32_t reply_hash) noexcept {
+    FlowCold& c = cold_[slot];
+    const FlowKey original = key(slot, Direction::original), reply = key(slot, Direction::reply);
+    c.hash[0] = original_hash;
+    c.hash[1] = reply_hash;
+    const bool reply_here = c.stub_worker == 255;
+    // Each is new, but they may be one and the same: who sends to itself.
+    if (reply_here && (original == reply || !table_.insert_new(reply, reply_hash, FlowRef(slot, Direction::reply)))) {
+        abandon(slot);
+        return false;
+    }
+    if (!table_.insert_new(original, original_hash, FlowRef(slot, Direction::original))) {
+        if (reply_here) table_.erase(reply, reply_hash);
+        abandon(slot);
+        return false;
+    }
+    settle_in(slot, original);
+    return true;
+}
+
+void FlowStore::settle_in(SlotIndex slot, const FlowKey& original) noexcept {
+    FlowHot& h = hot_[slot];
+    const FlowCold& c = cold_[slot];
     h.alive = true;
     ++live_;
     account(h, true);
@@ -115,7 +172,6 @@ bool FlowStore::publish(SlotIndex slot) noexcept {
     if (h.kind == L4Kind::esp) insert_quoted(slot, Direction::original);
     if (events_.on()) events_.created(copy(slot));
     notify(slot, kBorn);
-    return true;
 }
 
 void FlowStore::kill(SlotIndex slot, DeathCause cause, std::uint32_t by) noexcept {
@@ -129,7 +185,7 @@ void FlowStore::kill(SlotIndex slot, DeathCause cause, std::uint32_t by) noexcep
     if (c.stub_worker == 255) table_.erase(key(slot, Direction::reply), c.hash[1]);
     account(h, false);
     if (is_half_open(h)) leave_half_open(slot);
-    if (h.has(status::kSourceNat)) mappings_.leave(slot, source_hash(key(slot, Direction::original)));
+    if (h.has(status::kSourceNat)) mappings_.leave(slot);
     if (c.nat_gauge < kNatGauges) counters_.nat_mappings[c.nat_gauge].sub();
     --live_;
     h.alive = false;
@@ -140,10 +196,7 @@ void FlowStore::kill(SlotIndex slot, DeathCause cause, std::uint32_t by) noexcep
 }
 
 std::uint32_t FlowStore::source_hash(const FlowKey& original) const noexcept {
-    FlowKey source = original;
-    source.set_dst(IpAddress{});
-    source.dport = Be16{};
-    return table_.hash(source);
+    return table_.hasher().of_source(original);
 }
 
 bool FlowStore::has_source(SlotIndex slot, const FlowKey& original) const noexcept {
@@ -385,7 +438,6 @@ bool FlowStore::post(SlotIndex slot, std::uint8_t bit) noexcept {
     n.slot = slot;
     n.generation = h.generation;
     n.deadline_ms = h.lifetime.load().deadline_ms();
-    n.key = key(slot, Direction::original);
     if (!to_control_.post(n)) return false;
     counters_.notices_sent.add();
     return true;
@@ -393,7 +445,7 @@ bool FlowStore::post(SlotIndex slot, std::uint8_t bit) noexcept {
 
 void FlowStore::recycle(SlotIndex slot) noexcept {
     ++hot_[slot].generation;
-    free_.push_back(slot);
+    free_[free_count_++] = slot;
 }
 
 bool FlowStore::pump(unsigned budget) noexcept {

@@ -63,6 +63,8 @@ public:
     /// Inserts the reply key (unless another worker keeps it as a stub), then the original key, and tells control. On
     /// failure everything is undone and the slot is free again.
     [[nodiscard]] bool publish(SlotIndex slot) noexcept;
+    /// The same of a flow whose keys are known not to be in the table, with their hashes.
+    [[nodiscard]] bool publish_new(SlotIndex slot, std::uint32_t original_hash, std::uint32_t reply_hash) noexcept;
     /// Takes the flow out of the table, counts why, and tells control. The slot's generation changes. `by`: the process
     /// that wants it so, for those who listen to events.
     void kill(SlotIndex slot, DeathCause cause, std::uint32_t by = 0) noexcept;
@@ -125,9 +127,12 @@ public:
     /// source matters.
     template <class Fits>
     bool find_mapping(const FlowKey& original, Now now, Fits&& fits) const noexcept {
-        SlotIndex slot = mappings_.newest(source_hash(original));
+        const std::uint32_t hash = source_hash(original);
+        SlotIndex slot = mappings_.newest(hash);
         for (unsigned looked = 0; slot != kNoSlot && looked < kMappingsLooked; ++looked) {
-            if (has_source(slot, original) && !expired(slot, now) && fits(key(slot, Direction::reply))) return true;
+            if (mappings_.hash(slot) == hash && has_source(slot, original) && !expired(slot, now) &&
+                fits(key(slot, Direction::reply)))
+                return true;
             slot = mappings_.older(slot);
         }
         return false;
@@ -193,6 +198,26 @@ public:
     bool pump(unsigned budget) noexcept;
     [[nodiscard]] bool has_pending() const noexcept { return pending_head_ != kNoSlot; }
 
+    /// Packets without a flow will ask for these keys soon, and for flows of the same source.
+    void prefetch_keys(std::span<const FlowKey> keys) const noexcept;
+    /// The first call asks for the list of a source, the second one, with its result, for who is in there.
+    [[nodiscard]] std::uint32_t prefetch_source(const FlowKey& original) const noexcept {
+        const std::uint32_t hash = source_hash(original);
+        mappings_.prefetch_list(hash);
+        return hash;
+    }
+    void prefetch_newest(std::uint32_t source) const noexcept { mappings_.prefetch_newest(source); }
+    /// These flows are about to be killed. The first call asks for their lines, the second one, which reads them, for
+    /// what they lead to; at most kMostEnding.
+    static constexpr unsigned kMostEnding = FlowTable::kMaxBulk / 2;
+    void prefetch_slot(SlotIndex slot) const noexcept {
+        __builtin_prefetch(&hot_[slot].lifetime, 1);
+        __builtin_prefetch(&cold_[slot], 1);
+        __builtin_prefetch(&cold_[slot].id, 1);
+        mappings_.prefetch_links(slot);
+    }
+    void prefetch_ends(std::span<const SlotIndex> slots) const noexcept;
+
     /// A slot is about to be read: both lines that a packet of `direction` needs.
     void prefetch(SlotIndex slot, Direction direction) const noexcept {
         __builtin_prefetch(&hot_[slot].half[index_of(direction)], 1);
@@ -205,6 +230,7 @@ private:
     [[nodiscard]] FlowKey quoted_key(SlotIndex slot, Direction d) const noexcept;
     void insert_quoted(SlotIndex slot, Direction d) noexcept;
     void erase_quoted(SlotIndex slot) noexcept;
+    void settle_in(SlotIndex slot, const FlowKey& original) noexcept;
     void account(const FlowHot& hot, bool arrives) noexcept;
     [[nodiscard]] static bool is_half_open(const FlowHot& hot) noexcept;
     [[nodiscard]] std::uint32_t source_hash(const FlowKey& original) const noexcept;
@@ -231,9 +257,10 @@ private:
     SlotIndex newest_half_open_ = kNoSlot;
     FlowHot* hot_ = nullptr;
     FlowCold* cold_ = nullptr;
-    FlowHigh* high_ = nullptr;     // nullptr: no IPv6
-    std::vector<SlotIndex> free_;  // a stack; reserved once
-    SourceMappings mappings_;      // of live flows with status::kSourceNat
+    FlowHigh* high_ = nullptr;   // nullptr: no IPv6
+    HugeArray<SlotIndex> free_;  // a stack
+    std::uint32_t free_count_ = 0;
+    SourceMappings mappings_;  // of live flows with status::kSourceNat
     std::vector<Stub> stubs_;
     std::vector<std::uint32_t> free_stubs_;
     SlotIndex pending_head_ = kNoSlot;  // slots with notices that wait, first in, first out

@@ -7,6 +7,7 @@
 
 #include <rte_errno.h>
 #include <rte_hash.h>
+#include <rte_ring.h>
 
 #include "dataplane/lookup/flow_room.hh"
 
@@ -67,15 +68,55 @@ FlowTable FlowTable::create(const std::string& name, std::uint32_t capacity_keys
     };
     Table ip4 = table(name, FlowKey::kIp4Bytes);
     Table ip6 = ipv6 ? table(name + "-6", sizeof(FlowKey)) : nullptr;
-    return FlowTable(std::move(ip4), std::move(ip6), capacity_keys, secret);
+    const NextPlaces next4 = NextPlaces::of(ip4.get(), name, FlowKey::kIp4Bytes);
+    return FlowTable(std::move(ip4), std::move(ip6), next4, capacity_keys, secret);
+}
+
+/// rte_hash keeps the numbers of its free places in a ring, which is found by its name, and the distance of two places
+/// in memory is that of two keys.
+FlowTable::NextPlaces FlowTable::NextPlaces::of(const rte_hash* table, const std::string& name, unsigned key_bytes) {
+    const rte_ring* free = rte_ring_lookup(("HT_" + name).c_str());
+    if (free == nullptr) return {};
+    std::array<FlowKey, 2> keys;
+    keys[1].sport = be16(1);
+    std::array<std::int32_t, 2> at{};
+    std::array<const char*, 2> where{};
+    bool known = true;
+    for (unsigned i = 0; i < 2; ++i) {
+        at[i] = rte_hash_add_key(table, &keys[i]);
+        void* key = nullptr;
+        known = known && at[i] >= 0 && rte_hash_get_key_with_position(table, at[i], &key) == 0;
+        where[i] = static_cast<const char*>(key);
+    }
+    for (const FlowKey& key : keys) rte_hash_del_key(table, &key);
+    if (!known || at[1] != at[0] + 1 || where[1] < where[0] + key_bytes) return {};
+    const auto bytes = static_cast<std::uint32_t>(where[1] - where[0]);
+    // Positions count from the second place on.
+    return {free, where[0] - (std::size_t{static_cast<std::uint32_t>(at[0])} + 1) * bytes, bytes};
+}
+
+void FlowTable::NextPlaces::prefetch() const noexcept {
+    constexpr std::uint32_t kAhead = 8;
+    if (free == nullptr) return;
+    const auto* numbers = reinterpret_cast<const std::uint32_t*>(free + 1);
+    __builtin_prefetch(places + std::size_t{numbers[(free->cons.head + kAhead) & free->mask]} * bytes, 1);
 }
 
 bool FlowTable::insert(const FlowKey& key, std::uint32_t hash, FlowRef value) noexcept {
     const rte_hash* table = table_of(key);
     if (size_ == capacity_ || table == nullptr) return false;
     if (rte_hash_lookup_with_hash(table, &key, hash) >= 0) return false;
+    return insert_new(key, hash, value);
+}
+
+bool FlowTable::insert_new(const FlowKey& key, std::uint32_t hash, FlowRef value) noexcept {
+    const rte_hash* table = table_of(key);
+    if (size_ == capacity_ || table == nullptr) return false;
+    if (!key.is_v6()) next4_.prefetch();
     if (rte_hash_add_key_with_hash_data(table, &key, hash, pack(value)) != 0) return false;
     ++size_;
+    inserted_[hash / 64 % inserted_.size()] |= std::uint64_t{1} << (hash % 64);
+    any_inserted_ = true;
     return true;
 }
 

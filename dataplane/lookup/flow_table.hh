@@ -13,6 +13,7 @@
 // allocator, and a port is free exactly when its reply key is not in here.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -24,6 +25,7 @@
 #include "dataplane/flow/keyed_hash.hh"
 
 struct rte_hash;
+struct rte_ring;
 
 namespace sluice {
 
@@ -48,6 +50,8 @@ public:
 
     /// False when the key is present, the table holds `capacity()` keys, or no bucket has room; nothing changes then.
     [[nodiscard]] bool insert(const FlowKey& key, std::uint32_t hash, FlowRef value) noexcept;
+    /// The same of a key that is known not to be there: nobody looks again.
+    [[nodiscard]] bool insert_new(const FlowKey& key, std::uint32_t hash, FlowRef value) noexcept;
     /// False when the key is not there.
     bool erase(const FlowKey& key, std::uint32_t hash) noexcept;
     /// None when the key is not there.
@@ -64,6 +68,17 @@ public:
     [[nodiscard]] std::uint64_t lookup_bulk_ip4(std::span<const void* const> keys, const std::uint32_t* hashes,
                                                 FlowRef* found) const noexcept;
 
+    /// From now on inserted() is about what is inserted from now on.
+    void forget_inserted() noexcept {
+        if (any_inserted_) inserted_ = {};
+        any_inserted_ = false;
+    }
+    /// False: no key of this hash has been inserted since forget_inserted(). So a key that was not found since then is
+    /// not there, however many others came meanwhile. True says nothing.
+    [[nodiscard]] bool inserted(std::uint32_t hash) const noexcept {
+        return any_inserted_ && (inserted_[hash / 64 % inserted_.size()] >> (hash % 64) & 1) != 0;
+    }
+
     [[nodiscard]] std::uint32_t size() const noexcept { return size_; }
     [[nodiscard]] std::uint32_t capacity() const noexcept { return capacity_; }
 
@@ -74,8 +89,19 @@ private:
 
     using Table = std::unique_ptr<rte_hash, Free>;
 
-    FlowTable(Table ip4, Table ip6, std::uint32_t capacity, HashSecret secret) noexcept
-        : ip4_(std::move(ip4)), ip6_(std::move(ip6)), hash_(secret), capacity_(capacity) {}
+    /// Where a table will put its next keys. It gives its places out in turn, so the next one was used longest ago, and
+    /// to write a key there would be to wait for memory. Only for prefetching: nothing depends on it.
+    struct NextPlaces {
+        const rte_ring* free = nullptr;  // the table's own; nullptr: not known
+        const char* places = nullptr;
+        std::uint32_t bytes = 0;  // of each
+
+        static NextPlaces of(const rte_hash* table, const std::string& name, unsigned key_bytes);
+        void prefetch() const noexcept;
+    };
+
+    FlowTable(Table ip4, Table ip6, NextPlaces next4, std::uint32_t capacity, HashSecret secret) noexcept
+        : ip4_(std::move(ip4)), ip6_(std::move(ip6)), next4_(next4), hash_(secret), capacity_(capacity) {}
 
     /// nullptr: IPv6, of which there is none here.
     [[nodiscard]] const rte_hash* table_of(const FlowKey& key) const noexcept {
@@ -85,9 +111,12 @@ private:
                                              FlowRef* found) const noexcept;
 
     Table ip4_, ip6_;
+    NextPlaces next4_;
     KeyedHash hash_;
     std::uint32_t capacity_;
     std::uint32_t size_ = 0;
+    bool any_inserted_ = false;
+    std::array<std::uint64_t, 16> inserted_{};  // a bit for all hashes that are equal in ten of theirs
 };
 
 }  // namespace sluice

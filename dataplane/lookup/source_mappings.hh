@@ -1,43 +1,77 @@
 // Flows whose source is translated, by the source that they come from, so that an inside endpoint which has an outside
 // one gets the same towards further destinations (Linux: nf_nat_bysource in nf_nat_core.c; RFC 4787, REQ-1).
 //
-// Lists of slots by a keyed hash of the source, newest first, in two arrays of their own: 12 to 16 bytes for each flow
+// Lists of slots by a keyed hash of the source, newest first, in two arrays of their own: 16 to 20 bytes for each flow
 // that the store can hold. A flow joins when it is published and leaves when it is killed; neither a flow that is not
 // translated nor a packet of a flow that lives comes here.
 //
 // Owner: the flows' worker. Memory is there from the start; nothing can fail.
 #pragma once
 
+#include <algorithm>
+#include <bit>
 #include <cstdint>
-#include <vector>
 
 #include "dataplane/flow/flow_entry.hh"
+#include "dataplane/lookup/huge_array.hh"
 
 namespace sluice {
 
 class SourceMappings {
+    struct Links {
+        SlotIndex older = kNoSlot, newer = kNoSlot;
+        std::uint32_t hash = 0;
+    };
+
 public:
     /// For slots below `capacity`. Allocates (start-up only).
-    explicit SourceMappings(std::uint32_t capacity);
+    explicit SourceMappings(std::uint32_t capacity, int socket = -1);
 
     /// `hash`: of the flow's source. The slot is in no list.
     void join(SlotIndex slot, std::uint32_t hash) noexcept;
-    /// With the hash of join(). The slot is in that list.
-    void leave(SlotIndex slot, std::uint32_t hash) noexcept;
+    /// The slot is in a list.
+    void leave(SlotIndex slot) noexcept;
 
     /// The slot that joined last among those whose hash falls into the same list; kNoSlot: none.
-    [[nodiscard]] SlotIndex newest(std::uint32_t hash) const noexcept { return heads_[hash & (heads_.size() - 1)]; }
+    [[nodiscard]] SlotIndex newest(std::uint32_t hash) const noexcept { return head(hash); }
+    /// With which it has joined: others are in the same list.
+    [[nodiscard]] std::uint32_t hash(SlotIndex slot) const noexcept { return links_[slot].hash; }
     /// The next one in its list.
     [[nodiscard]] SlotIndex older(SlotIndex slot) const noexcept { return links_[slot].older; }
 
-private:
-    struct Links {
-        SlotIndex older = kNoSlot, newer = kNoSlot;
-    };
-    [[nodiscard]] SlotIndex& head(std::uint32_t hash) noexcept { return heads_[hash & (heads_.size() - 1)]; }
+    /// Memory for `capacity` slots.
+    static constexpr std::uint64_t bytes(std::uint32_t capacity) noexcept {
+        return std::uint64_t{head_count(capacity)} * sizeof(SlotIndex) + std::uint64_t{capacity} * sizeof(Links);
+    }
 
-    std::vector<SlotIndex> heads_;  // a power of two of them
-    std::vector<Links> links_;      // by slot
+    /// newest() or join() of this hash comes soon: its list, and then, when that has come, who is the newest in there.
+    void prefetch_list(std::uint32_t hash) const noexcept { __builtin_prefetch(&head(hash), 1); }
+    void prefetch_newest(std::uint32_t hash) const noexcept {
+        if (const SlotIndex slot = head(hash); slot != kNoSlot) prefetch_links(slot);
+    }
+    /// leave() of this slot comes soon: its links, and then, when those have come, where they lead.
+    void prefetch_links(SlotIndex slot) const noexcept { __builtin_prefetch(&links_[slot], 1); }
+    void prefetch_neighbours(SlotIndex slot) const noexcept {
+        const Links& own = links_[slot];
+        if (own.newer == kNoSlot) {
+            prefetch_list(own.hash);
+        } else {
+            prefetch_links(own.newer);
+        }
+        if (own.older != kNoSlot) prefetch_links(own.older);
+    }
+
+private:
+    static constexpr std::uint32_t head_count(std::uint32_t capacity) noexcept {
+        return std::bit_ceil(std::max(capacity, std::uint32_t{1}));
+    }
+    [[nodiscard]] SlotIndex& head(std::uint32_t hash) noexcept { return heads_[hash & (heads_.size() - 1)]; }
+    [[nodiscard]] const SlotIndex& head(std::uint32_t hash) const noexcept {
+        return heads_[hash & (heads_.size() - 1)];
+    }
+
+    HugeArray<SlotIndex> heads_;  // a power of two of them
+    HugeArray<Links> links_;      // by slot
 };
 
 }  // namespace sluice

@@ -5,8 +5,7 @@
 namespace sluice {
 
 Decision Exits::choose_for_error(Packet& p) const noexcept {
-    if (!p.local_out && routes_.addresses().is_own_in(p.key.zone, p.source()))
-        return Decision::drop(DropReason::ip_spoofed_own);
+    if (claims_to_be_ours(p, p.key.zone, routes_)) return Decision::drop(DropReason::ip_spoofed_own);
     const FlowView flow = store_.flow(p.slot);
     return find_exit(p, flow.destination_of(p.direction, p.v6), RouteZone::only(flow.zone(opposite(p.direction))),
                      routes_, ports_);
@@ -14,8 +13,7 @@ Decision Exits::choose_for_error(Packet& p) const noexcept {
 
 Decision Exits::look_again(Packet& p, const Policy& policy, Now now) noexcept {
     // A reply that the box gives comes from its kernel. What is dropped here is never remembered, so every one is seen.
-    if (!p.local_out && routes_.addresses().is_own_in(p.key.zone, p.source()))
-        return Decision::drop(DropReason::ip_spoofed_own);
+    if (claims_to_be_ours(p, p.key.zone, routes_)) return Decision::drop(DropReason::ip_spoofed_own);
     const FlowView flow = store_.flow(p.slot);
     if (flow.cold.masqueraded && !routes_.addresses().is_own(flow.source_of(Direction::original, p.v6))) {
         // Its translated address has left the box: the flow dies at its next packet, as in Linux.

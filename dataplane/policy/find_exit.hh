@@ -26,6 +26,11 @@ struct RouteZone {
     return p.out_port < kKernelPort ? ports[p.out_port].zone : p.key.zone;
 }
 
+/// It came from outside with an address of the box as its source.
+[[nodiscard]] inline bool claims_to_be_ours(const Packet& p, std::uint16_t zone, const RouteTable& routes) noexcept {
+    return !p.local_out && routes.addresses().is_own_in(zone, p.source());
+}
+
 /// Sets p.next_hop and p.out_port for a packet that goes to `destination`, or says why it cannot.
 [[nodiscard]] Decision find_exit(Packet& p, const IpAddress& destination, RouteZone by, const RouteTable& routes,
                                  const PortTable& ports) noexcept;

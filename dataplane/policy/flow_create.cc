@@ -24,8 +24,7 @@ Decision FlowCreator::create(Packet& p, const Policy& policy, Now now) noexcept 
         p.invalid_reason = opening.refused;
         return pass_invalid(p, policy);
     }
-    if (!p.local_out && p_.routes.addresses().is_own_in(p.key.zone, p.key.src()))
-        return Decision::drop(DropReason::ip_spoofed_own);
+    if (claims_to_be_ours(p, p.key.zone, p_.routes)) return Decision::drop(DropReason::ip_spoofed_own);
     // Only now: a packet that may open no flow must not use an expectation up.
     draft.expected = p_.expectations.size() != 0 && p_.expectations.take(p.key, now, draft.expectation);
     p.state = draft.expected ? PacketState::related : PacketState::new_flow;
@@ -81,8 +80,7 @@ Decision FlowCreator::pass_invalid(Packet& p, const Policy& policy) noexcept {
 /// INVALID or UNTRACKED: routed and judged for itself.
 Decision FlowCreator::pass_without_flow(Packet& p, const Policy& policy) noexcept {
     const std::uint16_t zone = arrival_zone(p);
-    if (!p.local_out && p_.routes.addresses().is_own_in(zone, p.source()))
-        return Decision::drop(DropReason::ip_spoofed_own);
+    if (claims_to_be_ours(p, zone, p_.routes)) return Decision::drop(DropReason::ip_spoofed_own);
     p.slot = kNoSlot;
     if (Decision routed = way_out(p, p.destination(), RouteZone::prefer(zone)); routed.fate != Fate::go) return routed;
     return judge_packet(policy, p_.worker, p, header_tuple(p), {}, p_.counters);
@@ -247,14 +245,27 @@ Decision FlowCreator::make(Packet& p, const Policy& policy, const Draft& draft, 
     h.half[0].packets = 1;
     h.half[0].bytes = p.l3_bytes;
     p_.store.refresh(slot, now, timeout_s);
-    if (!p_.store.publish(slot)) return Decision::drop(DropReason::flow_insert_failed);
+    // Of the one Newcomers knows that it is not there, of the other the port choice.
+    if (!p_.store.publish_new(slot, p.hash, p_.store.table().hash(draft.reply)))
+        return Decision::drop(DropReason::flow_insert_failed);
 
     if (draft.dnat_rule != kNoRule) count(policy, p_.worker, draft.dnat_rule, p);
     if (draft.snat_rule != kNoRule) count(policy, p_.worker, draft.snat_rule, p);
+    faces_[p.in_port % faces_.size()] = {p.in_port, draft.reply.dst() != p.key.src(), draft.reply.zone,
+                                         draft.reply.dst()};
     p.slot = slot;
     p.generation = h.generation;
     p.fresh = true;
     return {};
+}
+
+FlowKey FlowCreator::likely_reply(const Packet& p) const noexcept {
+    FlowKey reply = invert(p.key);
+    const Face& face = faces_[p.in_port % faces_.size()];
+    if (face.in_port != p.in_port) return reply;
+    reply.zone = face.zone;
+    if (face.translated && face.address.is_v4() != p.v6) reply.set_dst(face.address);
+    return reply;
 }
 
 void FlowCreator::count(const Policy& policy, unsigned worker, std::uint32_t rule, const Packet& p) noexcept {

@@ -9,6 +9,7 @@
 // Owner: one worker. Everything it uses belongs to that worker or is a publication.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 
@@ -49,6 +50,10 @@ public:
     /// A packet without a flow. With `go`, either p.slot is its new flow (p.state NEW or RELATED), or the packet is
     /// INVALID or UNTRACKED, was accepted as such, and travels on untranslated with p.slot == kNoSlot.
     [[nodiscard]] Decision create(Packet& p, const Policy& policy, Now now) noexcept;
+
+    /// The reply tuple that a first packet's flow will get if NAT does with it as with the last one that came in by the
+    /// same port: a guess, for prefetching.
+    [[nodiscard]] FlowKey likely_reply(const Packet& p) const noexcept;
 
     /// A packet that conntrack calls INVALID: judged as such between its ports, never translated.
     [[nodiscard]] Decision pass_invalid(Packet& p, const Policy& policy) noexcept;
@@ -94,6 +99,14 @@ private:
     Parts p_;
     PortChooser chooser_;
     std::uint32_t round_robin_ = 0;
+    /// How the last flow that began at a port looks from beyond.
+    struct Face {
+        PortIndex in_port = kNoPort;
+        bool translated = false;
+        std::uint16_t zone = 0;
+        IpAddress address{};
+    };
+    std::array<Face, 8> faces_;  // by the last bits of the port's number
 };
 
 }  // namespace sluice

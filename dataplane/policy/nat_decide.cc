@@ -50,7 +50,7 @@ DestinationNat decide_dnat(const Policy& policy, const FlowKey& key, PortIndex i
     MatchInput input = MatchInput::of(key);
     input.marks = marks;
     input.in_port = in_port;
-    const NatRule* rule = first_match(policy.dnat, input, policy);
+    const NatRule* rule = first_match(policy.dnat, policy.dnat_index, input, policy);
     FlowKey tuple = key;
     if (rule != nullptr) {
         if (rule->prefix_length != 0) {
@@ -73,7 +73,7 @@ SourceNat decide_snat(const Policy& policy, const FlowKey& tuple, PortIndex in_p
     nat.address = tuple.src();
     const std::uint16_t own_port = tuple.sport.host();
     nat.ports.ports = tuple.shape() == TupleShape::query ? PortRange{} : port_class(own_port);
-    nat.rule = first_match(policy.snat, input, policy);
+    nat.rule = first_match(policy.snat, policy.snat_index, input, policy);
     if (nat.rule == nullptr || nat.rule->snat == SnatKind::none) return nat;
     if (nat.rule->snat == SnatKind::masquerade) {
         nat.address = addresses.towards(out_port, masquerades_towards(hop, tuple.dst()));

@@ -3,6 +3,8 @@
 namespace sluice {
 
 Decision Newcomers::admit_without_flow(Packet& p, const Policy& policy, Now now) noexcept {
+    // Looked up with the burst and not found, and nobody has inserted it since.
+    const bool absent = p.slot == kNoSlot && !p.stub && !p_.store.table().inserted(p.hash);
     // Past its deadline a flow is a miss, however late the wheel is; its owner erases it on the spot.
     if (stands(p, p_.store) && p_.store.expired(p.slot, now)) {
         p_.store.kill(p.slot, DeathCause::timeout);
@@ -10,9 +12,10 @@ Decision Newcomers::admit_without_flow(Packet& p, const Policy& policy, Now now)
     }
     p.slot = kNoSlot;
     if (!p.trackable) return p_.creator.create(p, policy, now);
+    if (absent && !p.foreseen) look_ahead();
     if (p_.firsts.away(p.key, p.hash)) return wait(p);
     // An earlier packet of this burst may have made the flow.
-    if (const FlowRef ref = p.stub ? p.stub : p_.store.table().lookup(p.key, p.hash)) {
+    if (const FlowRef ref = absent ? FlowRef{} : p.stub ? p.stub : p_.store.table().lookup(p.key, p.hash)) {
         if (p_.store.is_stub(ref)) return p_.creator.to_owner(p, ref);
         join(p, ref, p_.store);
         return {};
@@ -31,6 +34,23 @@ Decision Newcomers::admit_without_flow(Packet& p, const Policy& policy, Now now)
         return Decision::hand_over(home);
     }
     return p_.creator.create(p, policy, now);
+}
+
+/// Its own packets have gone through no stage yet, and what a stage has taken out of the burst may be looked at as
+/// well: nothing is done with a packet but to read its key.
+void Newcomers::look_ahead() noexcept {
+    std::array<FlowKey, kBurst> replies;
+    std::array<std::uint32_t, kBurst> sources;
+    unsigned n = 0;
+    for (Packet* p : p_.burst.packets()) {
+        if (p->slot != kNoSlot || p->foreseen || !p->trackable || p->stub) continue;
+        p->foreseen = true;
+        sources[n] = p_.store.prefetch_source(p->key);
+        replies[n++] = p_.creator.likely_reply(*p);
+    }
+    if (n < 2) return;
+    p_.store.prefetch_keys(std::span(replies.data(), n));
+    for (unsigned i = 0; i < n; ++i) p_.store.prefetch_newest(sources[i]);
 }
 
 Decision Newcomers::wait(Packet& p) noexcept {

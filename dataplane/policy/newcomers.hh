@@ -5,6 +5,8 @@
 //   ESP, and a flow waits for an answer → it is the answer
 //   not at home here → to its home            INVALID → judged as such       otherwise → policy/flow_create
 //
+// The first of them in a burst looks ahead for all: what their flows will need of the tables comes at the same time.
+//
 // Owner: one worker.
 #pragma once
 
@@ -21,6 +23,7 @@ public:
         FlowCreator& creator;
         FirstPackets& firsts;
         const Steering& steering;
+        const Burst& burst;  ///< of which the packets are
         WorkerCounters& counters;
     };
     explicit Newcomers(const Parts& parts) noexcept : p_(parts) {}
@@ -48,6 +51,7 @@ public:
 private:
     [[nodiscard]] Decision admit_without_flow(Packet& p, const Policy& policy, Now now) noexcept;
     [[nodiscard]] Decision wait(Packet& p) noexcept;
+    void look_ahead() noexcept;
 
     Parts p_;
 };

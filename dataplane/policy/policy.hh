@@ -21,6 +21,7 @@
 #include "dataplane/flow/conn_state.hh"
 #include "dataplane/flow/tcp_rules.hh"
 #include "dataplane/flow/timeouts.hh"
+#include "dataplane/policy/rule_index.hh"
 
 namespace sluice {
 
@@ -97,6 +98,7 @@ inline constexpr std::size_t kChainCount = 3;  ///< of the filter
 
 struct FilterChain {
     std::vector<FilterRule> rules;
+    RuleIndex index;  ///< of them
     FilterAction policy = FilterAction::accept;
     std::uint32_t policy_rule = 0;  ///< rule number whose counters the chain policy adds to
 };
@@ -171,6 +173,7 @@ struct Policy {
     std::array<FilterChain, kChainCount> filter;
     std::vector<NatRule> dnat;  ///< in order; first match decides
     std::vector<NatRule> snat;
+    RuleIndex dnat_index, snat_index;
     Timeouts timeouts{};
     std::vector<Timeouts> timeout_policies;  ///< by id - 1; ids live longer than policies
     TcpRules tcp;

@@ -48,14 +48,22 @@ bool Addresses::has(PortIndex port, const IpAddress& address) const noexcept {
     return std::ranges::any_of(by_port[port], [&](const PortAddress& own) { return own.address == address; });
 }
 
-bool Addresses::is_own(const IpAddress& address) const noexcept {
+void Addresses::index() noexcept {
+    own_bits_ = {};
+    for (const auto& list : by_port)
+        for (const PortAddress& own : list) {
+            const unsigned bit = bit_of(own.address);
+            own_bits_[bit / 64] |= std::uint64_t{1} << (bit % 64);
+        }
+}
+
+bool Addresses::is_own_anywhere(const IpAddress& address) const noexcept {
     return std::ranges::any_of(by_port, [&](const auto& list) {
         return std::ranges::any_of(list, [&](const PortAddress& own) { return own.address == address; });
     });
 }
 
-bool Addresses::is_own_in(std::uint16_t zone, const IpAddress& address) const noexcept {
-    if (zone == 0) return is_own(address);
+bool Addresses::is_own_of_zone(std::uint16_t zone, const IpAddress& address) const noexcept {
     bool shared = false, behind = false;
     for (std::size_t port = 0; port < by_port.size(); ++port) {
         if (zone_of_port[port] != 0 && zone_of_port[port] != zone) continue;
@@ -226,8 +234,9 @@ void RouteTable::remove_route(const IpAddress& prefix, std::uint8_t length, std:
     touch();
 }
 
-void RouteTable::publish_addresses(std::unique_ptr<const Addresses> addresses) {
-    if (addresses == nullptr) addresses = std::make_unique<const Addresses>();
+void RouteTable::publish_addresses(std::unique_ptr<Addresses> addresses) {
+    if (addresses == nullptr) addresses = std::make_unique<Addresses>();
+    addresses->index();
     addresses_.publish(std::move(addresses), grace_);
     touch();  // behind it: who sees the new epoch sees the new addresses, and masqueraded flows look at theirs
 }

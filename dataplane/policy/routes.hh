@@ -64,15 +64,41 @@ struct Addresses {
     std::array<std::vector<PortAddress>, kMaxPorts + 1> by_port;
     std::array<std::uint16_t, kMaxPorts + 1> zone_of_port{};
 
+    /// To be called when all addresses are there: what every first packet asks, whether its source is one of them, then
+    /// seldom needs to look through them.
+    void index() noexcept;
     /// The box's address on `port` for packets that go to `far`, or to a gateway of that address: the first whose
     /// subnet holds it, else the first of its family; none when the port has none (nf_nat_masquerade.c,
     /// inet_select_addr). An IPv6 address of the link goes with addresses of the link alone (RFC 6724, rule 2).
     [[nodiscard]] IpAddress towards(PortIndex port, const IpAddress& far) const noexcept;
     [[nodiscard]] bool has(PortIndex port, const IpAddress& address) const noexcept;
-    [[nodiscard]] bool is_own(const IpAddress& address) const noexcept;
+    [[nodiscard]] bool is_own(const IpAddress& address) const noexcept {
+        return may_be_own(address) && is_own_anywhere(address);
+    }
     /// The same as a host in `zone` means the address: those of ports of other zones are not the box's there, nor is
     /// one of zone 0 in a network that lies behind a port of the zone. In zone 0 all are.
-    [[nodiscard]] bool is_own_in(std::uint16_t zone, const IpAddress& address) const noexcept;
+    [[nodiscard]] bool is_own_in(std::uint16_t zone, const IpAddress& address) const noexcept {
+        return may_be_own(address) && (zone == 0 ? is_own_anywhere(address) : is_own_of_zone(zone, address));
+    }
+
+private:
+    using Bits = std::array<std::uint64_t, 16>;
+    static constexpr Bits all_bits() noexcept {
+        Bits bits{};
+        bits.fill(~std::uint64_t{0});
+        return bits;
+    }
+    static constexpr unsigned bit_of(const IpAddress& address) noexcept {
+        return (address.low.raw * 0x9e3779b1U) >> 22;
+    }
+    [[nodiscard]] bool may_be_own(const IpAddress& address) const noexcept {
+        const unsigned bit = bit_of(address);
+        return (own_bits_[bit / 64] >> (bit % 64) & 1) != 0;
+    }
+    [[nodiscard]] bool is_own_anywhere(const IpAddress& address) const noexcept;
+    [[nodiscard]] bool is_own_of_zone(std::uint16_t zone, const IpAddress& address) const noexcept;
+
+    Bits own_bits_ = all_bits();  // of those that fall on a bit which is not set none is own
 };
 
 /// A next hop id with the facts behind it, valid until the end of the burst.
@@ -118,7 +144,7 @@ public:
     /// when the table is full, `hop_id` is not in use or there is no such zone.
     bool add_route(const IpAddress& prefix, std::uint8_t length, std::uint32_t hop_id, std::uint16_t zone = 0);
     void remove_route(const IpAddress& prefix, std::uint8_t length, std::uint16_t zone = 0);
-    void publish_addresses(std::unique_ptr<const Addresses> addresses);
+    void publish_addresses(std::unique_ptr<Addresses> addresses);
     /// Calls `then` when workers see all changes made so far: of IPv6 routes that may be a grace period later.
     void when_seen(std::function<void()> then);
     void touch() noexcept { epoch_.store(epoch_.load(std::memory_order_relaxed) + 1, std::memory_order_release); }

@@ -56,9 +56,12 @@ bool matches(const MatchSpec& spec, const MatchInput& in, const Policy& policy) 
     return set_matches(spec.src, policy.address_sets, in.src) && set_matches(spec.dst, policy.address_sets, in.dst);
 }
 
-const NatRule* first_match(const std::vector<NatRule>& rules, const MatchInput& input, const Policy& policy) noexcept {
-    const auto hit = std::ranges::find_if(rules, [&](const NatRule& r) { return matches(r.match, input, policy); });
-    return hit == rules.end() ? nullptr : &*hit;
+const NatRule* first_match(const std::vector<NatRule>& rules, const RuleIndex& index, const MatchInput& input,
+                           const Policy& policy) noexcept {
+    Candidates candidates(index, rules.size(), input);
+    for (std::uint32_t i; (i = candidates.next()) != Candidates::kNone;)
+        if (matches(rules[i].match, input, policy)) return &rules[i];
+    return nullptr;
 }
 
 }  // namespace sluice

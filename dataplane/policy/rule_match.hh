@@ -1,4 +1,5 @@
-// Does a rule match? The plain first-match evaluation: the reference for every faster one. Rules see a packet as
+// Does a rule match, and which is the first in a list that does: of those that its index leaves (rule_index.hh), or,
+// without one, of all. Rules see a packet as
 // netfilter's hooks do: filter rules after DNAT and before SNAT, NAT rules likewise for their half. Marks are what the
 // rules before have made of them.
 //
@@ -61,7 +62,9 @@ template <class Passed>
 [[nodiscard]] FilterVerdict judge(const Policy& policy, Chain chain, MatchInput& input, Passed&& passed) noexcept {
     const FilterChain& rules = policy.chain(chain);
     bool alone = true;
-    for (const FilterRule& r : rules.rules) {
+    Candidates candidates(rules.index, rules.rules.size(), input);
+    for (std::uint32_t i; (i = candidates.next()) != Candidates::kNone;) {
+        const FilterRule& r = rules.rules[i];
         if (!matches(r.match, input, policy)) continue;
         apply_sets(r, input);
         if (r.action != FilterAction::next) return {r.action, r.reject_with, r.rule, alone && r.log < 0, r.log};
@@ -71,8 +74,8 @@ template <class Passed>
     return {rules.policy, RejectWith::port_unreachable, rules.policy_rule, alone, -1};
 }
 
-/// The first NAT rule of `rules` that matches, or nullptr.
-[[nodiscard]] const NatRule* first_match(const std::vector<NatRule>& rules, const MatchInput& input,
-                                         const Policy& policy) noexcept;
+/// The first NAT rule of `rules`, whose index is `index`, that matches, or nullptr.
+[[nodiscard]] const NatRule* first_match(const std::vector<NatRule>& rules, const RuleIndex& index,
+                                         const MatchInput& input, const Policy& policy) noexcept;
 
 }  // namespace sluice

@@ -362,8 +362,9 @@ TEST_CASE("random NAT rules: the first of its kind that the configuration says")
                         meets(c, rule.out, in.out_port))
                         want = n + 1;
                 }
-                const NatRule* got =
-                    first_match(snat ? compiled.policy->snat : compiled.policy->dnat, in, *compiled.policy);
+                const Policy& policy = *compiled.policy;
+                const NatRule* got = snat ? first_match(policy.snat, policy.snat_index, in, policy)
+                                          : first_match(policy.dnat, policy.dnat_index, in, policy);
                 if ((got == nullptr ? 0 : compiled.names.rules[got->rule].number) != want) ++wrong;
                 if (want != 0) ++translated;
             }

@@ -143,7 +143,7 @@ TEST_CASE_METHOD(Room, "every change of a route raises the epoch, a neighbour's 
     CHECK(rose());
     routes.remove_hop(hop);
     CHECK(rose());
-    routes.publish_addresses(std::make_unique<const Addresses>());  // flows with a translated address look at it
+    routes.publish_addresses(std::make_unique<Addresses>());  // flows with a translated address look at it
     CHECK(rose());
 }
 

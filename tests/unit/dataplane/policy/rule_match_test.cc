@@ -298,10 +298,10 @@ TEST_CASE("the first NAT rule that matches, or none") {
     rules[0].match = rule([](auto& r) { r.out_ports = bit(kDmz); });
     rules[1].match = rule([](auto& r) { r.src = {kServers}; });
     rules[2].match = rule([](auto& r) { r.out_ports = bit(kWan); });
-    CHECK(first_match(rules, packet(), policy) == &rules[1]);
-    CHECK(first_match(rules, packet([](auto& p) { p.src = ip4(192, 0, 2, 99); }), policy) == &rules[2]);
-    CHECK(first_match(rules, packet([](auto& p) { p.out_port = kDmz; }), policy) == &rules[0]);
+    CHECK(first_match(rules, {}, packet(), policy) == &rules[1]);
+    CHECK(first_match(rules, {}, packet([](auto& p) { p.src = ip4(192, 0, 2, 99); }), policy) == &rules[2]);
+    CHECK(first_match(rules, {}, packet([](auto& p) { p.out_port = kDmz; }), policy) == &rules[0]);
     rules.pop_back();
-    CHECK(first_match(rules, packet([](auto& p) { p.src = ip4(192, 0, 2, 99); }), policy) == nullptr);
-    CHECK(first_match({}, packet(), policy) == nullptr);
+    CHECK(first_match(rules, {}, packet([](auto& p) { p.src = ip4(192, 0, 2, 99); }), policy) == nullptr);
+    CHECK(first_match({}, {}, packet(), policy) == nullptr);
 }
