@@ -151,7 +151,8 @@ Ranges<std::uint32_t> ranges4(const AddressSet& set) {
 Ranges<RuleIndex::Wide> ranges6(const AddressSet& set) {
     Ranges<RuleIndex::Wide> ranges;
     for (const AddressRange& r : set)
-        if (!r.is_v4()) ranges.emplace_back(RuleIndex::value_of(r.first), RuleIndex::value_of(r.last));
+        if (!r.first.is_v4() || !r.last.is_v4())
+            ranges.emplace_back(RuleIndex::value_of(r.first), RuleIndex::value_of(r.last));
     return ranges;
 }
 Ranges<std::uint16_t> ranges_of(const PortSet& set) {

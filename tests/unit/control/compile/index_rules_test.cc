@@ -153,7 +153,7 @@ TEST_CASE("the rules that match are those of plain evaluation, whatever the inde
         Rules rules;
         // Less than a block, some blocks, and more of them than a word of the summary has bits.
         const std::size_t count = std::array{kFewestIndexed,   std::size_t{64},   std::size_t{65},
-                                          std::size_t{700}, std::size_t{4096}, std::size_t{4200}}[seed % 6];
+                                             std::size_t{700}, std::size_t{4096}, std::size_t{4200}}[seed % 6];
         for (std::size_t i = 0; i < count; ++i) rules.specs.push_back(spec(random, policy));
         const std::vector<RuleIndex> indexes{index_rules(rules.all(), policy), index_rules(rules.all(), policy, 0),
                                              index_rules(rules.all(), policy, 200 + count)};
