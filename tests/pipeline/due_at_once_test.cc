@@ -44,12 +44,13 @@ struct DueBox : Box {
 }  // namespace
 
 TEST_CASE_METHOD(DueBox, "a loop without packets, or with less than a burst, ends so many and no more") {
+    const std::uint64_t drops = all_drops();
     for (unsigned left = kFlows; left != 0; left -= std::min(left, kMostInALoop)) {
         queue("lan", stream());
         CHECK(ended_in_a_loop() == std::min(left, kMostInALoop));
     }
     CHECK(lcore(0).store.live() == 1);
-    CHECK(all_drops() == 0);
+    CHECK(all_drops() == drops);
 }
 
 TEST_CASE_METHOD(DueBox, "a loop with a full burst ends a few") {
