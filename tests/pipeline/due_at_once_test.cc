@@ -15,6 +15,7 @@ struct DueBox : Box {
     DueBox() {
         port("lan", PortRole::inside, "192.168.1.1/24");
         port("wan", PortRole::outside, "203.0.113.1/24");
+        route("203.0.113.10/32", "203.0.113.10");  // known: nobody is asked while control does not run
         configure("nat: [{out: wan, snat: masquerade}]\nconntrack: {timeouts: {udp: 5s, udp_stream: 5s}}\n");
         ageing_runs(false);
         for (unsigned i = 0; i < kFlows; ++i) queue("lan", udp(kClient, 10000 + i, kServer, 53));
@@ -44,13 +45,12 @@ struct DueBox : Box {
 }  // namespace
 
 TEST_CASE_METHOD(DueBox, "a loop without packets, or with less than a burst, ends so many and no more") {
-    const std::uint64_t drops = all_drops();
     for (unsigned left = kFlows; left != 0; left -= std::min(left, kMostInALoop)) {
         queue("lan", stream());
         CHECK(ended_in_a_loop() == std::min(left, kMostInALoop));
     }
     CHECK(lcore(0).store.live() == 1);
-    CHECK(all_drops() == drops);
+    CHECK(all_drops() == 0);
 }
 
 TEST_CASE_METHOD(DueBox, "a loop with a full burst ends a few") {
