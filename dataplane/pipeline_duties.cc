@@ -9,7 +9,7 @@ namespace sluice {
 namespace {
 
 constexpr unsigned kOrdersPerLoop = 64;
-constexpr unsigned kOrdersBesidesBirths = 4;
+constexpr unsigned kOrdersBesidesBirths = 1;
 constexpr unsigned kMessagesPerLoop = 64;
 constexpr unsigned kFlushedPerLoop = 256;
 constexpr unsigned kSweptPerCall = 32;

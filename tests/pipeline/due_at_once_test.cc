@@ -9,7 +9,7 @@ using namespace sluice::test;
 namespace {
 
 constexpr Ip4 kServer = ip4(203, 0, 113, 10), kClient = ip4(192, 168, 1, 10);
-constexpr unsigned kFlows = 600, kMostInALoop = 64, kBesidesBirths = 4;
+constexpr unsigned kFlows = 600, kMostInALoop = 64, kBesidesBirths = 1;
 
 struct DueBox : Box {
     DueBox() {
