@@ -151,6 +151,7 @@ private:
     std::array<Order, FlowStore::kMostEnding> taken_;  ///< orders; those from next_order_ on are still to be done
     unsigned next_order_ = 0, taken_count_ = 0;
     std::uint64_t received_before_ = 0, births_before_ = 0;  ///< when orders were asked for the last time
+    std::uint64_t loops_of_orders_ = 0;                      ///< what has been saved up for them while packets wait
     SlotIndex flush_from_ = kNoSlot;  ///< a flush goes through the slots from here; kNoSlot: none under way
     FlushTicket* flush_ticket_ = nullptr;
 };

@@ -9,7 +9,7 @@ namespace sluice {
 namespace {
 
 constexpr unsigned kOrdersPerLoop = 64;
-constexpr unsigned kOrdersBesidesBirths = 1;
+constexpr unsigned kLoopsPerOrder = 2, kOrdersAtLeast = 16;  // while packets wait
 constexpr unsigned kMessagesPerLoop = 64;
 constexpr unsigned kFlushedPerLoop = 256;
 constexpr unsigned kSweptPerCall = 32;
@@ -51,13 +51,21 @@ unsigned Pipeline::orders(Now now) noexcept {
 }
 
 /// While packets come in full bursts, more of them wait to be received: flows that are due have time, packets have not.
-/// Then so many may end as begin, and some more, so that the table does not fill up however long that lasts.
+/// Then so many may end as begin, so that the table does not fill up however long that lasts, or one in two loops, and
+/// several at once, which costs less than each by itself.
 unsigned Pipeline::most_orders() noexcept {
     const std::uint64_t received = p_.counters.balance.received.get(), births = p_.counters.flow_births.get();
     const std::uint64_t packets = received - std::exchange(received_before_, received);
     const std::uint64_t born = births - std::exchange(births_before_, births);
-    if (packets < kBurst) return kOrdersPerLoop;
-    return static_cast<unsigned>(std::min<std::uint64_t>(kOrdersPerLoop, kOrdersBesidesBirths + born));
+    if (packets < kBurst) {
+        loops_of_orders_ = 0;
+        return kOrdersPerLoop;
+    }
+    loops_of_orders_ += born * kLoopsPerOrder + 1;
+    const std::uint64_t most = loops_of_orders_ / kLoopsPerOrder;
+    if (most < kOrdersAtLeast) return 0;
+    loops_of_orders_ = 0;
+    return static_cast<unsigned>(std::min<std::uint64_t>(kOrdersPerLoop, most));
 }
 
 /// The next few at once, and what those flows need that have to end, one stage after the other. False: there is none.
