@@ -185,7 +185,7 @@ Trial MemifLine::run(double pps, double seconds) {
         receive(t);
     }
     t.seconds = static_cast<double>(rte_rdtsc() - begin) / hz;
-    const std::uint64_t patience = rte_rdtsc() + rte_get_tsc_hz() / 10;
+    const std::uint64_t patience = rte_rdtsc() + rte_get_tsc_hz() / 50;
     while (t.received < t.sent && rte_rdtsc() < patience) receive(t);
     return t;
 }

@@ -332,11 +332,11 @@ class ReportTest(unittest.TestCase):
     def test_latency(self):
         slower = [dict(row, p50_us=2 * row["p50_us"], max_us=2.0) for row in LATENCY]
         text = self.markdown(dict(RESULTS, latency=LATENCY + slower, latency_same_rate=LATENCY[:1], latency_highest=[
-            {"program": "sluiced", "mpps": 4.0, "limited_by_generator": False},
-            {"program": "sluiced", "mpps": 5.0, "limited_by_generator": False},
-            {"program": "testpmd-io", "mpps": 9.0, "limited_by_generator": True}]))
+            {"program": "sluiced", "mpps": 4.0, "lost": 0.0, "limited_by_generator": False},
+            {"program": "sluiced", "mpps": 5.0, "lost": 1e-6, "limited_by_generator": False},
+            {"program": "testpmd-io", "mpps": 9.0, "lost": 0.002, "limited_by_generator": True}]))
         self.assertIn("- sluiced: 4.50 Mpps\n- testpmd io (roofline): 9.00 Mpps (the generator's end: it may be "
-                      "higher)\n", text)
+                      "higher) (in one round there was loss at every rate, here of 0.200%)\n", text)
         self.assertIn("| sluiced | 10 % | 0.400 | 13.5 | 20.0 | 50.0 | 8000.0 | 700.0 | 40.0 | 6 of 200,000 | 0 |\n",
                       text)
         self.assertIn("At the same rates", text)

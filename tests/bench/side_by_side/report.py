@@ -5,6 +5,7 @@ import pathlib
 from . import figures
 
 LISTS = ("sluice_bench", "scenarios", "hash", "acl", "new_flow", "memory", "latency")
+LOSS_ALLOWED = 1e-5     # as sluice-latency has it
 MICROSECONDS = (("p50_us", "p50"), ("p99_us", "p99"), ("p999_us", "p99.9"), ("max_us", "max"),
                 ("generator_pause_us", "generator away"), ("program_waited_us", "worker waited"))
 
@@ -116,16 +117,19 @@ def latency_table(rows: list[dict], titles: dict[str, str]) -> str:
 def latency(results: dict, titles: dict[str, str]) -> str:
     if not results.get("latency"):
         return ""
-    text = ("## Latency through memif, microseconds\n\n64-byte UDP of established flows, one way; medians of the rounds, "
-            "what stands behind p99.9 is the most of all rounds: the generator's longest absence, and how long all in "
-            "all the program's worker waited for its core. A load is a share of the program's own highest rate without "
-            "loss:\n\n")
+    text = ("## Latency through memif, microseconds\n\n64-byte UDP of established flows, one way; medians of the "
+            "rounds, what stands behind p99.9 is the most of all rounds: the generator's longest absence, and how long "
+            "all in all the program's worker waited for its core. A load is a share of the program's own highest rate "
+            "without loss:\n\n")
     highest: dict[str, list[dict]] = {}
     for row in results.get("latency_highest", []):
         highest.setdefault(row["program"], []).append(row)
     for program, found in highest.items():
         mpps = figures.median_of(row["mpps"] for row in found)
         end = " (the generator's end: it may be higher)" if any(row["limited_by_generator"] for row in found) else ""
+        lost = max(row["lost"] for row in found)
+        if lost > LOSS_ALLOWED:
+            end += f" (in one round there was loss at every rate, here of {lost:.3%})"
         text += f"- {titles.get(program, program)}: {mpps:.2f} Mpps{end}\n"
     text += "\n" + latency_table(results["latency"], titles)
     if results.get("latency_same_rate"):

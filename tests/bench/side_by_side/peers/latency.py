@@ -70,6 +70,7 @@ class Latency(Component):
             together["latency"] += own
             together["latency_same_rate"] += rows(program.name, found["rates"], LOADS)
             together["latency_highest"].append({"program": program.name, "mpps": found["highest_mpps"],
+                                                "lost": found["highest_lost"],
                                                 "limited_by_generator": found["limited_by_generator"]})
             if program is self.programs[0]:
                 rates = [row["rate_mpps"] for row in own]
@@ -81,7 +82,7 @@ class Latency(Component):
         socket = machine.path("memif.sock")
         search = 0.1 if setting.quick else 0.5
         words = ["--socket", socket, "--box", BOX_MAC, "--flows", str(FLOWS), "--loads", ",".join(map(str, LOADS)),
-                 "--seconds", str(min(setting.seconds, 0.5) if setting.quick else setting.seconds), "--search-seconds",
+                 "--seconds", str(min(setting.seconds, 0.4) if setting.quick else setting.seconds), "--search-seconds",
                  str(search), *(["--rates", ",".join(map(str, rates))] if rates else [])]
         generator = machine.spawn("latency-generator", [
             "taskset", "-c", str(setting.other), str(setting.program(PROGRAM)), *words], stdin=subprocess.PIPE)
