@@ -4,6 +4,20 @@
 
 namespace sluice {
 
+namespace {
+
+void count(WorkerCounters& counters, unsigned asked, std::uint64_t hits) noexcept {
+    counters.lookups.add(asked);
+    counters.lookup_hits.add(static_cast<unsigned>(std::popcount(hits)));
+}
+
+/// The flow's lines; of what is no flow, a stub or nothing, there are none.
+void prefetch(const FlowStore& store, FlowRef found) noexcept {
+    if (!store.is_stub(found)) store.prefetch(found.slot(), found.direction());
+}
+
+}  // namespace
+
 void look_up(const Burst& burst, FlowStore& store, WorkerCounters& counters) noexcept {
     std::array<const FlowKey*, kBurst> keys;
     std::array<std::uint32_t, kBurst> hashes;
@@ -17,11 +31,9 @@ void look_up(const Burst& burst, FlowStore& store, WorkerCounters& counters) noe
         asked[n++] = p;
     }
     if (n == 0) return;
-    counters.lookups.add(n);
     const std::uint64_t hits = store.table().lookup_bulk(std::span(keys.data(), n), hashes.data(), found.data());
-    counters.lookup_hits.add(static_cast<unsigned>(std::popcount(hits)));
-    for (unsigned i = 0; i < n; ++i)
-        if (((hits >> i) & 1) != 0 && !store.is_stub(found[i])) store.prefetch(found[i].slot(), found[i].direction());
+    count(counters, n, hits);
+    for (unsigned i = 0; i < n; ++i) prefetch(store, found[i]);
     for (unsigned i = 0; i < n; ++i) settle(*asked[i], found[i], store);
 }
 
@@ -32,11 +44,10 @@ void look_up(PlainBurst& burst, FlowStore& store, WorkerCounters& counters) noex
     std::array<FlowRef, kBurst> found;
     for (unsigned i = 0; i < n; ++i) hashes[i] = hash.of_ip4(burst[i].key.words[0], burst[i].key.words[1]);
     const std::uint64_t hits = store.table().lookup_bulk_ip4(burst.keys(), hashes.data(), found.data());
-    counters.lookups.add(n);
-    counters.lookup_hits.add(static_cast<unsigned>(std::popcount(hits)));
+    count(counters, n, hits);
     for (unsigned i = 0; i < n; ++i) {
         burst[i].found = found[i];
-        if (!store.is_stub(found[i])) store.prefetch(found[i].slot(), found[i].direction());
+        prefetch(store, found[i]);
     }
 }
 

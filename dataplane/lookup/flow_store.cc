@@ -3,9 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <new>
-#include <stdexcept>
-
-#include <rte_malloc.h>
 
 #include "dataplane/l4/trackers.hh"
 #include "dataplane/lookup/flow_room.hh"
@@ -19,15 +16,6 @@ constexpr std::uint8_t kShortened = 2;
 constexpr std::uint8_t kDied = 4;
 constexpr std::uint8_t kStubGone = 8;  // to the worker that keeps the flow's stub
 
-template <class T>
-T* make_array(std::uint32_t n, int socket) {
-    void* memory = rte_zmalloc_socket("sluice-flows", sizeof(T) * n, 64, socket);
-    if (memory == nullptr) throw std::runtime_error("no memory for the flow table (raise memory.megabytes)");
-    auto* array = static_cast<T*>(memory);
-    for (std::uint32_t i = 0; i < n; ++i) new (&array[i]) T();
-    return array;
-}
-
 }  // namespace
 
 FlowStore::FlowStore(const Options& options, WorkerCounters& counters, Ring<Notice>& to_control)
@@ -37,28 +25,15 @@ FlowStore::FlowStore(const Options& options, WorkerCounters& counters, Ring<Noti
                                options.ipv6)),
       events_(counters),
       capacity_(options.capacity),
-      free_(options.capacity, options.socket),
-      mappings_(options.capacity, options.socket) {
-    hot_ = make_array<FlowHot>(capacity_, options.socket);
-    try {
-        cold_ = make_array<FlowCold>(capacity_, options.socket);
-        if (options.ipv6) high_ = make_array<FlowHigh>(capacity_, options.socket);
-        for (SlotIndex i = capacity_; i-- > 0;) free_[free_count_++] = i;
-        stubs_.resize(stub_capacity(capacity_));
-        free_stubs_.reserve(stubs_.size());
-        for (std::uint32_t i = static_cast<std::uint32_t>(stubs_.size()); i-- > 0;) free_stubs_.push_back(i);
-    } catch (...) {
-        rte_free(hot_);
-        rte_free(cold_);
-        rte_free(high_);
-        throw;
-    }
-}
-
-FlowStore::~FlowStore() {
-    rte_free(hot_);
-    rte_free(cold_);
-    rte_free(high_);
+      hot_(capacity_, options.socket),
+      cold_(capacity_, options.socket),
+      high_(options.ipv6 ? HugeArray<FlowHigh>(capacity_, options.socket) : HugeArray<FlowHigh>()),
+      free_(capacity_, options.socket),
+      mappings_(capacity_, options.socket) {
+    for (SlotIndex i = capacity_; i-- > 0;) free_[free_count_++] = i;
+    stubs_.resize(stub_capacity(capacity_));
+    free_stubs_.reserve(stubs_.size());
+    for (std::uint32_t i = static_cast<std::uint32_t>(stubs_.size()); i-- > 0;) free_stubs_.push_back(i);
 }
 
 SlotIndex FlowStore::allocate() noexcept {
@@ -97,7 +72,7 @@ void FlowStore::abandon(SlotIndex slot) noexcept {
 void FlowStore::prefetch_keys(std::span<const FlowKey> keys) const noexcept {
     std::array<std::uint32_t, FlowTable::kMaxBulk> hashes;
     std::array<FlowRef, FlowTable::kMaxBulk> found;
-    for (std::size_t i = 0; i < keys.size(); ++i) hashes[i] = table_.hash(keys[i]);
+    table_.hasher().bulk(keys, hashes.data());
     // What it answers does not matter: the table's lines are in the cache afterwards, fetched all at the same time.
     static_cast<void>(table_.lookup_bulk(keys, hashes.data(), found.data()));
 }
@@ -121,22 +96,14 @@ void FlowStore::prefetch_ends(std::span<const SlotIndex> slots) const noexcept {
 }
 
 bool FlowStore::publish(SlotIndex slot) noexcept {
-    FlowCold& c = cold_[slot];
     const FlowKey original = key(slot, Direction::original), reply = key(slot, Direction::reply);
-    c.hash[0] = table_.hash(original);
-    c.hash[1] = table_.hash(reply);
-    const bool reply_here = c.stub_worker == 255;
-    if (reply_here && !table_.insert(reply, c.hash[1], FlowRef(slot, Direction::reply))) {
+    const std::uint32_t original_hash = table_.hash(original), reply_hash = table_.hash(reply);
+    const bool reply_here = cold_[slot].stub_worker == 255;
+    if (table_.lookup(original, original_hash) || (reply_here && table_.lookup(reply, reply_hash))) {
         abandon(slot);
         return false;
     }
-    if (!table_.insert(original, c.hash[0], FlowRef(slot, Direction::original))) {
-        if (reply_here) table_.erase(reply, c.hash[1]);
-        abandon(slot);
-        return false;
-    }
-    settle_in(slot, original);
-    return true;
+    return publish_new(slot, original_hash, reply_hash);
 }
 
 bool FlowStore::publish_new(SlotIndex slot, std::uint32_t original_hash, std::uint32_t reply_hash) noexcept {

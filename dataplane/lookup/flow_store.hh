@@ -51,7 +51,6 @@ public:
 
     /// Throws std::runtime_error when memory is short (start-up only).
     FlowStore(const Options& options, WorkerCounters& counters, Ring<Notice>& to_control);
-    ~FlowStore();
     FlowStore(const FlowStore&) = delete;
     FlowStore& operator=(const FlowStore&) = delete;
 
@@ -74,7 +73,7 @@ public:
     [[nodiscard]] FlowCold& cold(SlotIndex slot) noexcept { return cold_[slot]; }
     [[nodiscard]] const FlowCold& cold(SlotIndex slot) const noexcept { return cold_[slot]; }
     [[nodiscard]] FlowView flow(SlotIndex slot) const noexcept {
-        return {hot_[slot], cold_[slot], high_ == nullptr ? nullptr : &high_[slot]};
+        return {hot_[slot], cold_[slot], high_.size() == 0 ? nullptr : &high_[slot]};
     }
     /// The tuple of packets of direction `d` as they arrive.
     [[nodiscard]] FlowKey key(SlotIndex slot, Direction d) const noexcept { return flow(slot).key(d); }
@@ -255,9 +254,9 @@ private:
     std::uint32_t half_open_ = 0;
     SlotIndex oldest_half_open_ = kNoSlot;  // half-open flows, linked by age through their cold lines
     SlotIndex newest_half_open_ = kNoSlot;
-    FlowHot* hot_ = nullptr;
-    FlowCold* cold_ = nullptr;
-    FlowHigh* high_ = nullptr;   // nullptr: no IPv6
+    HugeArray<FlowHot> hot_;
+    HugeArray<FlowCold> cold_;
+    HugeArray<FlowHigh> high_;   // empty: no IPv6
     HugeArray<SlotIndex> free_;  // a stack
     std::uint32_t free_count_ = 0;
     SourceMappings mappings_;  // of live flows with status::kSourceNat

@@ -20,15 +20,16 @@ class HugeArray {
 
 public:
     HugeArray() = default;
-    /// `size` times `value`. `socket`: NUMA node, -1: any.
-    HugeArray(std::uint32_t size, int socket, const T& value = T())
+    /// `size` elements, each made from `value`, or by default. `socket`: NUMA node, -1: any.
+    template <class... Value>
+    HugeArray(std::uint32_t size, int socket, const Value&... value)
         : values_(static_cast<T*>(rte_malloc_socket("sluice-flows", sizeof(T) * size, 64, socket))), size_(size) {
         if (values_ == nullptr) throw std::runtime_error("no memory for the flow table (raise memory.megabytes)");
-        for (std::uint32_t i = 0; i < size; ++i) new (values_.get() + i) T(value);
+        for (std::uint32_t i = 0; i < size; ++i) new (values_.get() + i) T(value...);
     }
 
-    [[nodiscard]] T& operator[](std::uint32_t i) noexcept { return values_.get()[i]; }
-    [[nodiscard]] const T& operator[](std::uint32_t i) const noexcept { return values_.get()[i]; }
+    /// As of a pointer: an array that is const may have its elements written.
+    [[nodiscard]] T& operator[](std::uint32_t i) const noexcept { return values_.get()[i]; }
     [[nodiscard]] std::uint32_t size() const noexcept { return size_; }
 
 private:

@@ -249,8 +249,8 @@ Decision FlowCreator::make(Packet& p, const Policy& policy, const Draft& draft, 
     if (!p_.store.publish_new(slot, p.hash, p_.store.table().hash(draft.reply)))
         return Decision::drop(DropReason::flow_insert_failed);
 
-    if (draft.dnat_rule != kNoRule) count(policy, p_.worker, draft.dnat_rule, p);
-    if (draft.snat_rule != kNoRule) count(policy, p_.worker, draft.snat_rule, p);
+    if (draft.dnat_rule != kNoRule) policy.counter(p_.worker, draft.dnat_rule).count(p.l3_bytes);
+    if (draft.snat_rule != kNoRule) policy.counter(p_.worker, draft.snat_rule).count(p.l3_bytes);
     faces_[p.in_port % faces_.size()] = {p.in_port, draft.reply.dst() != p.key.src(), draft.reply.zone,
                                          draft.reply.dst()};
     p.slot = slot;
@@ -266,10 +266,6 @@ FlowKey FlowCreator::likely_reply(const Packet& p) const noexcept {
     reply.zone = face.zone;
     if (face.translated && face.address.is_v4() != p.v6) reply.set_dst(face.address);
     return reply;
-}
-
-void FlowCreator::count(const Policy& policy, unsigned worker, std::uint32_t rule, const Packet& p) noexcept {
-    policy.counter(worker, rule).count(p.l3_bytes);
 }
 
 }  // namespace sluice

@@ -94,7 +94,6 @@ private:
     [[nodiscard]] const NextHop& hop_of(const Packet& p) const noexcept;
     [[nodiscard]] Decision make_room(const Policy& policy, Now now) noexcept;
     void evict(SlotIndex slot, Now now) noexcept;
-    static void count(const Policy& policy, unsigned worker, std::uint32_t rule, const Packet& p) noexcept;
 
     Parts p_;
     PortChooser chooser_;

@@ -4,14 +4,6 @@
 
 namespace sluice {
 
-namespace {
-
-void count(const Policy& policy, unsigned worker, std::uint32_t rule, const Packet& p) noexcept {
-    policy.counter(worker, rule).count(p.l3_bytes);
-}
-
-}  // namespace
-
 Decision judge_packet(const Policy& policy, unsigned worker, Packet& p, const FlowKey& tuple, JudgedFlow flow,
                       WorkerCounters& counters) noexcept {
     MatchInput input = MatchInput::of(tuple);
@@ -24,10 +16,10 @@ Decision judge_packet(const Policy& policy, unsigned worker, Packet& p, const Fl
     const std::uint32_t mark_before = input.has_flow ? *flow.mark : 0;
     input.marks = {p.mark, mark_before};
     const Chain chain = chain_of(p);
-    const FilterVerdict v =
-        judge(policy, chain, input, [&](const FilterRule& r) noexcept { count(policy, worker, r.rule, p); });
+    const FilterVerdict v = judge(
+        policy, chain, input, [&](const FilterRule& r) noexcept { policy.counter(worker, r.rule).count(p.l3_bytes); });
     counters.verdict_judged.add();
-    count(policy, worker, v.rule, p);
+    policy.counter(worker, v.rule).count(p.l3_bytes);
     p.mark = input.marks.packet;
     if (input.has_flow) *flow.mark = input.marks.flow;
     if (flow.timeouts != nullptr) *flow.timeouts = input.timeouts;

@@ -87,10 +87,6 @@ double cost_of(BenchBox& box, std::uint64_t packets, Fill&& fill) {
     return median(loops);
 }
 
-void must_not_drop(const char* who, const boost::json::object& drops) {
-    if (!drops.empty()) throw std::runtime_error(std::string(who) + " lost packets: " + boost::json::serialize(drops));
-}
-
 Section run_c1(const Options& o, Devices& devices) {
     const std::uint32_t alive = alive_of(o), wanted = births_of(o);
     BenchBox box(devices, wish(slots_for(std::uint64_t{alive} + wanted), 1));

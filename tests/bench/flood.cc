@@ -87,8 +87,7 @@ void run_case(Case& c, Flood& flood, const Options& o, std::uint32_t established
         costs.push_back(static_cast<double>(cost.all));
     }
     c.loops.push_back(median(costs));
-    if (const auto dropped = drops_since(box, drops); !dropped.empty())
-        throw std::runtime_error("N3 lost packets: " + boost::json::serialize(dropped));
+    must_not_drop("N3", drops_since(box, drops));
     const std::uint64_t syns = loops * c.syns;
     // An established packet that made a flow had lost its own.
     if (box.sum(&WorkerCounters::flow_births) - births != syns ||

@@ -212,8 +212,7 @@ void run_case(Case& c, FtpLoad& load, const Options& o) {
     c.cycles.push_back(median(std::move(blocks)));
     if (!answers.empty()) c.per_answer.push_back(median(std::move(answers)));
     c.commands += load.commands - commands;
-    if (const auto dropped = drops_since(box, drops); !dropped.empty())
-        throw std::runtime_error("A1 lost packets: " + boost::json::serialize(dropped));
+    must_not_drop("A1", drops_since(box, drops));
     if (box.sum(&WorkerCounters::alg_rewrites) - rewrites != load.commands - commands)
         throw std::runtime_error("A1: not every command was rewritten");
 }

@@ -182,8 +182,7 @@ void run_case(Case& c, TwoWorkers& two, const Options& o, double alone) {
     const auto cycles = two.run(o.packets, c.share);
     box.serve_control();
     const std::uint64_t sent = kWorkers * o.packets;
-    if (const auto dropped = drops_since(box, drops); !dropped.empty())
-        throw std::runtime_error("S1 lost packets: " + boost::json::serialize(dropped));
+    must_not_drop("S1", drops_since(box, drops));
     if (counted(&BalanceCounters::transmitted) - through != sent) throw std::runtime_error("S1: packets are missing");
     c.handed_over += counted(&BalanceCounters::handed_out) - handed;
     c.sent += sent;

@@ -169,7 +169,7 @@ void run_case(Case& c, NewFlows& flows, const Options& o, bool last) {
     const std::uint64_t made = box.sum(&WorkerCounters::flow_births) - births;
     const std::uint64_t ended = box.deaths() - deaths;
     c.drops = drops_since(box, drops);
-    if (!c.drops.empty()) throw std::runtime_error("N1 lost packets: " + boost::json::serialize(c.drops));
+    must_not_drop("N1", c.drops);
     if (made != box.counters().balance.received.get() - received)
         throw std::runtime_error("N1: not every packet made a flow");
     // The wheel's tick is 8 ms; over a short run that is much.

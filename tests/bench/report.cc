@@ -85,6 +85,10 @@ json::object drops_since(const BenchBox& box, const std::vector<std::uint64_t>& 
     return reasons;
 }
 
+void must_not_drop(const std::string& scenario, const json::object& drops) {
+    if (!drops.empty()) throw std::runtime_error(scenario + " lost packets: " + json::serialize(drops));
+}
+
 json::object stages_of(const std::array<double, kStageCount>& cycles) {
     json::object stages;
     for (std::size_t s = 0; s < kStageCount; ++s) stages[kStageNames[s]] = cycles[s];

@@ -36,6 +36,8 @@ struct Report {
 boost::json::object percentiles(const LoopTimes& times);
 /// Those that happened, since `before` was taken.
 boost::json::object drops_since(const BenchBox& box, const std::vector<std::uint64_t>& before);
+/// Throws std::runtime_error with the reasons when there are any: `scenario` lost packets.
+void must_not_drop(const std::string& scenario, const boost::json::object& drops);
 /// By name.
 boost::json::object stages_of(const std::array<double, kStageCount>& cycles);
 

@@ -181,7 +181,7 @@ boost::json::object row(const Options& o, Devices& devices, std::uint32_t alive)
         control.push_back(static_cast<double>(lives.control) / static_cast<double>(packets) * kSteps);
     }
     const boost::json::object dropped = drops_since(box, drops);
-    if (!dropped.empty()) throw std::runtime_error("N2 lost packets: " + boost::json::serialize(dropped));
+    must_not_drop("N2", dropped);
     const std::uint64_t begun = box.sum(&WorkerCounters::flow_births) - births;
     const std::uint64_t sent = packets * o.rounds;
     // Each life makes one flow; those in progress at either end are not whole ones.
