@@ -63,12 +63,12 @@ std::uint64_t route_megabytes(bool v6, std::uint64_t zones) noexcept {
            (v6 ? kRoute6Megabytes : 0) + zones * (v6 ? 2 : 1) * kZoneMegabytes;
 }
 
-std::uint64_t ring_megabytes(const Config& config, unsigned workers, bool v6) noexcept {
+std::uint64_t ring_megabytes(const Config& config, unsigned workers) noexcept {
     const LcoreSizes sizes;
     const std::uint64_t messages = sizes.notices * sizeof(Notice) + sizes.orders * sizeof(Order) +
                                    std::uint64_t{sizes.punts + sizes.from_kernel} * sizeof(void*);
     const std::uint64_t to_peers = std::uint64_t{sizes.peer_messages} * (sizeof(PeerMessage) + sizeof(void*));
-    const std::uint64_t expectations = key_table_bytes(share_of(config.conntrack.expect_max, workers), v6);
+    const std::uint64_t expectations = TagBuckets::bytes(share_of(config.conntrack.expect_max, workers));
     return kDriverMegabytes + megabytes_of(workers * (messages + expectations + (workers - 1) * to_peers));
 }
 
@@ -95,10 +95,11 @@ MemoryNeed memory_need(const Config& config) {
     MemoryNeed need;
     need.buffers = buffer_megabytes(config, workers);
     need.routes = route_megabytes(v6, zones_of(config).size());
-    need.rings = ring_megabytes(config, workers, v6);
-    need.flows = config.conntrack.max
-                     ? megabytes_of(workers * flow_store_bytes(share_of(*config.conntrack.max, workers), v6))
-                     : kLeastFlowMegabytes;
+    need.rings = ring_megabytes(config, workers);
+    need.flows =
+        config.conntrack.max
+            ? megabytes_of(workers * flow_store_bytes(share_of(*config.conntrack.max, workers), v6, workers == 1))
+            : kLeastFlowMegabytes;
     return need;
 }
 

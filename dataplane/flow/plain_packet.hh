@@ -9,7 +9,6 @@
 #include <array>
 #include <cstdint>
 #include <cstring>
-#include <span>
 
 #include <rte_ip.h>
 #include <rte_mbuf.h>
@@ -44,9 +43,7 @@ static_assert(sizeof(PlainPacket) <= 48);
 /// The plain packets of a burst, in their order of arrival.
 class PlainBurst {
 public:
-    PlainBurst() noexcept {
-        for (unsigned i = 0; i < kBurst; ++i) keys_[i] = &packets_[i].key;
-    }
+    PlainBurst() = default;
     PlainBurst(const PlainBurst&) = delete;
     PlainBurst& operator=(const PlainBurst&) = delete;
 
@@ -63,8 +60,6 @@ public:
     [[nodiscard]] bool empty() const noexcept { return count_ == 0; }
 
     [[nodiscard]] PlainPacket& operator[](unsigned i) noexcept { return packets_[i]; }
-    /// Where their keys are, as a lookup in bulk wants it.
-    [[nodiscard]] std::span<const void* const> keys() const noexcept { return {keys_.data(), count_}; }
 
     /// Runs `stays(PlainPacket&) -> bool` over the burst in order and closes the gaps that the others leave.
     template <class Stays>
@@ -81,7 +76,6 @@ public:
 
 private:
     std::array<PlainPacket, kBurst> packets_;
-    std::array<const void*, kBurst> keys_;
     unsigned count_ = 0;
 };
 

@@ -21,17 +21,17 @@ constexpr std::uint8_t kStubGone = 8;  // to the worker that keeps the flow's st
 FlowStore::FlowStore(const Options& options, WorkerCounters& counters, Ring<Notice>& to_control)
     : counters_(counters),
       to_control_(to_control),
-      table_(FlowTable::create(options.name, key_capacity(options.capacity), options.socket, options.secret,
-                               options.ipv6)),
       events_(counters),
       capacity_(options.capacity),
       hot_(capacity_, options.socket),
       cold_(capacity_, options.socket),
       high_(options.ipv6 ? HugeArray<FlowHigh>(capacity_, options.socket) : HugeArray<FlowHigh>()),
+      stubs_(options.alone ? 0 : stub_capacity(capacity_)),
+      table_(key_capacity(capacity_, options.alone), options.socket, options.secret,
+             StoredKeys(capacity_, hot_.data(), cold_.data(), high_.data(), stubs_.data())),
       free_(capacity_, options.socket),
       mappings_(capacity_, options.socket) {
     for (SlotIndex i = capacity_; i-- > 0;) free_[free_count_++] = i;
-    stubs_.resize(stub_capacity(capacity_));
     free_stubs_.reserve(stubs_.size());
     for (std::uint32_t i = static_cast<std::uint32_t>(stubs_.size()); i-- > 0;) free_stubs_.push_back(i);
 }
@@ -70,29 +70,17 @@ void FlowStore::abandon(SlotIndex slot) noexcept {
 }
 
 void FlowStore::prefetch_keys(std::span<const FlowKey> keys) const noexcept {
-    std::array<std::uint32_t, FlowTable::kMaxBulk> hashes;
-    std::array<FlowRef, FlowTable::kMaxBulk> found;
-    table_.hasher().bulk(keys, hashes.data());
-    // What it answers does not matter: the table's lines are in the cache afterwards, fetched all at the same time.
-    static_cast<void>(table_.lookup_bulk(keys, hashes.data(), found.data()));
+    for (const FlowKey& key : keys) table_.prefetch(table_.hash(key));
 }
 
 void FlowStore::prefetch_ends(std::span<const SlotIndex> slots) const noexcept {
-    std::array<FlowKey, 2 * kMostEnding> keys;
-    std::array<std::uint32_t, 2 * kMostEnding> hashes;
-    std::array<FlowRef, 2 * kMostEnding> found;
-    std::size_t n = 0;
     for (const SlotIndex slot : slots) {
         const FlowCold& c = cold_[slot];
         if (hot_[slot].has(status::kSourceNat)) mappings_.prefetch_neighbours(slot);
         if (c.half_open_older != kNoSlot) __builtin_prefetch(&cold_[c.half_open_older].id, 1);
         if (c.half_open_newer != kNoSlot) __builtin_prefetch(&cold_[c.half_open_newer].id, 1);
-        for (const Direction d : {Direction::original, Direction::reply}) {
-            keys[n] = key(slot, d);
-            hashes[n++] = c.hash[index_of(d)];
-        }
+        for (const std::uint32_t hash : c.hash) table_.prefetch(hash);
     }
-    static_cast<void>(table_.lookup_bulk(std::span(keys.data(), n), hashes.data(), found.data()));
 }
 
 bool FlowStore::publish(SlotIndex slot) noexcept {
@@ -113,12 +101,12 @@ bool FlowStore::publish_new(SlotIndex slot, std::uint32_t original_hash, std::ui
     c.hash[1] = reply_hash;
     const bool reply_here = c.stub_worker == 255;
     // Each is new, but they may be one and the same: who sends to itself.
-    if (reply_here && (original == reply || !table_.insert_new(reply, reply_hash, FlowRef(slot, Direction::reply)))) {
+    if (reply_here && (original == reply || !table_.insert_new(reply_hash, FlowRef(slot, Direction::reply)))) {
         abandon(slot);
         return false;
     }
-    if (!table_.insert_new(original, original_hash, FlowRef(slot, Direction::original))) {
-        if (reply_here) table_.erase(reply, reply_hash);
+    if (!table_.insert_new(original_hash, FlowRef(slot, Direction::original))) {
+        if (reply_here) table_.erase(reply_hash, FlowRef(slot, Direction::reply));
         abandon(slot);
         return false;
     }
@@ -148,8 +136,8 @@ void FlowStore::kill(SlotIndex slot, DeathCause cause, std::uint32_t by) noexcep
     if (c.untold != 0) --untold_;
     if (h.has(status::kHelper) && death_hook_ != nullptr) death_hook_(death_context_, slot);
     if (h.kind == L4Kind::esp) erase_quoted(slot);
-    table_.erase(key(slot, Direction::original), c.hash[0]);
-    if (c.stub_worker == 255) table_.erase(key(slot, Direction::reply), c.hash[1]);
+    table_.erase(c.hash[0], FlowRef(slot, Direction::original));
+    if (c.stub_worker == 255) table_.erase(c.hash[1], FlowRef(slot, Direction::reply));
     account(h, false);
     if (is_half_open(h)) leave_half_open(slot);
     if (h.has(status::kSourceNat)) mappings_.leave(slot);
@@ -197,8 +185,11 @@ bool FlowStore::answer(FlowRef waiting, const FlowKey& key, std::uint32_t hash) 
         const FlowRef ref = table_.lookup(old, old_hash);
         if (!ref || ref.slot() != waiting.slot()) continue;
         if (!table_.insert(key, hash, waiting)) return false;
-        table_.erase(old, old_hash);
-        if (is_stub(waiting)) return true;
+        table_.erase(old_hash, waiting);
+        if (is_stub(waiting)) {
+            stubs_[waiting.slot() - capacity_].reply = key;
+            return true;
+        }
         flow(waiting.slot()).set_key(Direction::reply, key);
         cold_[waiting.slot()].hash[1] = hash;
         insert_quoted(waiting.slot(), Direction::reply);
@@ -217,27 +208,18 @@ bool FlowStore::replies_with(SlotIndex slot, const FlowKey& key) noexcept {
     return true;
 }
 
-FlowKey FlowStore::quoted_key(SlotIndex slot, Direction d) const noexcept {
-    const FlowView flow = this->flow(slot);
-    FlowKey key = flow.key(d);
-    key.set_src(flow.source_of(d, key.is_v6()));
-    key.set_dst(flow.destination_of(d, key.is_v6()));
-    key.zone = flow.zone(opposite(d));  // errors come by the port where its packets leave
-    key.flags |= FlowKey::kQuoted;
-    return key;
-}
-
 void FlowStore::insert_quoted(SlotIndex slot, Direction d) noexcept {
-    const FlowKey key = quoted_key(slot, d);
-    const std::uint32_t hash = table_.hash(key);
-    if (!table_.lookup(key, hash)) (void)table_.insert(key, hash, FlowRef(slot, opposite(d)));
+    if (quoted_ == quoted_capacity(capacity_)) return;
+    const FlowKey key = quoted_key(flow(slot), d);
+    if (table_.insert(key, table_.hash(key), FlowRef(slot, opposite(d)))) ++quoted_;
 }
 
 void FlowStore::erase_quoted(SlotIndex slot) noexcept {
     for (const Direction d : {Direction::original, Direction::reply}) {
-        const FlowKey key = quoted_key(slot, d);
+        const FlowKey key = quoted_key(flow(slot), d);
         const std::uint32_t hash = table_.hash(key);
-        if (const FlowRef ref = table_.lookup(key, hash); ref && ref.slot() == slot) table_.erase(key, hash);
+        const FlowRef ref = table_.lookup(key, hash);
+        if (ref && ref.slot() == slot && table_.erase(hash, ref)) --quoted_;
     }
 }
 
@@ -246,7 +228,7 @@ bool FlowStore::add_stub(const FlowKey& reply, std::uint8_t owner, const FlowKey
     const std::uint32_t index = free_stubs_.back();
     if (!table_.insert(reply, table_.hash(reply), FlowRef(capacity_ + index, Direction::reply))) return false;
     free_stubs_.pop_back();
-    stubs_[index] = {owner, original};
+    stubs_[index] = {owner, reply, original};
     counters_.stubs.add();
     return true;
 }
@@ -260,7 +242,7 @@ void FlowStore::take_back_stub(const FlowKey& reply, std::uint8_t owner) noexcep
     const std::uint32_t hash = table_.hash(reply);
     const FlowRef ref = table_.lookup(reply, hash);
     if (!ref || !is_stub(ref) || stub(ref).owner != owner) return;
-    table_.erase(reply, hash);
+    table_.erase(hash, ref);
     free_stubs_.push_back(ref.slot() - capacity_);
     counters_.stubs.sub();
 }

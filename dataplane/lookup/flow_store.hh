@@ -32,21 +32,14 @@
 
 namespace sluice {
 
-/// A reply key that is kept here for a flow that another worker owns. It names the flow by its original tuple, so that
-/// a stub which outlives its flow for a moment can do no harm.
-struct Stub {
-    std::uint8_t owner = 255;
-    FlowKey original{};
-};
-
 class FlowStore {
 public:
     struct Options {
-        std::string name;            ///< unique in the process, at most FlowTable::kMaxNameLength
         std::uint32_t capacity = 0;  ///< flows
         int socket = -1;             ///< NUMA node
         HashSecret secret{};
-        bool ipv6 = false;  ///< flows may be of IPv6: 48 bytes each, and a table of their own
+        bool ipv6 = false;   ///< flows may be of IPv6: 48 bytes each
+        bool alone = false;  ///< there is no other worker for whose flows this one would keep stubs
     };
 
     /// Throws std::runtime_error when memory is short (start-up only).
@@ -91,7 +84,7 @@ public:
 
     // --- keys
     [[nodiscard]] FlowTable& table() noexcept { return table_; }
-    [[nodiscard]] bool is_stub(FlowRef ref) const noexcept { return ref.slot() >= capacity_; }
+    [[nodiscard]] bool is_stub(FlowRef ref) const noexcept { return table_.keys().is_stub(ref); }
     [[nodiscard]] const Stub& stub(FlowRef ref) const noexcept { return stubs_[ref.slot() - capacity_]; }
     [[nodiscard]] bool add_stub(const FlowKey& reply, std::uint8_t owner, const FlowKey& original) noexcept;
     /// Only the stub of exactly that flow: a late message about an old one removes nothing.
@@ -208,7 +201,7 @@ public:
     void prefetch_newest(std::uint32_t source) const noexcept { mappings_.prefetch_newest(source); }
     /// These flows are about to be killed. The first call asks for their lines, the second one, which reads them, for
     /// what they lead to; at most kMostEnding.
-    static constexpr unsigned kMostEnding = FlowTable::kMaxBulk / 2;
+    static constexpr unsigned kMostEnding = 32;
     void prefetch_slot(SlotIndex slot) const noexcept {
         __builtin_prefetch(&hot_[slot].lifetime, 1);
         __builtin_prefetch(&cold_[slot], 1);
@@ -217,16 +210,8 @@ public:
     }
     void prefetch_ends(std::span<const SlotIndex> slots) const noexcept;
 
-    /// A slot is about to be read: both lines that a packet of `direction` needs.
-    void prefetch(SlotIndex slot, Direction direction) const noexcept {
-        __builtin_prefetch(&hot_[slot].half[index_of(direction)], 1);
-        __builtin_prefetch(&hot_[slot].lifetime, 1);
-    }
-
 private:
-    /// ESP: the key by which ICMP errors find the flow that they quote, as its packets leave in this direction; no
-    /// packet has it. Without room for it errors find no flow, and nothing worse.
-    [[nodiscard]] FlowKey quoted_key(SlotIndex slot, Direction d) const noexcept;
+    /// Without room for a quoted_key errors find no flow, and nothing worse.
     void insert_quoted(SlotIndex slot, Direction d) noexcept;
     void erase_quoted(SlotIndex slot) noexcept;
     void settle_in(SlotIndex slot, const FlowKey& original) noexcept;
@@ -246,7 +231,6 @@ private:
 
     WorkerCounters& counters_;
     Ring<Notice>& to_control_;
-    FlowTable table_;
     FlowEvents events_;
     std::uint32_t untold_ = 0;  // live flows with changes that wait for a packet to leave
     std::uint32_t capacity_;
@@ -256,12 +240,14 @@ private:
     SlotIndex newest_half_open_ = kNoSlot;
     HugeArray<FlowHot> hot_;
     HugeArray<FlowCold> cold_;
-    HugeArray<FlowHigh> high_;   // empty: no IPv6
-    HugeArray<SlotIndex> free_;  // a stack
-    std::uint32_t free_count_ = 0;
-    SourceMappings mappings_;  // of live flows with status::kSourceNat
+    HugeArray<FlowHigh> high_;  // empty: no IPv6
     std::vector<Stub> stubs_;
     std::vector<std::uint32_t> free_stubs_;
+    FlowTable table_;
+    std::uint32_t quoted_ = 0;   // keys of it that no packet has
+    HugeArray<SlotIndex> free_;  // a stack
+    std::uint32_t free_count_ = 0;
+    SourceMappings mappings_;           // of live flows with status::kSourceNat
     SlotIndex pending_head_ = kNoSlot;  // slots with notices that wait, first in, first out
     SlotIndex pending_tail_ = kNoSlot;
     SlotIndex used_ = 0;  // no slot from here on was ever allocated

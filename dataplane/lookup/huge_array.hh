@@ -30,6 +30,7 @@ public:
 
     /// As of a pointer: an array that is const may have its elements written.
     [[nodiscard]] T& operator[](std::uint32_t i) const noexcept { return values_.get()[i]; }
+    [[nodiscard]] T* data() const noexcept { return values_.get(); }
     [[nodiscard]] std::uint32_t size() const noexcept { return size_; }
 
 private:

@@ -17,11 +17,10 @@ FlowKey any_source(FlowKey key) noexcept {
 
 }  // namespace
 
-ExpectTable::ExpectTable(const std::string& name, std::uint32_t capacity, int socket, HashSecret secret,
-                         WorkerCounters& counters, bool ipv6)
+ExpectTable::ExpectTable(std::uint32_t capacity, int socket, HashSecret secret, WorkerCounters& counters)
     : counters_(counters),
-      keys_(FlowTable::create(name, capacity, socket, secret, ipv6)),
       entries_(capacity),
+      keys_(capacity, socket, secret, Keys{entries_.data()}),
       masters_(std::bit_ceil(capacity), kNone) {
     free_.reserve(capacity);
     for (std::uint32_t i = capacity; i-- > 0;) free_.push_back(i);
@@ -80,7 +79,7 @@ ExpectOutcome ExpectTable::add(const Expectation& x, std::uint32_t max_per_maste
         return ExpectOutcome::table_full;
     }
     const std::uint32_t index = free_.back();
-    if (!keys_.insert(wanted.tuple, hash, FlowRef(index, Direction::original))) {
+    if (!keys_.insert_new(hash, ref_of(index))) {
         counters_.expect_refused.add();
         return ExpectOutcome::table_full;
     }
@@ -138,7 +137,7 @@ std::uint32_t ExpectTable::copy(std::uint32_t from, Expectation* out, unsigned m
 
 void ExpectTable::remove(std::uint32_t index) noexcept {
     Entry& entry = entries_[index];
-    keys_.erase(entry.e.tuple, keys_.hash(entry.e.tuple));
+    keys_.erase(keys_.hash(entry.e.tuple), ref_of(index));
     unlink(index);
     std::uint32_t* link = &bucket_of(entry.e.master);
     while (*link != index) link = &entries_[*link].sibling;

@@ -9,14 +9,13 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
 #include <vector>
 
 #include "dataplane/base/clock.hh"
 #include "dataplane/base/counters.hh"
 #include "dataplane/flow/expectation.hh"
 #include "dataplane/flow/flow_key.hh"
-#include "dataplane/lookup/flow_table.hh"
+#include "dataplane/lookup/key_table.hh"
 
 namespace sluice {
 
@@ -25,8 +24,7 @@ enum class ExpectOutcome : std::uint8_t { added, refreshed, clash, table_full };
 class ExpectTable {
 public:
     /// Throws std::runtime_error when memory is short (start-up only).
-    ExpectTable(const std::string& name, std::uint32_t capacity, int socket, HashSecret secret,
-                WorkerCounters& counters, bool ipv6 = false);
+    ExpectTable(std::uint32_t capacity, int socket, HashSecret secret, WorkerCounters& counters);
 
     ExpectOutcome add(const Expectation& expectation, std::uint32_t max_per_master, Now now) noexcept;
     /// Whether add() would answer `clash`.
@@ -54,6 +52,13 @@ private:
         std::uint32_t sibling = kNone;               // next in the bucket of its master, newest first
         bool used = false;
     };
+    struct Keys {
+        const Entry* entries;
+        [[nodiscard]] bool has(FlowRef ref, const FlowKey& key) const noexcept {
+            return entries[ref.slot()].e.tuple == key;
+        }
+    };
+    static constexpr FlowRef ref_of(std::uint32_t index) noexcept { return {index, Direction::original}; }
     [[nodiscard]] std::uint32_t find(const FlowKey& key) const noexcept;
     [[nodiscard]] std::uint32_t& bucket_of(SlotIndex master) noexcept {
         return masters_[master & (masters_.size() - 1)];
@@ -69,8 +74,8 @@ private:
     void unlink(std::uint32_t index) noexcept;
 
     WorkerCounters& counters_;
-    FlowTable keys_;
     std::vector<Entry> entries_;
+    KeyTable<Keys> keys_;
     std::vector<std::uint32_t> free_;
     std::vector<std::uint32_t> masters_;  // heads of chains by master slot; a power of two of them
     std::uint32_t oldest_ = kNone, newest_ = kNone;

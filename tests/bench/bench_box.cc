@@ -69,7 +69,7 @@ Devices::~Devices() {
 
 std::uint64_t BenchBox::memory_bytes(std::uint64_t slots, unsigned workers) noexcept {
     constexpr std::uint64_t kRoutes = 80U << 20, kRings = 12U << 20;  // rte_lpm has 64 MB whatever is in it
-    return kRoutes + workers * (kRings + flow_store_bytes(static_cast<std::uint32_t>(slots), false));
+    return kRoutes + workers * (kRings + flow_store_bytes(static_cast<std::uint32_t>(slots), false, workers == 1));
 }
 
 BenchBox::BenchBox(Devices& devices, const PolicyWish& wish)

@@ -1,9 +1,13 @@
 // K1: the flow table alone, without flows: IPv4 keys of UDP in a table of so many keys (--flows), filled to 25, 50, 75
 // and 95 % of its capacity. Keys and their hashes are at hand, as in the pipeline; which of them are asked for next is
-// random. Nothing expires: keys are erased one by one, and others inserted in their place.
+// random. Each lies in the cold line of a slot, as flows have them. Nothing expires: keys are erased one by one, and
+// others inserted in their place.
 //
 // Operations are timed 64 at a time, lookups in batches of 1 (one by one), 8, 32 and 64; the median counts.
+#include "dataplane/lookup/key_table.hh"
+
 #include <array>
+#include <cstring>
 #include <numeric>
 #include <span>
 #include <stdexcept>
@@ -11,8 +15,8 @@
 
 #include <rte_cycles.h>
 
-#include "dataplane/lookup/flow_room.hh"
-#include "dataplane/lookup/flow_table.hh"
+#include "dataplane/flow/flow_entry.hh"
+#include "dataplane/lookup/huge_array.hh"
 #include "tests/bench/measure.hh"
 #include "tests/bench/scenario.hh"
 
@@ -20,8 +24,7 @@ namespace sluice::bench {
 
 namespace {
 
-constexpr unsigned kGroup = FlowTable::kMaxBulk;
-static_assert(kGroup == 64);
+constexpr unsigned kGroup = 64;
 const std::vector<std::uint32_t> kCapacities{65536, 1000000};
 
 FlowKey key_of(std::uint32_t i, Pattern pattern) {
@@ -33,21 +36,32 @@ struct Group {
     std::array<FlowKey, kGroup> keys;
     std::array<const FlowKey*, kGroup> at;
     std::array<std::uint32_t, kGroup> hashes;
-    std::array<std::uint32_t, kGroup> places;  // in KeyBench::present_
+    std::array<std::uint32_t, kGroup> places;  // in KeyBench::present_, which are their slots
     std::array<FlowRef, kGroup> found;
+};
+
+/// As StoredKeys, of flows that are nothing but their keys.
+struct ColdKeys {
+    const FlowCold* cold;
+    [[nodiscard]] bool has(FlowRef ref, const FlowKey& key) const noexcept {
+        return std::memcmp(&cold[ref.slot()].key[0], &key, sizeof(KeyHead)) == 0;
+    }
+    void prefetch(FlowRef ref) const noexcept { __builtin_prefetch(&cold[ref.slot()]); }
 };
 
 class KeyBench {
 public:
     KeyBench(std::uint32_t capacity, Pattern pattern)
-        : table_(FlowTable::create("k1", capacity, -1, {0x5eed, 0xb0c5})), pattern_(pattern) {
+        : cold_(capacity, -1), table_(capacity, -1, {0x5eed, 0xb0c5}, ColdKeys{cold_.data()}), pattern_(pattern) {
         for (unsigned i = 0; i < kGroup; ++i) group_.at[i] = &group_.keys[i];
     }
 
     void fill_to(std::uint32_t keys) {
         while (present_.size() < keys) {
             const FlowKey key = key_of(next_, pattern_);
-            if (!table_.insert(key, table_.hash(key), FlowRef(next_, Direction::original)))
+            const auto place = static_cast<std::uint32_t>(present_.size());
+            put(place, key);
+            if (!table_.insert(key, table_.hash(key), ref_of(place)))
                 throw std::runtime_error("K1: the table is full at " + std::to_string(present_.size()) + " of " +
                                          std::to_string(table_.capacity()) + " keys");
             present_.push_back(next_++);
@@ -64,8 +78,7 @@ public:
         take_present();
         const double cycles = look_up(batch);
         for (unsigned i = 0; i < kGroup; ++i)
-            if (!group_.found[i] || group_.found[i].slot() != present_[group_.places[i]])
-                throw std::runtime_error("K1: a key was not found");
+            if (group_.found[i] != ref_of(group_.places[i])) throw std::runtime_error("K1: a key was not found");
         return cycles;
     }
     double miss(unsigned batch) {
@@ -80,18 +93,17 @@ public:
         take_distinct();
         unsigned gone = 0, come = 0;
         const double erase = timed([&] {
-            for (unsigned i = 0; i < kGroup; ++i) gone += table_.erase(group_.keys[i], group_.hashes[i]) ? 1 : 0;
+            for (unsigned i = 0; i < kGroup; ++i)
+                gone += table_.erase(group_.hashes[i], ref_of(group_.places[i])) ? 1 : 0;
         });
         for (unsigned i = 0; i < kGroup; ++i) {
             present_[group_.places[i]] = next_;
             take(i, next_++);
+            put(group_.places[i], group_.keys[i]);
         }
         const double insert = timed([&] {
             for (unsigned i = 0; i < kGroup; ++i)
-                come += table_.insert(group_.keys[i], group_.hashes[i],
-                                      FlowRef(present_[group_.places[i]], Direction::original))
-                            ? 1
-                            : 0;
+                come += table_.insert(group_.keys[i], group_.hashes[i], ref_of(group_.places[i])) ? 1 : 0;
         });
         if (gone != kGroup || come != kGroup || table_.size() != present_.size())
             throw std::runtime_error("K1: keys were lost");
@@ -101,6 +113,10 @@ public:
 private:
     static constexpr std::uint32_t kNever = 0xc0000000U;  // tuples from here on are never inserted
 
+    static constexpr FlowRef ref_of(std::uint32_t place) noexcept { return {place, Direction::original}; }
+    void put(std::uint32_t place, const FlowKey& key) noexcept {
+        std::memcpy(cold_[place].key[0].words.data(), &key, sizeof(KeyHead));
+    }
     template <class Work>
     static double timed(Work&& work) {
         const std::uint64_t start = rte_rdtsc_precise();
@@ -143,7 +159,8 @@ private:
         return state_;
     }
 
-    FlowTable table_;
+    HugeArray<FlowCold> cold_;
+    KeyTable<ColdKeys> table_;
     Pattern pattern_;
     std::vector<std::uint32_t> present_;  // numbers of the tuples that are in the table
     std::uint32_t next_ = 0;
@@ -193,7 +210,9 @@ Section run(const Options& o, Devices&) {
 }
 
 std::uint64_t memory(const Options& o) {
-    return o.most_over_flows(kCapacities, [](std::uint32_t keys) { return key_table_bytes(keys, false); });
+    return o.most_over_flows(kCapacities, [](std::uint32_t keys) {
+        return TagBuckets::bytes(keys) + sizeof(FlowCold) * std::uint64_t{keys};
+    });
 }
 
 }  // namespace

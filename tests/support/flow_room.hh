@@ -20,8 +20,7 @@ struct FlowRoom : EalFixture {
     explicit FlowRoom(std::uint32_t capacity = 64, unsigned notices = 1024)
         : tag(std::to_string(next_number())),
           to_control("notices" + tag, notices, -1),
-          store({.name = "store" + tag, .capacity = capacity, .socket = -1, .secret = kSecret}, *counters, to_control) {
-    }
+          store({.capacity = capacity, .socket = -1, .secret = kSecret}, *counters, to_control) {}
 
     static unsigned next_number() {
         static unsigned number = 0;

@@ -34,8 +34,7 @@ FlowKey arriving(unsigned port, unsigned source_port = 20, Ip4 source = kServer)
 }
 
 struct Room : test::EalFixture {
-    explicit Room(std::uint32_t capacity = 16)
-        : table("expect" + std::to_string(FlowRoom::next_number()), capacity, -1, FlowRoom::kSecret, *counters) {}
+    explicit Room(std::uint32_t capacity = 16) : table(capacity, -1, FlowRoom::kSecret, *counters) {}
     ExpectOutcome add(const Expectation& e, std::uint32_t max = 8) { return table.add(e, max, now); }
     bool take(const FlowKey& key) { return table.take(key, now, found); }
 

@@ -30,7 +30,7 @@ struct Seat : FlowRoom {
          std::uint32_t capacity)
         : FlowRoom(capacity, 1024),
           random(99 + worker),
-          expectations("fc" + tag, 16, -1, kSecret, *counters),
+          expectations(16, -1, kSecret, *counters),
           firsts({.tuples = 64, .packets = 64}, *counters),
           creator({worker, store, expectations, firsts, random, routes, ports, homes, *counters}),
           peer("fcp" + tag, 64, -1) {}

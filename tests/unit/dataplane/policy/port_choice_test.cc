@@ -22,7 +22,7 @@ struct Room : FlowRoom {
     explicit Room(std::uint32_t capacity = 2048, std::uint64_t seed = 42)
         : FlowRoom(capacity, 65536),
           random(seed),
-          expectations("pc" + tag, 16, -1, kSecret, *counters),
+          expectations(16, -1, kSecret, *counters),
           firsts({.tuples = 16, .packets = 16}, *counters),
           chooser(store, expectations, firsts, random, *counters) {}
 
