@@ -31,10 +31,9 @@ namespace {
 }
 
 /// The same. Of a stream, as nearly all are, there is nothing to ask.
-[[nodiscard]] std::uint32_t track_udp(const FlowHot& flow, const FlowCold& cold, Direction d, const Policy& policy,
-                                      Now now) noexcept {
+[[nodiscard]] std::uint32_t track_udp(const FlowHot& flow, Direction d, const Policy& policy, Now now) noexcept {
     const Timeouts& timeouts = policy.timeouts_of(flow.half[index_of(d)].timeouts);
-    const Followed followed = l4::Udp::in_stages(flow, cold, timeouts.udp, timeouts.udp_stream, now);
+    const Followed followed = l4::Udp::in_stages(flow, timeouts.udp, timeouts.udp_stream, now);
     return (followed.status & ~flow.status) == 0 ? followed.timeout_s : 0;
 }
 
@@ -90,7 +89,7 @@ inline bool FastPath::leaves(const PlainPacket& p, const Terms& t) noexcept {
     if (way.port != verdict.out_port || l3_bytes > way.longest || p.ip()->time_to_live <= 1) [[unlikely]]
         return false;
     const bool udp = flow.kind == L4Kind::udp;
-    const std::uint32_t timeout_s = udp ? track_udp(flow, p_.store.cold(slot), d, t.policy, t.now)
+    const std::uint32_t timeout_s = udp                        ? track_udp(flow, d, t.policy, t.now)
                                     : flow.kind == L4Kind::tcp ? track_tcp(flow, p, d, t.policy)
                                                                : 0;
     if (timeout_s == 0) [[unlikely]]

@@ -3,11 +3,13 @@
 //
 //   FlowHot   line 0  original direction: rewrite plan, egress, verdict, counters
 //             line 1  reply direction: the same
-//             line 2  shared: lifetime, generation, state, both TCP windows
-//   FlowCold  keys (for erase and listing), rule ids, helper, master
+//             line 2  shared: lifetime, generation, state, keys
+//             line 3  shared: both TCP windows, or what another tracker remembers; what births and deaths need
+//   FlowCold  rule ids, helper, master, notices
 //   FlowHigh  the rest of the keys of an IPv6 flow; there is an array of them only where IPv6 is
 //
-// An established packet touches its own direction's line and the shared line.
+// An established packet touches its own direction's line and line 2, where the flow table finds its key; of TCP line 3,
+// too.
 #pragma once
 
 #include <array>
@@ -62,6 +64,12 @@ struct alignas(64) DirectionHalf {
 static_assert(sizeof(DirectionHalf) == 64);
 static_assert(offsetof(DirectionHalf, packets) == 40);
 
+/// The first 16 bytes of a FlowKey.
+struct KeyHead {
+    std::array<std::uint64_t, 2> words{};
+};
+static_assert(sizeof(KeyHead) == FlowKey::kIp4Bytes);
+
 struct FlowHot {
     DirectionHalf half[2];  // by Direction
 
@@ -73,8 +81,16 @@ struct FlowHot {
     L4Kind kind = L4Kind::generic;
     std::uint8_t status = 0;  // status:: bits
     bool alive = false;
-    TcpState tcp_state{};  // meaningful for TCP, as is the rest
+    TcpState tcp_state{};    // meaningful for TCP
+    std::uint32_t mark = 0;  // changed by set_mark alone
+    KeyHead key[2];          // tuples as they arrive, by Direction; FlowView::key has them whole
+
+    // --- line 3: shared
     TcpMemory tcp;
+    SlotIndex half_open_older = kNoSlot;  // neighbours by age among half-open flows, while it is one of them
+    SlotIndex half_open_newer = kNoSlot;
+    std::uint32_t hash[2]{};  // of the keys
+    TimeMs created_ms = 0;    // when its first packet came: UDP's two-second rule, listings
 
     DirectionHalf& dir(Direction d) noexcept { return half[index_of(d)]; }
     [[nodiscard]] bool has(std::uint8_t bits) const noexcept { return (status & bits) != 0; }
@@ -95,21 +111,15 @@ struct FlowHot {
         std::memcpy(static_cast<void*>(&tcp), &value, sizeof value);
     }
 };
-static_assert(sizeof(FlowHot) == 192);
+static_assert(sizeof(FlowHot) == 256);
 static_assert(offsetof(FlowHot, lifetime) == 128);
-static_assert(offsetof(FlowHot, tcp) == 128 + 28);
+static_assert(offsetof(FlowHot, key) == 128 + 32 && offsetof(FlowHot, tcp) == 192);
 
 /// Notices about this slot that the mailbox to control had no room for (bits), and the list they wait in.
 struct PendingNotice {
     SlotIndex next = kNoSlot;
     std::uint8_t bits = 0;
 };
-
-/// The first 16 bytes of a FlowKey.
-struct KeyHead {
-    std::array<std::uint64_t, 2> words{};
-};
-static_assert(sizeof(KeyHead) == FlowKey::kIp4Bytes);
 
 /// By Direction.
 struct FlowHigh {
@@ -118,27 +128,20 @@ struct FlowHigh {
 };
 
 struct alignas(64) FlowCold {
-    KeyHead key[2];                        // 0: tuples as they arrive, by Direction; FlowView::key has them whole
-    std::uint32_t hash[2]{};               // 32
-    std::uint32_t snat_rule = kNoRule;     // 40: number in the policy `nat_generation`; names for listings
-    std::uint32_t dnat_rule = kNoRule;     // 44
-    SlotIndex master = kNoSlot;            // 48: flow whose helper expected this one
-    std::uint32_t master_generation = 0;   // 52
-    std::uint32_t helper_state = kNoSlot;  // 56: index in the worker's helper pool
-    std::uint32_t mark = 0;                // 60: changed by set_mark alone
-    // --- line 1
-    std::uint32_t id = 0;                   // 64: as conntrack -o id prints
-    PendingNotice notice;                   // 68
-    bool masqueraded = false;               // 76: it dies when its translated address leaves the box
-    std::uint8_t untold = 0;                // 77: changed:: bits that wait for a packet of it to leave
-    std::uint16_t nat_gauge = kNoNatGauge;  // 80: the source NAT rule that it counts on
-    std::uint8_t stub_worker = 255;         // 82: worker that keeps a stub for the reply key; 255: none
-    std::uint32_t nat_generation = 0;       // 84: policy generation that decided NAT
-    TimeMs created_ms = 0;                  // 88: when its first packet came: UDP's two-second rule, listings
-    SlotIndex half_open_older = kNoSlot;    // 96: neighbours by age among half-open flows, while it is one of them
-    SlotIndex half_open_newer = kNoSlot;    // 100
+    std::uint32_t snat_rule = kNoRule;  // number in the policy `nat_generation`; names for listings
+    std::uint32_t dnat_rule = kNoRule;
+    SlotIndex master = kNoSlot;  // flow whose helper expected this one
+    std::uint32_t master_generation = 0;
+    std::uint32_t helper_state = kNoSlot;  // index in the worker's helper pool
+    std::uint32_t id = 0;                  // as conntrack -o id prints
+    PendingNotice notice;
+    std::uint32_t nat_generation = 0;       // policy generation that decided NAT
+    std::uint16_t nat_gauge = kNoNatGauge;  // the source NAT rule that it counts on
+    std::uint8_t stub_worker = 255;         // worker that keeps a stub for the reply key; 255: none
+    bool masqueraded = false;               // it dies when its translated address leaves the box
+    std::uint8_t untold = 0;                // changed:: bits that wait for a packet of it to leave
 };
-static_assert(sizeof(FlowCold) == 128);
+static_assert(sizeof(FlowCold) == 64);
 
 /// By Direction.
 using FlowKeys = std::array<FlowKey, 2>;
@@ -152,7 +155,7 @@ struct FlowView {
     /// The tuple of packets that arrive in direction `d`.
     [[nodiscard]] FlowKey key(Direction d) const noexcept {
         FlowKey k;
-        std::memcpy(static_cast<void*>(&k), &cold.key[index_of(d)], sizeof(KeyHead));
+        std::memcpy(static_cast<void*>(&k), &hot.key[index_of(d)], sizeof(KeyHead));
         if (k.is_v6()) {
             k.src_high = high->src[index_of(d)];
             k.dst_high = high->dst[index_of(d)];
@@ -162,13 +165,13 @@ struct FlowView {
     /// The zone in which packets of direction `d` are looked up.
     [[nodiscard]] std::uint16_t zone(Direction d) const noexcept {
         FlowKey k;
-        std::memcpy(static_cast<void*>(&k), &cold.key[index_of(d)], sizeof(KeyHead));
+        std::memcpy(static_cast<void*>(&k), &hot.key[index_of(d)], sizeof(KeyHead));
         return k.zone;
     }
     [[nodiscard]] FlowKeys keys() const noexcept { return {key(Direction::original), key(Direction::reply)}; }
     /// IPv6 needs `high`.
     void set_key(Direction d, const FlowKey& k) const noexcept {
-        std::memcpy(cold.key[index_of(d)].words.data(), &k, sizeof(KeyHead));
+        std::memcpy(hot.key[index_of(d)].words.data(), &k, sizeof(KeyHead));
         if (!k.is_v6()) return;
         high->src[index_of(d)] = k.src_high;
         high->dst[index_of(d)] = k.dst_high;
@@ -186,9 +189,9 @@ struct FlowView {
 
 /// Rules match the mark, so what was judged by the old one does not hold any more.
 /// False: it has it already.
-inline bool set_mark(FlowHot& hot, FlowCold& cold, std::uint32_t mark) noexcept {
-    if (cold.mark == mark) return false;
-    cold.mark = mark;
+inline bool set_mark(FlowHot& hot, std::uint32_t mark) noexcept {
+    if (hot.mark == mark) return false;
+    hot.mark = mark;
     for (DirectionHalf& half : hot.half) half.verdict.policy_generation = 0;
     return true;
 }

@@ -36,6 +36,9 @@ struct PlainPacket {
     [[nodiscard]] std::uint16_t l4_bytes() const noexcept {
         return static_cast<std::uint16_t>(l3_bytes - sizeof(rte_ipv4_hdr));
     }
+    [[nodiscard]] bool is_tcp() const noexcept {
+        return (key.words[1] >> 32 & 0xffU) == static_cast<unsigned>(IpProto::tcp);
+    }
     [[nodiscard]] std::uint8_t proto() const noexcept { return l3[offsetof(rte_ipv4_hdr, next_proto_id)]; }
 };
 static_assert(sizeof(PlainPacket) <= 48);

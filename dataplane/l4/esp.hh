@@ -29,7 +29,7 @@ struct Esp : Plain {
         return true;
     }
     static std::uint32_t begin(FlowHot&, const Packet&, const TrackRules& rules) noexcept { return rules.timeouts.esp; }
-    static Followed follow(FlowHot& flow, const FlowCold&, Packet&, const TrackRules& rules, Now) noexcept {
+    static Followed follow(FlowHot& flow, Packet&, const TrackRules& rules, Now) noexcept {
         return {.timeout_s = rules.timeouts.esp,
                 .status = flow.has(status::kSeenReply) ? status::kAssured : std::uint8_t{0}};
     }

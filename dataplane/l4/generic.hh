@@ -19,7 +19,7 @@ struct Generic : Plain {
     static std::uint32_t begin(FlowHot&, const Packet&, const TrackRules& rules) noexcept {
         return rules.timeouts.generic;
     }
-    static Followed follow(FlowHot&, const FlowCold&, Packet&, const TrackRules& rules, Now) noexcept {
+    static Followed follow(FlowHot&, Packet&, const TrackRules& rules, Now) noexcept {
         return {.timeout_s = rules.timeouts.generic};
     }
 };

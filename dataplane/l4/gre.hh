@@ -42,7 +42,7 @@ struct Gre : Plain {
         return rules.timeouts.gre;
     }
 
-    static Followed follow(FlowHot& flow, const FlowCold&, Packet&, const TrackRules&, Now) noexcept {
+    static Followed follow(FlowHot& flow, Packet&, const TrackRules&, Now) noexcept {
         const auto memory = flow.memory<Memory>();
         if (!flow.has(status::kSeenReply)) return {.timeout_s = memory.timeout_s};
         return {.timeout_s = memory.stream_timeout_s, .status = status::kAssured};

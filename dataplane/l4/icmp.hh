@@ -40,7 +40,7 @@ struct IcmpOf : Plain {
 
     static std::uint32_t begin(FlowHot&, const Packet&, const TrackRules& rules) noexcept { return timeout(rules); }
 
-    static Followed follow(FlowHot&, const FlowCold&, Packet&, const TrackRules& rules, Now) noexcept {
+    static Followed follow(FlowHot&, Packet&, const TrackRules& rules, Now) noexcept {
         return {.timeout_s = timeout(rules)};
     }
 

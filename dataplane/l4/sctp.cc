@@ -302,7 +302,7 @@ std::uint32_t Sctp::begin(FlowHot& flow, const Packet& p, const TrackRules& rule
     return timeout_of(rules.timeouts, memory.state);
 }
 
-Followed Sctp::follow(FlowHot& flow, const FlowCold&, Packet& p, const TrackRules& rules, Now) noexcept {
+Followed Sctp::follow(FlowHot& flow, Packet& p, const TrackRules& rules, Now) noexcept {
     auto memory = flow.memory<Memory>();
     const SctpState old = memory.state;
     const Outcome out = Reader(memory, p.direction, p).go_on();

@@ -33,7 +33,7 @@ struct Sctp : WithPorts {
     static std::optional<DropReason> parse(Packet& p, std::uint16_t zone) noexcept;
     static Admission admit(const Packet& p, const TrackRules& rules) noexcept;
     static std::uint32_t begin(FlowHot& flow, const Packet& p, const TrackRules& rules) noexcept;
-    static Followed follow(FlowHot& flow, const FlowCold& cold, Packet& p, const TrackRules& rules, Now now) noexcept;
+    static Followed follow(FlowHot& flow, Packet& p, const TrackRules& rules, Now now) noexcept;
     static void rewrite(Packet& p, const RewritePlan& plan) noexcept;
     static void rewrite_quote(QuoteBytes& quote, std::size_t at, const RewritePlan& plan,
                               const SeqAdjust* shift) noexcept;

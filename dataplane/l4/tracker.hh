@@ -84,7 +84,7 @@ struct Tracker {
     bool (*quoted)(std::span<const std::uint8_t> behind, FlowKey& key) noexcept;
     Admission (*admit)(const Packet& p, const TrackRules& rules) noexcept;
     std::uint32_t (*begin)(FlowHot& flow, const Packet& p, const TrackRules& rules) noexcept;
-    Followed (*follow)(FlowHot& flow, const FlowCold& cold, Packet& p, const TrackRules& rules, Now now) noexcept;
+    Followed (*follow)(FlowHot& flow, Packet& p, const TrackRules& rules, Now now) noexcept;
     void (*rewrite)(Packet& p, const RewritePlan& plan) noexcept;
     /// The transport header begins at `at`. `shift`: how a helper has shifted the TCP numbers, or nullptr.
     void (*rewrite_quote)(QuoteBytes& quote, std::size_t at, const RewritePlan& plan, const SeqAdjust* shift) noexcept;

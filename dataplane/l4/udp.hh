@@ -25,17 +25,16 @@ struct Udp : WithPorts {
 
     static std::uint32_t begin(FlowHot&, const Packet&, const TrackRules& rules) noexcept { return rules.timeouts.udp; }
 
-    static Followed follow(FlowHot& flow, const FlowCold& cold, Packet&, const TrackRules& rules, Now now) noexcept {
-        return in_stages(flow, cold, rules.timeouts.udp, rules.timeouts.udp_stream, now);
+    static Followed follow(FlowHot& flow, Packet&, const TrackRules& rules, Now now) noexcept {
+        return in_stages(flow, rules.timeouts.udp, rules.timeouts.udp_stream, now);
     }
 
     /// Which of the two timeouts is in force.
-    static Followed in_stages(const FlowHot& flow, const FlowCold& cold, std::uint32_t first_s, std::uint32_t stream_s,
-                              Now now) noexcept {
+    static Followed in_stages(const FlowHot& flow, std::uint32_t first_s, std::uint32_t stream_s, Now now) noexcept {
         constexpr TimeMs kStreamAfterMs = 2000;
         // What became a stream stays one: its cold lines are not looked at again.
         const bool stream =
-            flow.has(status::kAssured) || (flow.has(status::kSeenReply) && now.ms > cold.created_ms + kStreamAfterMs);
+            flow.has(status::kAssured) || (flow.has(status::kSeenReply) && now.ms > flow.created_ms + kStreamAfterMs);
         if (!stream) return {.timeout_s = first_s};
         return {.timeout_s = stream_s, .status = status::kAssured};
     }

@@ -25,8 +25,8 @@ struct UdpLite : Udp {
     static std::uint32_t begin(FlowHot&, const Packet&, const TrackRules& rules) noexcept {
         return rules.timeouts.udplite;
     }
-    static Followed follow(FlowHot& flow, const FlowCold& cold, Packet&, const TrackRules& rules, Now now) noexcept {
-        return in_stages(flow, cold, rules.timeouts.udplite, rules.timeouts.udplite_stream, now);
+    static Followed follow(FlowHot& flow, Packet&, const TrackRules& rules, Now now) noexcept {
+        return in_stages(flow, rules.timeouts.udplite, rules.timeouts.udplite_stream, now);
     }
 };
 

@@ -35,8 +35,10 @@ void look_up(PlainBurst& burst, FlowStore& store, WorkerCounters& counters) noex
     std::array<std::uint32_t, kBurst> hashes;
     std::array<FlowRef, kBurst> found;
     for (unsigned i = 0; i < n; ++i) hashes[i] = hash.of_ip4(burst[i].key.words[0], burst[i].key.words[1]);
-    const auto has = [&](unsigned i, FlowRef ref) { return table.keys().has_ip4(ref, burst[i].key); };
-    count(counters, n, table.lookup_bulk(n, hashes.data(), found.data(), has));
+    const StoredKeys& keys = table.keys();
+    const auto has = [&](unsigned i, FlowRef ref) { return keys.has_ip4(ref, burst[i].key); };
+    const auto prefetch = [&](unsigned i, FlowRef ref) { keys.prefetch(ref, burst[i].is_tcp()); };
+    count(counters, n, table.lookup_bulk(n, hashes.data(), found.data(), has, prefetch));
     for (unsigned i = 0; i < n; ++i) burst[i].found = found[i];
 }
 

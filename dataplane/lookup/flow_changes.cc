@@ -35,13 +35,13 @@ FlowCopy FlowStore::copy(SlotIndex slot) const noexcept {
         out.bytes[d] = h.half[d].bytes;
     }
     out.lifetime = h.lifetime.load();
-    out.created_ms = c.created_ms;
+    out.created_ms = h.created_ms;
     out.slot = slot;
     out.generation = h.generation;
     out.snat_rule = c.snat_rule;
     out.dnat_rule = c.dnat_rule;
     out.nat_generation = c.nat_generation;
-    out.mark = c.mark;
+    out.mark = h.mark;
     out.id = c.id;
     out.tcp_state = h.tcp_state;
     const Listed listed = tracker_of(h.kind).list(h);
@@ -57,7 +57,7 @@ UpdateBatch::Result FlowStore::update(SlotIndex slot, const FlowUpdate& what, st
     const FlowHot& h = hot_[slot];
     bool changed = what.set_timeout || (what.status & ~h.status) != 0;
     set_status(slot, what.status);
-    if (what.set_mark) changed = set_mark(slot, (cold_[slot].mark & ~what.mark_mask) ^ what.mark) || changed;
+    if (what.set_mark) changed = set_mark(slot, (hot_[slot].mark & ~what.mark_mask) ^ what.mark) || changed;
     if (!changed) return Result::unchanged;
     if (what.set_timeout) refresh(slot, now, what.timeout_s);
     if (events_.on()) events_.updated(copy(slot), changed::kAll, by);

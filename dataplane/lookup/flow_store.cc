@@ -59,7 +59,9 @@ SlotIndex FlowStore::allocate() noexcept {
     h.kind = L4Kind::generic;
     h.status = 0;
     h.alive = false;
+    h.mark = 0;
     ::new (static_cast<void*>(&h.tcp)) TcpMemory;
+    h.half_open_older = h.half_open_newer = kNoSlot;
     ::new (static_cast<void*>(&cold_[slot])) FlowCold;
     cold_[slot].id = next_id_++;
     return slot;
@@ -75,11 +77,11 @@ void FlowStore::prefetch_keys(std::span<const FlowKey> keys) const noexcept {
 
 void FlowStore::prefetch_ends(std::span<const SlotIndex> slots) const noexcept {
     for (const SlotIndex slot : slots) {
-        const FlowCold& c = cold_[slot];
-        if (hot_[slot].has(status::kSourceNat)) mappings_.prefetch_neighbours(slot);
-        if (c.half_open_older != kNoSlot) __builtin_prefetch(&cold_[c.half_open_older].id, 1);
-        if (c.half_open_newer != kNoSlot) __builtin_prefetch(&cold_[c.half_open_newer].id, 1);
-        for (const std::uint32_t hash : c.hash) table_.prefetch(hash);
+        const FlowHot& h = hot_[slot];
+        if (h.has(status::kSourceNat)) mappings_.prefetch_neighbours(slot);
+        for (const SlotIndex neighbour : {h.half_open_older, h.half_open_newer})
+            if (neighbour != kNoSlot) __builtin_prefetch(&hot_[neighbour].half_open_older, 1);
+        for (const std::uint32_t hash : h.hash) table_.prefetch(hash);
     }
 }
 
@@ -97,8 +99,8 @@ bool FlowStore::publish(SlotIndex slot) noexcept {
 bool FlowStore::publish_new(SlotIndex slot, std::uint32_t original_hash, std::uint32_t reply_hash) noexcept {
     FlowCold& c = cold_[slot];
     const FlowKey original = key(slot, Direction::original), reply = key(slot, Direction::reply);
-    c.hash[0] = original_hash;
-    c.hash[1] = reply_hash;
+    hot_[slot].hash[0] = original_hash;
+    hot_[slot].hash[1] = reply_hash;
     const bool reply_here = c.stub_worker == 255;
     // Each is new, but they may be one and the same: who sends to itself.
     if (reply_here && (original == reply || !table_.insert_new(reply_hash, FlowRef(slot, Direction::reply)))) {
@@ -136,8 +138,8 @@ void FlowStore::kill(SlotIndex slot, DeathCause cause, std::uint32_t by) noexcep
     if (c.untold != 0) --untold_;
     if (h.has(status::kHelper) && death_hook_ != nullptr) death_hook_(death_context_, slot);
     if (h.kind == L4Kind::esp) erase_quoted(slot);
-    table_.erase(c.hash[0], FlowRef(slot, Direction::original));
-    if (c.stub_worker == 255) table_.erase(c.hash[1], FlowRef(slot, Direction::reply));
+    table_.erase(h.hash[0], FlowRef(slot, Direction::original));
+    if (c.stub_worker == 255) table_.erase(h.hash[1], FlowRef(slot, Direction::reply));
     account(h, false);
     if (is_half_open(h)) leave_half_open(slot);
     if (h.has(status::kSourceNat)) mappings_.leave(slot);
@@ -191,7 +193,7 @@ bool FlowStore::answer(FlowRef waiting, const FlowKey& key, std::uint32_t hash) 
             return true;
         }
         flow(waiting.slot()).set_key(Direction::reply, key);
-        cold_[waiting.slot()].hash[1] = hash;
+        hot_[waiting.slot()].hash[1] = hash;
         insert_quoted(waiting.slot(), Direction::reply);
         return true;
     }
@@ -304,21 +306,21 @@ bool FlowStore::is_half_open(const FlowHot& h) noexcept {
 }
 
 void FlowStore::join_half_open(SlotIndex slot) noexcept {
-    FlowCold& c = cold_[slot];
-    c.half_open_older = newest_half_open_;
-    c.half_open_newer = kNoSlot;
-    (newest_half_open_ == kNoSlot ? oldest_half_open_ : cold_[newest_half_open_].half_open_newer) = slot;
+    FlowHot& h = hot_[slot];
+    h.half_open_older = newest_half_open_;
+    h.half_open_newer = kNoSlot;
+    (newest_half_open_ == kNoSlot ? oldest_half_open_ : hot_[newest_half_open_].half_open_newer) = slot;
     newest_half_open_ = slot;
     ++half_open_;
     counters_.flows_half_open.add();
 }
 
 void FlowStore::leave_half_open(SlotIndex slot) noexcept {
-    FlowCold& c = cold_[slot];
-    (c.half_open_older == kNoSlot ? oldest_half_open_ : cold_[c.half_open_older].half_open_newer) = c.half_open_newer;
-    (c.half_open_newer == kNoSlot ? newest_half_open_ : cold_[c.half_open_newer].half_open_older) = c.half_open_older;
-    c.half_open_older = kNoSlot;
-    c.half_open_newer = kNoSlot;
+    FlowHot& h = hot_[slot];
+    (h.half_open_older == kNoSlot ? oldest_half_open_ : hot_[h.half_open_older].half_open_newer) = h.half_open_newer;
+    (h.half_open_newer == kNoSlot ? newest_half_open_ : hot_[h.half_open_newer].half_open_older) = h.half_open_older;
+    h.half_open_older = kNoSlot;
+    h.half_open_newer = kNoSlot;
     --half_open_;
     counters_.flows_half_open.sub();
 }

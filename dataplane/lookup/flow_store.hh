@@ -163,9 +163,7 @@ public:
     /// The same of the packet's flow, because of the packet.
     void set_status(Packet& p, std::uint8_t bits) noexcept;
     /// The flow's mark from now on; the next packets are judged by it. False: it has it already.
-    bool set_mark(SlotIndex slot, std::uint32_t mark) noexcept {
-        return sluice::set_mark(hot_[slot], cold_[slot], mark);
-    }
+    bool set_mark(SlotIndex slot, std::uint32_t mark) noexcept { return sluice::set_mark(hot_[slot], mark); }
 
     /// What an operator wants of a live flow (conntrack -U); Linux's words are ctnetlink_change_conntrack. A timeout of
     /// 0 ends it: `gone`.
@@ -204,8 +202,8 @@ public:
     static constexpr unsigned kMostEnding = 32;
     void prefetch_slot(SlotIndex slot) const noexcept {
         __builtin_prefetch(&hot_[slot].lifetime, 1);
+        __builtin_prefetch(&hot_[slot].tcp, 1);
         __builtin_prefetch(&cold_[slot], 1);
-        __builtin_prefetch(&cold_[slot].id, 1);
         mappings_.prefetch_links(slot);
     }
     void prefetch_ends(std::span<const SlotIndex> slots) const noexcept;

@@ -65,13 +65,14 @@ public:
         return buckets_.find(hash, [&](FlowRef ref) { return keys_.has(ref, key); });
     }
     /// A burst: found[i] is what has the i-th key, or none, and the result how many have one. `hashes` and `found` hold
-    /// `keys` elements; `has(i, ref)` is Keys::has of the i-th key.
-    template <class Has>
-    unsigned lookup_bulk(unsigned keys, const std::uint32_t* hashes, FlowRef* found, Has&& has) const noexcept {
+    /// `keys` elements; `has(i, ref)` is Keys::has of the i-th key, `prefetch(i, ref)` Keys::prefetch.
+    template <class Has, class Prefetch>
+    unsigned lookup_bulk(unsigned keys, const std::uint32_t* hashes, FlowRef* found, Has&& has,
+                         Prefetch&& prefetch) const noexcept {
         for (unsigned i = 0; i < keys; ++i) buckets_.prefetch(hashes[i]);
         for (unsigned i = 0; i < keys; ++i) {
             found[i] = buckets_.first(hashes[i]);
-            if (found[i]) keys_.prefetch(found[i]);
+            if (found[i]) prefetch(i, found[i]);
         }
         unsigned hits = 0;
         for (unsigned i = 0; i < keys; ++i) {
@@ -83,8 +84,10 @@ public:
     }
     unsigned lookup_bulk(std::span<const FlowKey* const> keys, const std::uint32_t* hashes,
                          FlowRef* found) const noexcept {
-        return lookup_bulk(static_cast<unsigned>(keys.size()), hashes, found,
-                           [&](unsigned i, FlowRef ref) { return keys_.has(ref, *keys[i]); });
+        return lookup_bulk(
+            static_cast<unsigned>(keys.size()), hashes, found,
+            [&](unsigned i, FlowRef ref) { return keys_.has(ref, *keys[i]); },
+            [&](unsigned, FlowRef ref) { keys_.prefetch(ref); });
     }
     /// A key of this hash will be inserted, erased or asked for soon.
     void prefetch(std::uint32_t hash) const noexcept { buckets_.prefetch(hash); }

@@ -1,8 +1,10 @@
-// Where the keys of a worker's flow table lie: with its flows, in their cold lines, and with its stubs.
+// Where the keys of a worker's flow table lie: with its flows, in a line that their packets need anyway, and with its
+// stubs.
 //
 // Owner: the worker whose store it is.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 
@@ -43,7 +45,7 @@ public:
     [[nodiscard]] bool has(FlowRef ref, const FlowKey& key) const noexcept {
         if (is_stub(ref)) return stubs_[ref.slot() - slots_].reply == key;
         const unsigned d = index_of(ref.direction());
-        if (std::memcmp(&cold_[ref.slot()].key[d], &key, FlowKey::kIp4Bytes) == 0)
+        if (std::memcmp(&hot_[ref.slot()].key[d], &key, FlowKey::kIp4Bytes) == 0)
             return !key.is_v6() ||
                    (high_[ref.slot()].src[d] == key.src_high && high_[ref.slot()].dst[d] == key.dst_high);
         if ((key.flags & FlowKey::kQuoted) == 0) [[likely]]
@@ -54,17 +56,19 @@ public:
     [[nodiscard]] bool has_ip4(FlowRef ref, const KeyHead& key) const noexcept {
         if (is_stub(ref)) [[unlikely]]
             return std::memcmp(&stubs_[ref.slot() - slots_].reply, &key, sizeof key) == 0;
-        const KeyHead& own = cold_[ref.slot()].key[index_of(ref.direction())];
+        const KeyHead& own = hot_[ref.slot()].key[index_of(ref.direction())];
         return ((own.words[0] ^ key.words[0]) | (own.words[1] ^ key.words[1])) == 0;
     }
-    /// A packet that probably is of the flow: all lines that it needs.
-    void prefetch(FlowRef ref) const noexcept {
+    /// A packet that probably is of the flow: all lines that it needs. `memory`: what a tracker remembers, too.
+    void prefetch(FlowRef ref, bool memory = true) const noexcept {
         if (is_stub(ref)) [[unlikely]]
             return;
         const FlowHot& hot = hot_[ref.slot()];
-        __builtin_prefetch(&cold_[ref.slot()]);
         __builtin_prefetch(&hot.half[index_of(ref.direction())], 1);
         __builtin_prefetch(&hot.lifetime, 1);
+        // Without a branch: who sends what is not to be foreseen.
+        static_assert(offsetof(FlowHot, tcp) == offsetof(FlowHot, lifetime) + 64);
+        __builtin_prefetch(reinterpret_cast<const char*>(&hot.lifetime) + (memory ? 64 : 0), 1);
     }
 
 private:

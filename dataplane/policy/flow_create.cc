@@ -92,7 +92,7 @@ std::uint32_t FlowCreator::inherited_mark(const Draft& draft) const noexcept {
     if (!draft.expected) return 0;
     const Expectation& e = draft.expectation;
     const bool here = e.master_worker == p_.worker && p_.store.is(e.master, e.master_generation);
-    return here ? p_.store.cold(e.master).mark : e.mark;
+    return here ? p_.store.hot(e.master).mark : e.mark;
 }
 
 /// For masquerade: a packet of the box itself has no hop here, its destination stands for the gateway.
@@ -224,7 +224,7 @@ Decision FlowCreator::make(Packet& p, const Policy& policy, const Draft& draft, 
     h.half[0].next_hop = p.next_hop;
     h.half[0].route_epoch = p_.routes.epoch();
     c.nat_generation = policy.generation;
-    c.created_ms = now.ms;
+    h.created_ms = now.ms;
     const RewritePlan& plan = h.half[0].plan;
     if (draft.reply.dst() != p.key.src() || plan.sport != p.key.sport) h.status |= status::kSourceNat;
     if (draft.reply.src() != p.key.dst() || plan.dport != p.key.dport) h.status |= status::kDestNat;
@@ -235,7 +235,7 @@ Decision FlowCreator::make(Packet& p, const Policy& policy, const Draft& draft, 
         c.master = draft.expectation.master;
         c.master_generation = draft.expectation.master_generation;
     }
-    c.mark = draft.mark;
+    h.mark = draft.mark;
     const Timeouts& timeouts = policy.timeouts_of(draft.timeouts);
     h.half[0].timeouts = h.half[1].timeouts = draft.timeouts;
     p.direction = Direction::original;  // not the one in which it met the flow that it replaces

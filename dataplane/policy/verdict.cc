@@ -44,9 +44,9 @@ Decision judge_packet(const Policy& policy, unsigned worker, Packet& p, const Fl
 
 Decision judge_anew(const Policy& policy, unsigned worker, Packet& p, const FlowKey& tuple, const FlowView& flow,
                     VerdictCache* cache, WorkerCounters& counters) noexcept {
-    std::uint32_t mark = flow.cold.mark;
+    std::uint32_t mark = flow.hot.mark;
     const Decision decision = judge_packet(policy, worker, p, tuple, {&mark, cache}, counters);
-    if (set_mark(flow.hot, flow.cold, mark)) p.changes |= changed::kMark;
+    if (set_mark(flow.hot, mark)) p.changes |= changed::kMark;
     return decision;
 }
 

@@ -18,16 +18,15 @@ TrackResult carry_out(FlowStore& store, Packet& p, const Followed& followed, Now
 /// TCP, UDP and ICMP by name, for the compiler's sake.
 TrackResult follow(FlowStore& store, Packet& p, const TrackRules& rules, const SeqAdjust* shift, Now now) noexcept {
     FlowHot& h = store.hot(p.slot);
-    const FlowCold& c = store.cold(p.slot);
     switch (h.kind) {
         case L4Kind::tcp:
             return track_tcp(store, p, rules.timeouts, rules.tcp, shift, now);
         case L4Kind::udp:
-            return carry_out(store, p, l4::Udp::follow(h, c, p, rules, now), now);
+            return carry_out(store, p, l4::Udp::follow(h, p, rules, now), now);
         case L4Kind::icmp:
-            return carry_out(store, p, l4::Icmp::follow(h, c, p, rules, now), now);
+            return carry_out(store, p, l4::Icmp::follow(h, p, rules, now), now);
         default:
-            return carry_out(store, p, tracker_of(h.kind).follow(h, c, p, rules, now), now);
+            return carry_out(store, p, tracker_of(h.kind).follow(h, p, rules, now), now);
     }
 }
 

@@ -1,6 +1,6 @@
 // K1: the flow table alone, without flows: IPv4 keys of UDP in a table of so many keys (--flows), filled to 25, 50, 75
 // and 95 % of its capacity. Keys and their hashes are at hand, as in the pipeline; which of them are asked for next is
-// random. Each lies in the cold line of a slot, as flows have them. Nothing expires: keys are erased one by one, and
+// random. Each lies in the line of a slot, as flows have them. Nothing expires: keys are erased one by one, and
 // others inserted in their place.
 //
 // Operations are timed 64 at a time, lookups in batches of 1 (one by one), 8, 32 and 64; the median counts.
@@ -41,18 +41,18 @@ struct Group {
 };
 
 /// As StoredKeys, of flows that are nothing but their keys.
-struct ColdKeys {
-    const FlowCold* cold;
+struct SlotKeys {
+    const FlowHot* hot;
     [[nodiscard]] bool has(FlowRef ref, const FlowKey& key) const noexcept {
-        return std::memcmp(&cold[ref.slot()].key[0], &key, sizeof(KeyHead)) == 0;
+        return std::memcmp(&hot[ref.slot()].key[0], &key, sizeof(KeyHead)) == 0;
     }
-    void prefetch(FlowRef ref) const noexcept { __builtin_prefetch(&cold[ref.slot()]); }
+    void prefetch(FlowRef ref) const noexcept { __builtin_prefetch(&hot[ref.slot()].key); }
 };
 
 class KeyBench {
 public:
     KeyBench(std::uint32_t capacity, Pattern pattern)
-        : cold_(capacity, -1), table_(capacity, -1, {0x5eed, 0xb0c5}, ColdKeys{cold_.data()}), pattern_(pattern) {
+        : hot_(capacity, -1), table_(capacity, -1, {0x5eed, 0xb0c5}, SlotKeys{hot_.data()}), pattern_(pattern) {
         for (unsigned i = 0; i < kGroup; ++i) group_.at[i] = &group_.keys[i];
     }
 
@@ -115,7 +115,7 @@ private:
 
     static constexpr FlowRef ref_of(std::uint32_t place) noexcept { return {place, Direction::original}; }
     void put(std::uint32_t place, const FlowKey& key) noexcept {
-        std::memcpy(cold_[place].key[0].words.data(), &key, sizeof(KeyHead));
+        std::memcpy(hot_[place].key[0].words.data(), &key, sizeof(KeyHead));
     }
     template <class Work>
     static double timed(Work&& work) {
@@ -159,8 +159,8 @@ private:
         return state_;
     }
 
-    HugeArray<FlowCold> cold_;
-    KeyTable<ColdKeys> table_;
+    HugeArray<FlowHot> hot_;
+    KeyTable<SlotKeys> table_;
     Pattern pattern_;
     std::vector<std::uint32_t> present_;  // numbers of the tuples that are in the table
     std::uint32_t next_ = 0;
@@ -211,7 +211,7 @@ Section run(const Options& o, Devices&) {
 
 std::uint64_t memory(const Options& o) {
     return o.most_over_flows(kCapacities, [](std::uint32_t keys) {
-        return TagBuckets::bytes(keys) + sizeof(FlowCold) * std::uint64_t{keys};
+        return TagBuckets::bytes(keys) + sizeof(FlowHot) * std::uint64_t{keys};
     });
 }
 

@@ -58,7 +58,7 @@ TEST_CASE_METHOD(FtpBox, "FTP: a data connection has the mark of its control con
     configure_nat(Nat::snat);
     Session s(*this, Nat::snat);
     s.open();
-    lcore(0).store.cold(flow().slot).mark = 0x2a;
+    lcore(0).store.hot(flow().slot).mark = 0x2a;
     (void)s.client_says("PORT 192,168,1,10,78,32\r\n");
     s.check_active_data(20000, 20000);
     CHECK(data_flow(*this).mark == 0x2a);
@@ -74,7 +74,7 @@ TEST_CASE("FTP: a data connection has the mark also when its replies arrive at a
     s.server_port = "dmz";
     s.server = s.server_seen = ip4(192, 168, 2, host);
     s.open();
-    box.lcore(box.home_of(s.server)).store.cold(box.flow().slot).mark = 0x2a;
+    box.lcore(box.home_of(s.server)).store.hot(box.flow().slot).mark = 0x2a;
     (void)s.client_says("PORT 192,168,1,10,78,32\r\n");
     s.check_active_data(20000, 20000);
     CHECK(box.count(&WorkerCounters::stub_requests) == 2);  // the control connection, and this one

@@ -58,7 +58,7 @@ struct ListingBox : LargeEal, Box {
             store.flow(slot).set_key(Direction::original, original);
             store.flow(slot).set_key(Direction::reply, reply);
             c.nat_generation = policy().generation;
-            c.created_ms = now();
+            h.created_ms = now();
             h.kind = L4Kind::udp;
             h.half[0].plan = RewritePlan::between(original, invert(reply));
             h.half[1].plan = RewritePlan::between(reply, invert(original));

@@ -53,7 +53,7 @@ struct FlowRoom : EalFixture {
         store.flow(slot).set_key(Direction::reply, reply);
         h.kind = original.kind();
         h.tcp_state = h.kind == L4Kind::tcp ? TcpState::syn_sent : TcpState::none;
-        store.cold(slot).created_ms = now.ms;
+        h.created_ms = now.ms;
         store.refresh(slot, now, timeout_s);
         return slot;
     }

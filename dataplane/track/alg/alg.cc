@@ -75,7 +75,7 @@ Announcement Alg::announce(const Packet& p, const Policy& policy, FtpState& stat
     e.master_generation = state.generation;
     e.master_worker = p_.worker;
     e.master_tuple = flow.key(Direction::original);
-    e.mark = flow.cold.mark;
+    e.mark = flow.hot.mark;
     e.deadline_ms = now.ms + std::uint64_t{policy.ftp.expect_timeout_s} * 1000;
     if (!promise(p, policy, state, e, !elsewhere, now)) return {Announcement::Fate::refuse, {}, {}};
 

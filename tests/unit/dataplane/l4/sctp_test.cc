@@ -54,7 +54,7 @@ struct Association : PacketRoom {
     }
     TrackResult see(Direction d, std::uint32_t tag, const std::vector<L4Bytes>& chunks) {
         Packet p = parsed(d, tag, chunks);
-        const Followed f = l4::Sctp::follow(flow, cold, p, kRules, Now{1000, 0});
+        const Followed f = l4::Sctp::follow(flow, p, kRules, Now{1000, 0});
         reason = p.invalid_reason;
         if (f.result == TrackResult::accept) timeout_s = f.timeout_s;
         assured = assured || (f.status & status::kAssured) != 0;
@@ -80,7 +80,6 @@ struct Association : PacketRoom {
     }
 
     FlowHot flow;
-    FlowCold cold;
     InvalidReason reason{};
     std::uint32_t timeout_s = 0;
     bool assured = false;

@@ -262,7 +262,7 @@ TEST_CASE("an expected connection is RELATED, goes to its real destination and c
         CHECK(room.hot().has(status::kExpected));
         CHECK(room.cold().master == 5);
         CHECK(room.cold().master_generation == 3);
-        CHECK(room.cold().mark == 0x55);
+        CHECK(room.hot().mark == 0x55);
         CHECK(room.seats[0]->expectations.size() == 0);
     }
     SECTION("towards the outside its source follows the master, whatever the rules say") {

@@ -214,7 +214,7 @@ TEST_CASE("random policies and flows: the cache changes no verdict, no rule that
                 rte_icmp_hdr icmp{};
                 if (dice.one_in(100)) {  // somebody sets the mark by hand
                     flow.judged_mark = dice.below(4);
-                    set_mark(flow.hot, flow.cold, flow.judged_mark);
+                    set_mark(flow.hot, flow.judged_mark);
                 }
                 const std::uint32_t before = flow.judged_mark;
                 const Packet p = random_packet(dice, flow, direction, generation, icmp);
@@ -222,7 +222,7 @@ TEST_CASE("random policies and flows: the cache changes no verdict, no rule that
                 const Decision slow = filter_without(*judged, p, flow, *judged_counters);
                 ++packets;
                 if (flow.judged_mark != before) ++marks_changed;
-                if (!same(fast, slow) || !same_counters(*cached, *judged) || flow.cold.mark != flow.judged_mark)
+                if (!same(fast, slow) || !same_counters(*cached, *judged) || flow.hot.mark != flow.judged_mark)
                     ++disagreements;
             }
         }
@@ -354,13 +354,13 @@ struct Marked {
 
 TEST_CASE("a rule that decides nothing sets marks, is counted for each packet, and the next rules see the marks") {
     Marked flow(true);
-    flow.cold.mark = 0xab00;
+    flow.hot.mark = 0xab00;
     CHECK(flow.filter(PacketState::new_flow, 0x1016).fate == Fate::go);
-    CHECK(flow.cold.mark == 0xab16);
+    CHECK(flow.hot.mark == 0xab16);
     CHECK(flow.filter(PacketState::new_flow, 0x1016).fate == Fate::go);
     CHECK(flow.counted(0) == 2);
     CHECK(flow.counted(2) == 2);
-    flow.cold.mark = 0;
+    flow.hot.mark = 0;
     CHECK(flow.filter(PacketState::new_flow, 0x17).reason == DropReason::filter_forward);
     CHECK(flow.counted(1) == 1);
 }
@@ -372,13 +372,13 @@ TEST_CASE("an accept that depends on the flow's mark is forgotten when the mark 
         CHECK(flow.filter(PacketState::established, 0, Direction::reply).fate == Fate::go);
     }
     CHECK(flow.counters->verdict_cached.get() == 2);
-    set_mark(flow.hot, flow.cold, 0x17);
+    set_mark(flow.hot, 0x17);
     CHECK(flow.filter(PacketState::established).fate == Fate::drop);
     CHECK(flow.filter(PacketState::established, 0, Direction::reply).fate == Fate::drop);
     // The same mark again is no change.
-    set_mark(flow.hot, flow.cold, 0);
+    set_mark(flow.hot, 0);
     CHECK(flow.filter(PacketState::established).fate == Fate::go);
-    set_mark(flow.hot, flow.cold, 0);
+    set_mark(flow.hot, 0);
     CHECK(flow.filter(PacketState::established).fate == Fate::go);
     CHECK(flow.counters->verdict_cached.get() == 3);
 }
