@@ -14,8 +14,8 @@ namespace {
 
 constexpr std::uint64_t kMegabyte = 1U << 20;
 constexpr std::uint64_t kLeastFlowMegabytes = 16;
-constexpr std::uint64_t kFlowsPerMegabyte = 1536;
-constexpr std::uint64_t kFlowsPerMegabyte6 = 960;
+constexpr std::uint64_t kFlowsPerMegabyte = 2048;
+constexpr std::uint64_t kFlowsPerMegabyte6 = 1792;
 constexpr std::uint64_t kDriverMegabytes = 12;  // DPDK's own, and gaps between areas
 constexpr std::uint64_t kRoute6Megabytes = 112;
 constexpr std::uint64_t kZoneMegabytes = 4;  // routes of a zone, for each family

@@ -70,8 +70,8 @@ public:
     }
 
 private:
-    /// The second round spreads the few bits in which sequential clients and ports differ over all 32: rte_hash takes
-    /// its bucket from the low half and its signature from the high half.
+    /// The second round spreads the few bits in which sequential clients and ports differ over all 32: the table
+    /// takes its bucket from the low half and its tag from the high half.
     [[nodiscard]] std::uint32_t spread(std::uint64_t mixed) const noexcept {
         const std::uint64_t all = fold_product(mixed ^ third_, fourth_);
         return static_cast<std::uint32_t>(all ^ (all >> 32));

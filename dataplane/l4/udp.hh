@@ -32,7 +32,7 @@ struct Udp : WithPorts {
     /// Which of the two timeouts is in force.
     static Followed in_stages(const FlowHot& flow, std::uint32_t first_s, std::uint32_t stream_s, Now now) noexcept {
         constexpr TimeMs kStreamAfterMs = 2000;
-        // What became a stream stays one: its cold lines are not looked at again.
+        // What became a stream stays one, and nobody asks again when it began.
         const bool stream =
             flow.has(status::kAssured) || (flow.has(status::kSeenReply) && now.ms > flow.created_ms + kStreamAfterMs);
         if (!stream) return {.timeout_s = first_s};

@@ -234,7 +234,7 @@ private:
     std::uint32_t capacity_;
     std::uint32_t live_ = 0;
     std::uint32_t half_open_ = 0;
-    SlotIndex oldest_half_open_ = kNoSlot;  // half-open flows, linked by age through their cold lines
+    SlotIndex oldest_half_open_ = kNoSlot;  // half-open flows, linked by age
     SlotIndex newest_half_open_ = kNoSlot;
     HugeArray<FlowHot> hot_;
     HugeArray<FlowCold> cold_;

@@ -37,10 +37,10 @@ TEST_CASE("without conntrack.max the memory decides, within the tables") {
         return compile::flow_limit(config, vast);
     };
     const auto fixed = static_cast<std::uint32_t>(config::memory_need(config).fixed());
-    CHECK(limit(fixed + 16) == 16 * 1536);
-    CHECK(limit(fixed + 17) == 17 * 1536);
-    CHECK(limit(1024) == (1024 - fixed) * 1536);
-    CHECK(limit(16) == 16 * 1536);  // less is no configuration
+    CHECK(limit(fixed + 16) == 16 * 2048);
+    CHECK(limit(fixed + 17) == 17 * 2048);
+    CHECK(limit(1024) == (1024 - fixed) * 2048);
+    CHECK(limit(16) == 16 * 2048);  // less is no configuration
     CHECK(limit(1'048'576) == config::kMostFlows);
     CHECK(compile::flow_limit(config, {1, 5000, 1}) == 5000);
     config.memory.megabytes = 1024;
@@ -48,14 +48,14 @@ TEST_CASE("without conntrack.max the memory decides, within the tables") {
     CHECK(compile::flow_limit(config, {4, compile::share_of(all, 4), 1}) == all);
     config.ports[0].zone = 1;
     config.ports[1].zone = 9;
-    CHECK(limit(1024) == (1024 - fixed - 2 * 4) * 1536);
+    CHECK(limit(1024) == (1024 - fixed - 2 * 4) * 2048);
     config.ipv6 = config::Ipv6Mode::on;
     CHECK(config::memory_need(config).routes == config::memory_need(three_ports()).routes + 112 + 2 * 2 * 4);
     config.ports[0].zone = config.ports[1].zone = 0;
     const auto fixed6 = static_cast<std::uint32_t>(config::memory_need(config).fixed());
     CHECK(fixed6 > fixed + 100);
-    CHECK(limit(1024) == (1024 - fixed6) * 960);
-    CHECK(limit(64) == 16 * 960);
+    CHECK(limit(1024) == (1024 - fixed6) * 1792);
+    CHECK(limit(64) == 16 * 1792);
     config.conntrack.max = 700;
     CHECK(compile::flow_limit(config, vast) == 700);
 }
