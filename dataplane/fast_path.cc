@@ -13,10 +13,11 @@ namespace sluice {
 
 namespace {
 
-/// An established connection's segment that neither begins nor ends anything.
+/// An established connection's segment that neither begins nor ends anything, nor makes it ASSURED: it is already, or
+/// it was picked up and nobody has answered yet.
 [[nodiscard]] bool is_usual(const FlowHot& flow, const TcpSegment& s) noexcept {
     using namespace tcp_flag;
-    return flow.tcp_state == TcpState::established && flow.has(status::kAssured) &&
+    return flow.tcp_state == TcpState::established && (flow.has(status::kAssured) || !flow.has(status::kSeenReply)) &&
            (s.flags & (kFin | kSyn | kRst | kAck | kUrg)) == kAck;
 }
 
@@ -25,7 +26,7 @@ namespace {
                                                      const Policy& policy) noexcept {
     const TcpSegment segment = TcpSegment::of(*p.tcp(), unsigned{p.l4_bytes()} - p.l4_header);
     const std::span options(p.l4() + sizeof(rte_tcp_hdr), p.l4_header - sizeof(rte_tcp_hdr));
-    if (!is_usual(flow, segment) || !fits_as_usual(flow, d, segment, options)) return 0;
+    if (!is_usual(flow, segment) || !fits_as_usual(flow, d, segment, options, policy.tcp)) return 0;
     flow.tcp.note_last(segment.kind, d);
     return tcp_timeout(flow, segment.kind, policy.timeouts_of(flow.dir(d).timeouts), policy.tcp);
 }

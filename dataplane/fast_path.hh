@@ -4,9 +4,10 @@
 // so are later packets of its flow in the burst, or they would overtake it.
 //
 // Usual is: IPv4, UDP or TCP, in one buffer (flow/plain_packet.hh); the flow answered or this not the first answer,
-// not past its deadline, with no helper; of TCP a pure acknowledgement or data, in the window, of an established and
-// ASSURED connection; the verdict cached for this policy, state and way; the route still that of the cache, with a
-// neighbour that is known, by a port that is up, untagged and this worker's; and within time to live and MTU.
+// not past its deadline, with no helper; of TCP a pure acknowledgement or data, in the window, of an established
+// connection that is ASSURED, or was picked up and not answered yet; the verdict cached for this policy, state and way;
+// the route still that of the cache, with a neighbour that is known, by a port that is up, untagged and this worker's;
+// and within time to live and MTU.
 //
 // Owner: one worker. Cannot fail.
 #pragma once

@@ -191,6 +191,11 @@ void learn(FlowHot& flow, const TcpSegment& s, const Numbers& n, Direction d) no
     if (s.kind == TcpFlagClass::ack) count_repeats(tcp, s, n.ack, d);
 }
 
+/// Nothing that this end sends is refused for its numbers.
+bool is_liberal(const TcpMemory& tcp, Direction d, const TcpRules& rules) noexcept {
+    return rules.be_liberal || tcp.has(d, tcp_end::kLiberal);
+}
+
 /// I to IV. All four at once: they nearly always hold, and one branch is cheaper than four.
 struct Inequalities {
     bool allowed, fresh, sent, recent;
@@ -206,12 +211,16 @@ struct Inequalities {
 
 }  // namespace
 
-bool fits_as_usual(FlowHot& flow, Direction d, const TcpSegment& s, std::span<const std::uint8_t> options) noexcept {
+bool fits_as_usual(FlowHot& flow, Direction d, const TcpSegment& s, std::span<const std::uint8_t> options,
+                   const TcpRules& rules) noexcept {
     const TcpMemory& tcp = flow.tcp;
     const TcpEnd& sender = tcp.ends[index_of(d)];
     if (sender.max_window == 0) return false;
     const Numbers n = Numbers::of(s, options, tcp, d);
-    if (!Inequalities::of(sender, tcp.ends[index_of(opposite(d))], n).all()) return false;
+    const auto holds = Inequalities::of(sender, tcp.ends[index_of(opposite(d))], n);
+    // What a liberal end sends passes, and teaches nothing; but what is beyond the window may be a small excess.
+    if (!holds.all()) [[unlikely]]
+        return holds.allowed && is_liberal(tcp, d, rules);
     learn(flow, s, n, d);
     return true;
 }
@@ -241,7 +250,7 @@ TcpFit fit_window(FlowHot& flow, const Packet& p, const TcpSegment& s, const Tcp
             tcp.set(d, tcp_end::kUnacknowledged);
             fit = TcpFit::repeat;
         }
-        return rules.be_liberal || tcp.has(d, tcp_end::kLiberal) ? TcpFit::in : fit;
+        return is_liberal(tcp, d, rules) ? TcpFit::in : fit;
     }
     learn(flow, s, n, d);
     return TcpFit::in;

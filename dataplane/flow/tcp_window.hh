@@ -63,10 +63,10 @@ enum class TcpFit : std::uint8_t {
 TcpFit fit_window(FlowHot& flow, const Packet& p, const TcpSegment& segment, const TcpRules& rules,
                   const SeqAdjust* shift) noexcept;
 
-/// The same for a segment with these options that acknowledges and neither begins nor ends anything, between ends that
-/// have both spoken. True: in the window, and learned from. False: it may be any of these, and nothing has changed.
+/// The same for a segment with these options that acknowledges and neither begins nor ends anything, of an end that has
+/// spoken before. True: `in`, and all is done. False: it may be any of these, and nothing has changed.
 [[nodiscard]] bool fits_as_usual(FlowHot& flow, Direction d, const TcpSegment& segment,
-                                 std::span<const std::uint8_t> options) noexcept;
+                                 std::span<const std::uint8_t> options, const TcpRules& rules) noexcept;
 
 /// The memory of a flow that `p` opens, before it is published.
 void begin_window(FlowHot& flow, const Packet& p, const TcpRules& rules) noexcept;

@@ -146,6 +146,7 @@ struct Conversation : Both {
 
     void open(Connection& c) {
         for (End& e : c.ends) e.next = static_cast<std::uint32_t>(random());
+        if (any(4) == 0) return;  // its packets are all that we shall see of it
         send(c.ends[0].port, c.segment(0, kSyn));
         c.ends[0].next += 1;
         send(c.ends[1].port, c.segment(1, kSyn | kAck));
@@ -280,6 +281,32 @@ TEST_CASE_METHOD(TwoPorts, "plain packets of established flows take the fast pat
     REQUIRE(!frames.empty());
     CHECK(describe(frames.back()) == "203.0.113.1:5000 > 203.0.113.10:53 udp ttl 63 len 3");
     CHECK(decode(frames.back()).eth_dst == mac(0x77));
+}
+
+TEST_CASE_METHOD(TwoPorts, "a connection picked up in the middle takes the fast path, answered or not") {
+    configure(kRules);
+    std::uint32_t seq = 1000;
+    const auto fast = [&](const char* from, const PacketBuilder& packet) {
+        const std::uint64_t before = carried(*this);
+        send(from, packet);
+        return carried(*this) == before + 1;
+    };
+    const auto data = [&](std::uint32_t ack) {
+        seq += 10;
+        return tcp(kClient, 5000, kServer, 80).flags(kAck | kPsh).seq(seq).ack(ack).payload_bytes(10);
+    };
+    send("lan", udp(kClient, 5000, kServer, 53));  // the neighbour is known from now on
+    CHECK_FALSE(fast("lan", data(700)));           // it makes its flow
+    CHECK_FALSE(fast("lan", data(700)));
+    CHECK(fast("lan", data(700)));
+    CHECK(fast("lan", data(999'999)));  // who knows what was sent to it
+    CHECK_FALSE(fast("lan", data(700).seq(seq + 500'000)));
+    const auto answer = [&] { return tcp(kServer, 80, kBoxOutside, 5000).flags(kAck).seq(999'999).ack(seq + 10); };
+    CHECK_FALSE(fast("wan", answer()));
+    CHECK_FALSE(fast("wan", answer()));  // ASSURED
+    CHECK(fast("wan", answer()));
+    CHECK_FALSE(fast("lan", data(999'999)));  // ESTABLISHED now
+    CHECK(fast("lan", data(999'999)));
 }
 
 TEST_CASE_METHOD(TwoPorts, "a packet does not overtake one of its flow that takes the long way") {
