@@ -36,6 +36,11 @@ struct ChecksumDelta {
             replace(Be32::from_raw(from.high[i]), Be32::from_raw(to.high[i]));
         replace(from.low, to.low);
     }
+    /// Of the change that takes this one back. In one of the two ways to write each sum, the one that replace() writes.
+    [[nodiscard]] constexpr ChecksumDelta inverse() const noexcept {
+        if (sum == 0) return {};
+        return {sum == 0xffff ? sum : static_cast<std::uint16_t>(~sum)};
+    }
     constexpr void add(ChecksumDelta other) noexcept { sum = fold(std::uint32_t{sum} + other.sum); }
 
     /// The checksum field after the change. HC' = ~(~HC + ~m + m').

@@ -121,6 +121,12 @@ struct PendingNotice {
     std::uint8_t bits = 0;
 };
 
+/// The list in which SourceMappings finds the flow.
+struct SourceLinks {
+    SlotIndex older = kNoSlot, newer = kNoSlot;
+    std::uint32_t hash = 0;
+};
+
 /// By Direction.
 struct FlowHigh {
     AddressHigh src[2];
@@ -135,6 +141,7 @@ struct alignas(64) FlowCold {
     std::uint32_t helper_state = kNoSlot;  // index in the worker's helper pool
     std::uint32_t id = 0;                  // as conntrack -o id prints
     PendingNotice notice;
+    SourceLinks source;
     std::uint32_t nat_generation = 0;       // policy generation that decided NAT
     std::uint16_t nat_gauge = kNoNatGauge;  // the source NAT rule that it counts on
     std::uint8_t stub_worker = 255;         // worker that keeps a stub for the reply key; 255: none

@@ -59,6 +59,20 @@ struct RewritePlan {
         p.active = from.src() != to.src() || from.dst() != to.dst() || from.sport != p.sport || from.dport != p.dport;
         return p;
     }
+    /// The plan of the answers, when this one is of the packets with tuple `original`: answers come with tuple `reply`.
+    [[nodiscard]] RewritePlan of_answers(const FlowKey& original, const FlowKey& reply) const noexcept {
+        const FlowKey to = invert(original);
+        const bool keeps_spis = original.shape() == TupleShape::spi;
+        RewritePlan p;
+        p.src_low = to.src_low;
+        p.dst_low = to.dst_low;
+        p.sport = keeps_spis ? reply.sport : to.sport;
+        p.dport = keeps_spis ? reply.dport : to.dport;
+        p.l3 = l3.inverse();
+        p.l4 = l4.inverse();
+        p.active = active;
+        return p;
+    }
 };
 static_assert(sizeof(RewritePlan) == 20);
 

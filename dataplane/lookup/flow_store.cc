@@ -30,7 +30,7 @@ FlowStore::FlowStore(const Options& options, WorkerCounters& counters, Ring<Noti
       table_(key_capacity(capacity_, options.alone), options.socket, options.secret,
              StoredKeys(capacity_, hot_.data(), cold_.data(), high_.data(), stubs_.data())),
       free_(capacity_, options.socket),
-      mappings_(capacity_, options.socket) {
+      mappings_(capacity_, cold_.data(), options.socket) {
     for (SlotIndex i = capacity_; i-- > 0;) free_[free_count_++] = i;
     free_stubs_.reserve(stubs_.size());
     for (std::uint32_t i = static_cast<std::uint32_t>(stubs_.size()); i-- > 0;) free_stubs_.push_back(i);

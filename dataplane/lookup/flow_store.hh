@@ -204,7 +204,6 @@ public:
         __builtin_prefetch(&hot_[slot].lifetime, 1);
         __builtin_prefetch(&hot_[slot].tcp, 1);
         __builtin_prefetch(&cold_[slot], 1);
-        mappings_.prefetch_links(slot);
     }
     void prefetch_ends(std::span<const SlotIndex> slots) const noexcept;
 

@@ -2,20 +2,20 @@
 
 namespace sluice {
 
-SourceMappings::SourceMappings(std::uint32_t capacity, int socket)
-    : heads_(head_count(capacity), socket, kNoSlot), links_(capacity, socket) {}
+SourceMappings::SourceMappings(std::uint32_t capacity, FlowCold* cold, int socket)
+    : heads_(head_count(capacity), socket, kNoSlot), cold_(cold) {}
 
 void SourceMappings::join(SlotIndex slot, std::uint32_t hash) noexcept {
     SlotIndex& newest = head(hash);
-    links_[slot] = {newest, kNoSlot, hash};
-    if (newest != kNoSlot) links_[newest].newer = slot;
+    links(slot) = {newest, kNoSlot, hash};
+    if (newest != kNoSlot) links(newest).newer = slot;
     newest = slot;
 }
 
 void SourceMappings::leave(SlotIndex slot) noexcept {
-    const Links own = links_[slot];
-    (own.newer == kNoSlot ? head(own.hash) : links_[own.newer].older) = own.older;
-    if (own.older != kNoSlot) links_[own.older].newer = own.newer;
+    const SourceLinks own = links(slot);
+    (own.newer == kNoSlot ? head(own.hash) : links(own.newer).older) = own.older;
+    if (own.older != kNoSlot) links(own.older).newer = own.newer;
 }
 
 }  // namespace sluice

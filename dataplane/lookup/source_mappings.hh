@@ -1,9 +1,9 @@
 // Flows whose source is translated, by the source that they come from, so that an inside endpoint which has an outside
 // one gets the same towards further destinations (Linux: nf_nat_bysource in nf_nat_core.c; RFC 4787, REQ-1).
 //
-// Lists of slots by a keyed hash of the source, newest first, in two arrays of their own: 16 to 20 bytes for each flow
-// that the store can hold. A flow joins when it is published and leaves when it is killed; neither a flow that is not
-// translated nor a packet of a flow that lives comes here.
+// Lists of slots by a keyed hash of the source, newest first: their heads are in an array of their own, 4 to 8 bytes
+// for each flow that the store can hold, their links in the flows' cold lines. A flow joins when it is published and
+// leaves when it is killed; neither a flow that is not translated nor a packet of a flow that lives comes here.
 //
 // Owner: the flows' worker. Memory is there from the start; nothing can fail.
 #pragma once
@@ -18,14 +18,9 @@
 namespace sluice {
 
 class SourceMappings {
-    struct Links {
-        SlotIndex older = kNoSlot, newer = kNoSlot;
-        std::uint32_t hash = 0;
-    };
-
 public:
-    /// For slots below `capacity`. Allocates (start-up only).
-    explicit SourceMappings(std::uint32_t capacity, int socket = -1);
+    /// For slots below `capacity`, whose cold lines these are. Allocates (start-up only).
+    SourceMappings(std::uint32_t capacity, FlowCold* cold, int socket);
 
     /// `hash`: of the flow's source. The slot is in no list.
     void join(SlotIndex slot, std::uint32_t hash) noexcept;
@@ -35,13 +30,13 @@ public:
     /// The slot that joined last among those whose hash falls into the same list; kNoSlot: none.
     [[nodiscard]] SlotIndex newest(std::uint32_t hash) const noexcept { return head(hash); }
     /// With which it has joined: others are in the same list.
-    [[nodiscard]] std::uint32_t hash(SlotIndex slot) const noexcept { return links_[slot].hash; }
+    [[nodiscard]] std::uint32_t hash(SlotIndex slot) const noexcept { return links(slot).hash; }
     /// The next one in its list.
-    [[nodiscard]] SlotIndex older(SlotIndex slot) const noexcept { return links_[slot].older; }
+    [[nodiscard]] SlotIndex older(SlotIndex slot) const noexcept { return links(slot).older; }
 
     /// Memory for `capacity` slots.
     static constexpr std::uint64_t bytes(std::uint32_t capacity) noexcept {
-        return std::uint64_t{head_count(capacity)} * sizeof(SlotIndex) + std::uint64_t{capacity} * sizeof(Links);
+        return std::uint64_t{head_count(capacity)} * sizeof(SlotIndex);
     }
 
     /// newest() or join() of this hash comes soon: its list, and then, when that has come, who is the newest in there.
@@ -49,10 +44,9 @@ public:
     void prefetch_newest(std::uint32_t hash) const noexcept {
         if (const SlotIndex slot = head(hash); slot != kNoSlot) prefetch_links(slot);
     }
-    /// leave() of this slot comes soon: its links, and then, when those have come, where they lead.
-    void prefetch_links(SlotIndex slot) const noexcept { __builtin_prefetch(&links_[slot], 1); }
+    /// leave() of this slot comes soon: where its links, which are there, lead.
     void prefetch_neighbours(SlotIndex slot) const noexcept {
-        const Links& own = links_[slot];
+        const SourceLinks& own = links(slot);
         if (own.newer == kNoSlot) {
             prefetch_list(own.hash);
         } else {
@@ -70,8 +64,11 @@ private:
         return heads_[hash & (heads_.size() - 1)];
     }
 
+    [[nodiscard]] SourceLinks& links(SlotIndex slot) const noexcept { return cold_[slot].source; }
+    void prefetch_links(SlotIndex slot) const noexcept { __builtin_prefetch(&links(slot), 1); }
+
     HugeArray<SlotIndex> heads_;  // a power of two of them
-    HugeArray<Links> links_;      // by slot
+    FlowCold* cold_;
 };
 
 }  // namespace sluice

@@ -220,7 +220,7 @@ Decision FlowCreator::make(Packet& p, const Policy& policy, const Draft& draft, 
     c.nat_gauge = draft.nat_gauge;
     h.kind = p.key.kind();
     h.half[0].plan = RewritePlan::between(p.key, invert(draft.reply));
-    h.half[1].plan = RewritePlan::between(draft.reply, invert(p.key));
+    h.half[1].plan = h.half[0].plan.of_answers(p.key, draft.reply);
     h.half[0].next_hop = p.next_hop;
     h.half[0].route_epoch = p_.routes.epoch();
     c.nat_generation = policy.generation;

@@ -63,39 +63,30 @@ struct RuleIndex {
     Field<std::uint8_t> proto, state, in_port, out_port;
 };
 
-/// Goes through the rules of a list that an input may match: by its index, or, without one, through all.
+inline constexpr std::uint32_t kNoCandidate = 0xffffffffU;
+
+/// Goes through the rules of a list that an input may match: by its index, or, without one, through all. The first few
+/// are candidates in any case: where the first rule accepts what is established, nothing is looked up for that.
+template <class Input>
 class Candidates {
 public:
-    static constexpr std::uint32_t kNone = 0xffffffffU;
+    static constexpr std::uint32_t kAlways = 2;  ///< no list that has an index is shorter
 
-    /// `input`: a MatchInput. What changes of it meanwhile must be in no index: marks.
-    template <class Input>
+    /// `input`: a MatchInput. Only what no index knows of may change in it meanwhile: marks.
     Candidates(const RuleIndex& index, std::size_t rules, const Input& input) noexcept
-        : rules_(static_cast<std::uint32_t>(rules)) {
-        if (index.rules == 0) return;
-        summaries_ = (rules_ + 4095) / 4096;
-        if (input.src.is_v4()) {
-            choose(index.src4, input.src.low.host());
-            choose(index.dst4, input.dst.low.host());
-        } else {
-            choose(index.src6, RuleIndex::value_of(input.src));
-            choose(index.dst6, RuleIndex::value_of(input.dst));
-        }
-        choose(index.dport, input.dport);
-        choose(index.sport, input.sport);
-        choose(index.proto, input.proto);
-        choose(index.in_port, input.in_port);
-        choose(index.out_port, input.out_port);
-        choose(index.state, static_cast<std::uint8_t>(input.state));
-        enter_summary(0);
-    }
+        : index_(index),
+          input_(input),
+          rules_(static_cast<std::uint32_t>(rules)),
+          plain_(index.rules == 0 ? rules_ : kAlways) {}
 
-    /// The next one; kNone: there is no other.
+    /// The next one, or kNoCandidate.
     [[nodiscard]] std::uint32_t next() noexcept {
-        if (summaries_ == 0) return next_ < rules_ ? next_++ : kNone;
+        if (next_ < plain_) return next_++;
+        if (plain_ == rules_) return kNoCandidate;
+        if (summaries_ == 0) look_up();
         while (word_ == 0) {
             while (blocks_ == 0) {
-                if (at_ + 1 == summaries_) return kNone;
+                if (at_ + 1 == summaries_) return kNoCandidate;
                 enter_summary(at_ + 1);
             }
             const auto bit = static_cast<unsigned>(std::countr_zero(blocks_));
@@ -113,6 +104,27 @@ private:
         std::size_t at;  // of the row in `summary` and `first`
     };
 
+    void look_up() noexcept {
+        summaries_ = (rules_ + 4095) / 4096;
+        if (input_.src.is_v4()) {
+            choose(index_.src4, input_.src.low.host());
+            choose(index_.dst4, input_.dst.low.host());
+        } else {
+            choose(index_.src6, RuleIndex::value_of(input_.src));
+            choose(index_.dst6, RuleIndex::value_of(input_.dst));
+        }
+        choose(index_.dport, input_.dport);
+        choose(index_.sport, input_.sport);
+        choose(index_.proto, input_.proto);
+        choose(index_.in_port, input_.in_port);
+        choose(index_.out_port, input_.out_port);
+        choose(index_.state, static_cast<std::uint8_t>(input_.state));
+        if (rules_ <= 64) {
+            enter_block(0);
+        } else {
+            enter_summary(0);
+        }
+    }
     template <class Value>
     void choose(const RuleIndex::Field<Value>& field, Value value) noexcept {
         if (field.cells.empty()) return;
@@ -139,11 +151,15 @@ private:
             }
             word_ &= rules;
         }
+        if (block_ == 0) word_ &= ~((std::uint64_t{1} << kAlways) - 1);  // they have had their turn
     }
 
+    const RuleIndex& index_;
+    const Input& input_;
     std::uint32_t rules_;
-    std::uint32_t summaries_ = 0;  // words of each summary; 0: no index
-    std::uint32_t next_ = 0;       // without an index
+    std::uint32_t plain_;          // so many without asking the index
+    std::uint32_t next_ = 0;       // of those
+    std::uint32_t summaries_ = 0;  // words of each summary; 0: not looked up yet
     std::uint32_t at_ = 0;         // word of the summaries
     std::uint32_t block_ = 0;
     unsigned count_ = 0;

@@ -14,6 +14,18 @@ bool in_set(const Set& set, const Value& value) noexcept {
     return after != set.begin() && std::prev(after)->contains(value);
 }
 
+/// Most packets are IPv4, of which the last word says all.
+bool in_set(const AddressSet& set, const IpAddress& value) noexcept {
+    if (!value.is_v4()) return in_set<AddressSet, IpAddress>(set, value);
+    const std::uint32_t v4 = value.low.host();
+    const auto after = std::ranges::partition_point(set, [&](const AddressRange& r) noexcept {
+        return r.first.is_v4() ? r.first.low.host() <= v4 : r.first < value;
+    });
+    if (after == set.begin()) return false;
+    const IpAddress& last = std::prev(after)->last;
+    return last.is_v4() ? v4 <= last.low.host() : value < last;
+}
+
 bool port_bit(std::uint64_t mask, PortIndex port) noexcept {
     return mask == ~std::uint64_t{0} || (port < 64 && ((mask >> port) & 1) != 0);
 }
@@ -59,7 +71,7 @@ bool matches(const MatchSpec& spec, const MatchInput& in, const Policy& policy) 
 const NatRule* first_match(const std::vector<NatRule>& rules, const RuleIndex& index, const MatchInput& input,
                            const Policy& policy) noexcept {
     Candidates candidates(index, rules.size(), input);
-    for (std::uint32_t i; (i = candidates.next()) != Candidates::kNone;)
+    for (std::uint32_t i; (i = candidates.next()) != kNoCandidate;)
         if (matches(rules[i].match, input, policy)) return &rules[i];
     return nullptr;
 }

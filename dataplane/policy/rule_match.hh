@@ -63,7 +63,7 @@ template <class Passed>
     const FilterChain& rules = policy.chain(chain);
     bool alone = true;
     Candidates candidates(rules.index, rules.rules.size(), input);
-    for (std::uint32_t i; (i = candidates.next()) != Candidates::kNone;) {
+    for (std::uint32_t i; (i = candidates.next()) != kNoCandidate;) {
         const FilterRule& r = rules.rules[i];
         if (!matches(r.match, input, policy)) continue;
         apply_sets(r, input);
