@@ -75,7 +75,7 @@ void Pipeline::receive_from_kernel(Now now, rte_mbuf** mbufs, unsigned n) noexce
 void Pipeline::receive_handoff(Now now, rte_mbuf** mbufs, unsigned n) noexcept {
     // Stubs and expectations that the sender took back or announced before it let go of these packets.
     stages_.end(Stage::receive);
-    if (orders(now) != 0) stages_.end(Stage::control);
+    if (hear_peers(now) != 0) stages_.end(Stage::control);
     const Policy& policy = begin(now, n);
     for (unsigned i = 0; i < n; ++i) {
         if (note_of(mbufs[i]).kind == HandoffKind::transmit) {

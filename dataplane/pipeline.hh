@@ -128,6 +128,7 @@ private:
     [[nodiscard]] unsigned most_orders() noexcept;
     [[nodiscard]] bool take_orders(unsigned most, Now now) noexcept;
     void obey_order(const Order& order, Now now) noexcept;
+    unsigned hear_peers(Now now) noexcept;
     void hear_peer(const PeerMessage& message, Now now) noexcept;
     void list(ListSlice& slice) noexcept;
     void list_flows(ListSlice& slice) noexcept;

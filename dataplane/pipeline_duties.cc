@@ -41,13 +41,20 @@ unsigned Pipeline::orders(Now now) noexcept {
         // However many listings there are, a loop does one piece of one of them.
         if (order.kind == OrderKind::list || order.kind == OrderKind::erase || order.kind == OrderKind::update) break;
     }
+    done += hear_peers(now);
+    if (p_.store.events().waiting()) p_.store.events().tell_all();
+    return done;
+}
+
+unsigned Pipeline::hear_peers(Now now) noexcept {
+    unsigned heard = 0;
     PeerMessage message;
     for (Ring<PeerMessage>* peer : p_.from_peers) {
         if (peer == nullptr) continue;
-        for (unsigned i = 0; i < kMessagesPerLoop && peer->take(&message, 1) == 1; ++i, ++done) hear_peer(message, now);
+        for (unsigned i = 0; i < kMessagesPerLoop && peer->take(&message, 1) == 1; ++i, ++heard)
+            hear_peer(message, now);
     }
-    if (p_.store.events().waiting()) p_.store.events().tell_all();
-    return done;
+    return heard;
 }
 
 /// While packets come in full bursts, more of them wait to be received: flows that are due have time, packets have not.
