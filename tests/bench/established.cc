@@ -244,21 +244,24 @@ Section run_counting(const Options& o, Devices& devices) {
 
 }  // namespace
 
-const Scenario kIo{"IO", "the roofline: generator and null device without the pipeline",
+const Scenario kIo{"IO", "the roofline: generator and null device without the pipeline", "flows proto pattern frames",
                    [](const Options&) { return std::uint64_t{0}; }, run_io};
 const Scenario kE1{"E1",
                    "established flows, masquerade; table 1.5 times the flows, timeout 120 s (TCP 5 d), no erasing",
-                   memory, [](const Options& o, Devices& d) { return run(kE1, o, d, Nat::source, {kOffice}); }};
-const Scenario kE2{"E2", "as E1, a forwarded port: NAT of the destination", memory,
+                   "flows direction proto pattern frames verify", memory,
+                   [](const Options& o, Devices& d) { return run(kE1, o, d, Nat::source, {kOffice}); }};
+const Scenario kE2{"E2", "as E1, a forwarded port: NAT of the destination",
+                   "flows direction proto pattern frames verify", memory,
                    [](const Options& o, Devices& d) { return run(kE2, o, d, Nat::destination, {kOffice}); }};
-const Scenario kE3{"E3", "as E1, connection tracking without NAT", memory,
-                   [](const Options& o, Devices& d) { return run(kE3, o, d, Nat::none, {kOffice}); }};
-const Scenario kE4{"E4", "E1 with 10, 1000 and 10000 rules loaded (--rules), the last of them the flows'", memory,
-                   [](const Options& o, Devices& d) {
+const Scenario kE3{"E3", "as E1, connection tracking without NAT", "flows direction proto pattern frames verify",
+                   memory, [](const Options& o, Devices& d) { return run(kE3, o, d, Nat::none, {kOffice}); }};
+const Scenario kE4{"E4", "E1 with 10, 1000 and 10000 rules loaded (--rules), the last of them the flows'",
+                   "flows direction proto pattern frames verify rules", memory, [](const Options& o, Devices& d) {
                        return run(kE4, o, d, Nat::source, o.rules_or({10, 1000, 10000}));
                    }};
 const Scenario kO1{
     "O1", "E1 without and with cycles counted by stage, of one loop in seven as on a live box, and of all",
+    "flows direction proto pattern",
     [](const Options& o) {
         return o.most_over_flows({1000}, [](std::uint32_t flows) { return BenchBox::memory_bytes(slots_for(flows)); });
     },

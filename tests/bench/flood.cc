@@ -145,6 +145,6 @@ const Scenario kN3{
     "N3",
     "SYN flood on a full table of 128 k, of which 64 k established connections (--flows) have half; timeout "
     "120 s, making room included",
-    memory, run};
+    "flows pattern", memory, run};
 
 }  // namespace sluice::bench

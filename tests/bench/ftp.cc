@@ -265,6 +265,6 @@ const Scenario kA1{
     "A1",
     "E1 with TCP and 1 % FTP commands that change their length, each answered; 64 k flows (--flows), table 1.5 "
     "times as many, timeout 5 d, no erasing",
-    memory, run};
+    "flows pattern", memory, run};
 
 }  // namespace sluice::bench

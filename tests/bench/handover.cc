@@ -247,6 +247,6 @@ const Scenario kS1{
     "S1",
     "two workers, 64 k UDP streams (--flows), 0, 50 and 100 % of packets handed over to the other; tables "
     "1.5 times the flows, timeout 120 s, no erasing",
-    memory, run};
+    "flows", memory, run};
 
 }  // namespace sluice::bench

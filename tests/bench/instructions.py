@@ -80,6 +80,9 @@ def main() -> int:
     arguments = parser.parse_args()
 
     build = f"{compiled_by(arguments.bench)}, {arguments.build}"
+    if not (arguments.baseline.exists() or arguments.update):
+        print(f"there is no baseline {arguments.baseline}; --update makes one")
+        return 1
     known = json.loads(arguments.baseline.read_text()) if arguments.baseline.exists() else {}
     if not arguments.update and known.get("build") != build:
         print(f"skipped: the baseline is of '{known.get('build')}', this is '{build}'")

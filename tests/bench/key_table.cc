@@ -220,6 +220,6 @@ std::uint64_t memory(const Options& o) {
 const Scenario kK1{"K1",
                    "the flow table alone: 64 k and 1 M keys (--flows), 25 to 95 % full, in batches; no timeouts, keys "
                    "erased and inserted in turn",
-                   memory, run};
+                   "flows pattern", memory, run};
 
 }  // namespace sluice::bench

@@ -118,6 +118,6 @@ std::uint64_t memory(const Options& o) {
 const Scenario kM1{"M1",
                    "memory of a NATed flow and time to fill the table, 1 M flows (--flows) in as many slots; timeout "
                    "30 s, no erasing",
-                   memory, run};
+                   "flows pattern", memory, run};
 
 }  // namespace sluice::bench

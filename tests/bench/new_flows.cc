@@ -227,6 +227,7 @@ const Scenario kN1{
     "N1",
     "every packet a new UDP flow, masquerade, 10, 1000 and 10000 rules (--rules) with the hit on the last; "
     "table of 2097152 (--table), half in use, timeout 1 s, erasing included",
+    "rules table pattern verify",
     [](const Options& o) { return BenchBox::memory_bytes(NewFlows::wish(o).slots) + (64U << 20); }, run};
 
 }  // namespace sluice::bench

@@ -212,6 +212,7 @@ Section run(const Options& o, Devices& devices) {
 const Scenario kR1{"R1",
                    "a reload of 10000 rules (--rules) every second under E1 (64 k streams, timeout 120 s) and under N1 "
                    "(table of 2097152, timeout 1 s, erasing included), at half load, in simulated time",
+                   "flows table rules pattern seconds",
                    [](const Options& o) {
                        const std::uint64_t tables =
                            BenchBox::memory_bytes(std::max(wish_of(o, 5, false).slots, wish_of(o, 5, true).slots));

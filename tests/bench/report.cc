@@ -19,14 +19,14 @@ std::string text(const char* format, Values... values) {
 }
 
 std::string cell(const json::object& row, const std::string& column) {
-    // "loop_cycles.p99" is a member of a member.
-    const std::size_t dot = column.find('.');
-    if (dot != std::string::npos) {
-        const json::value* inner = row.if_contains(column.substr(0, dot));
+    const json::value* v = row.if_contains(column);
+    if (v == nullptr) {
+        // "loop_cycles.p99.9" is the member "p99.9" of a member.
+        const std::size_t dot = column.find('.');
+        const json::value* inner = dot == std::string::npos ? nullptr : row.if_contains(column.substr(0, dot));
         return inner == nullptr || !inner->is_object() ? "-" : cell(inner->as_object(), column.substr(dot + 1));
     }
-    const json::value* v = row.if_contains(column);
-    if (v == nullptr || v->is_null()) return "-";
+    if (v->is_null()) return "-";
     if (v->is_string()) return std::string(v->as_string());
     if (v->is_bool()) return v->as_bool() ? "yes" : "no";
     if (v->is_double()) return text(std::fabs(v->as_double()) < 10 ? "%.2f" : "%.1f", v->as_double());

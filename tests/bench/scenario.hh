@@ -13,6 +13,7 @@ namespace sluice::bench {
 struct Scenario {
     const char* name;
     const char* about;  ///< a line for --list
+    const char* uses;   ///< the options that change anything, by name, but for those of every scenario
     /// Bytes of DPDK memory at a time.
     std::uint64_t (*memory)(const Options&);
     Section (*run)(const Options&, Devices&);

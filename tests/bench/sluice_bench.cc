@@ -5,10 +5,12 @@
 // Exit status: 0; 1 when something went wrong (a wrong translation is wrong, a lost packet is, where none may be lost);
 // CLI11's codes for bad options.
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <iostream>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <CLI/CLI.hpp>
@@ -68,7 +70,7 @@ void add_options(CLI::App& app, Options& o, bool& list, bool& io) {
         ->check(CLI::Range(PolicyWish::kOfficeRules, std::uint32_t{100000}));
     app.add_option("--table", o.slots, "slots of the flow table where flows are made")
         ->check(CLI::Range(std::uint32_t{1024}, std::uint32_t{32} << 20));
-    app.add_option("--packets", o.packets, "packets per round (default 500000)")
+    app.add_option("--packets", o.packets, "packets per round, in whole blocks of at least 2048 (default 500000)")
         ->check(CLI::Range(std::uint64_t{1}, std::uint64_t{1} << 40));
     app.add_option("--rounds", o.rounds, "rounds of each case (default 5)")->check(CLI::Range(1, 1000));
     app.add_option("--seconds", o.seconds, "C1, C2, R1: of worker time (default 5)")->check(CLI::Range(1, 3600));
@@ -76,7 +78,23 @@ void add_options(CLI::App& app, Options& o, bool& list, bool& io) {
         ->check(CLI::Range(64, 1048576));
     app.add_flag("--no-huge", o.ordinary_pages, "no hugepages, also when there are enough: valgrind has none");
     app.add_flag("--json", o.json, "print JSON");
-    app.add_flag("--verify", o.verify, "where packets are translated: first check every one's addresses and checksums");
+    app.add_flag("--verify", o.verify, "E1-E4, N1, N2: first check every packet's addresses and checksums");
+}
+
+/// Who asks for what none of the scenarios does must not believe to have got it. Throws std::runtime_error.
+void must_be_used(const CLI::App& app, const std::vector<const Scenario*>& scenarios) {
+    constexpr auto kChanging = std::to_array<std::string_view>(
+        {"flows", "direction", "proto", "pattern", "frames", "rules", "table", "seconds", "verify"});
+    for (const std::string_view name : kChanging) {
+        const std::string option = std::string("--").append(name);
+        const auto uses = [&](const Scenario* s) {
+            return std::string(" ").append(s->uses).append(" ").find(std::string(" ").append(name).append(" ")) !=
+                   std::string::npos;
+        };
+        if (app.count(option) != 0 && std::none_of(scenarios.begin(), scenarios.end(), uses))
+            throw std::runtime_error(option + " changes nothing of " +
+                                     (scenarios.size() == 1 ? scenarios[0]->name : "these scenarios"));
+    }
 }
 
 std::uint64_t megabytes_for(const Options& o, const std::vector<const Scenario*>& scenarios) {
@@ -100,9 +118,12 @@ int run(int argc, char** argv) {
         for (const Scenario* s : all_scenarios()) std::cout << s->name << "  " << s->about << "\n";
         return 0;
     }
+    if (io && app.count("--scenario") != 0) throw std::runtime_error("--io is a scenario, too: name one of the two");
     if (io) o.scenarios = {"IO"};
     std::vector<const Scenario*> scenarios;
     for (const std::string& name : o.scenarios) scenarios.push_back(find_scenario(upper(name)));
+
+    must_be_used(app, scenarios);
 
     Report report;
     const Started started = start_eal(megabytes_for(o, scenarios), o.ordinary_pages);

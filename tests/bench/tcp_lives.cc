@@ -232,6 +232,6 @@ std::uint64_t memory(const Options& o) {
 const Scenario kN2{"N2",
                    "whole TCP connections of 7 packets, masquerade, 64 k and 1 M in progress (--flows); TIME_WAIT 1 s, "
                    "erasing included",
-                   memory, run};
+                   "flows pattern verify", memory, run};
 
 }  // namespace sluice::bench
