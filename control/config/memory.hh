@@ -38,8 +38,8 @@ struct MemoryNeed {
 /// 162 for packet buffers, 130 for routes, …
 [[nodiscard]] std::string to_string(const MemoryNeed& need);
 
-/// conntrack.max: auto. For each MB beyond what all else needs 2048 flows, with IPv6 1792: slots and keys of a flow take
-/// at most 512 bytes with the allowance for several workers, with IPv6 585.
+/// conntrack.max: auto. For each MB beyond what all else needs 2048 flows, with IPv6 1792: slots and keys of a flow
+/// take at most 512 bytes with the allowance for several workers, with IPv6 585.
 [[nodiscard]] std::uint32_t flows_of_memory(const Config& config);
 
 }  // namespace sluice::config
