@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""How many instructions the data plane spends on a packet, of an established flow or a new one, counted by callgrind.
+"""How many instructions the data plane spends on a packet, of an established flow, a new one, a whole TCP connection, or
+with FTP commands among them, counted by callgrind.
 
 Time is too noisy on a shared machine to guard by; instructions of the same binary are the same in every run. Each case
 runs twice with different numbers of packets, and what counts is the difference: start, flows that are opened and the
@@ -32,7 +33,9 @@ ESTABLISHED = ("--flows", "1000")  # both directions
 class Case(typing.NamedTuple):
     options: tuple[str, ...]
     collected: tuple[str, ...] = BURST
-    directions: int = 2
+    passes: int = 4  # how often it sends --packets: in both directions, for the figure and for the stages
+    few: int = FEW
+    many: int = MANY
 
 
 CASES = {
@@ -40,7 +43,9 @@ CASES = {
     "tcp": Case((*ESTABLISHED, "--proto", "tcp")),
     "udp-dnat": Case(("E2", *ESTABLISHED)),
     "udp-routed": Case(("E3", *ESTABLISHED)),
-    "new-udp-10-rules": Case(("N1", "--table", "8192", "--rules", "10"), BURST + BESIDES, 1),
+    "new-udp-10-rules": Case(("N1", "--table", "8192", "--rules", "10"), BURST + BESIDES, 2),
+    "tcp-lives": Case(("N2", "--flows", "1024"), BURST + BESIDES, 1),
+    "tcp-1-percent-ftp": Case(("A1", "--flows", "1024"), BURST, 2, 3200, 16000),  # whole blocks; without and with
 }
 
 
@@ -60,9 +65,8 @@ def collected(bench: str, packets: int, case: Case) -> int:
 
 
 def per_packet(bench: str, case: Case) -> float:
-    # Each direction is sent twice: once for the figure, once for the stages.
-    few, many = (collected(bench, packets, case) for packets in (FEW, MANY))
-    return round((many - few) / (2 * case.directions * (MANY - FEW)), 1)
+    few, many = (collected(bench, packets, case) for packets in (case.few, case.many))
+    return round((many - few) / (case.passes * (case.many - case.few)), 1)
 
 
 def compiled_by(bench: str) -> str:

@@ -50,6 +50,12 @@ TEST_CASE("what needs memory: IPv6, flows, workers, frames and packets that wait
     CHECK_FALSE(load("{megabytes: 1024}", "conntrack: {max: 134217728}").ok());
 }
 
+TEST_CASE("a flow takes what docs/performance.md says, without the wheel's part") {
+    constexpr std::uint32_t kMillion = 1000000;
+    CHECK(flow_store_bytes(kMillion, false, true) / kMillion == 344);
+    CHECK(flow_store_bytes(kMillion, true, true) / kMillion == 344 + sizeof(FlowHigh));
+}
+
 TEST_CASE("conntrack.max: auto never takes more than there is, whatever hash tables round to") {
     Config config = *load("{megabytes: 1024}").config;
     for (const Ipv6Mode ipv6 : {Ipv6Mode::off, Ipv6Mode::on})

@@ -611,3 +611,20 @@ TEST_CASE("of many sources each one's flows are found, and no other's") {
     }
     for (unsigned n = 0; n < 3000; ++n) CHECK(found(n) == (live.contains(n) ? 1 : 0));
 }
+
+TEST_CASE("keys by which errors find ESP flows never take the place of a flow") {
+    constexpr unsigned kFlows = 4096;
+    FlowRoom room(kFlows, 65536);
+    for (unsigned n = 0; n < kFlows; ++n) {
+        FlowKey key = generic_key(static_cast<std::uint8_t>(IpProto::esp),
+                                  Ip4::from_host(ip4(198, 51, 100, 0).host() + n), ip4(203, 0, 113, 9));
+        key.dport = be16(1000);
+        const SlotIndex slot = room.fill(key, invert(key));
+        room.store.hot(slot).half[0].plan = RewritePlan::between(key, key);
+        REQUIRE(room.store.publish(slot));
+    }
+    CHECK(room.store.live() == kFlows);
+    CHECK(room.store.table().size() > 2 * kFlows);  // there are such keys
+    for (SlotIndex slot = 0; slot < kFlows; ++slot) room.store.kill(slot, DeathCause::timeout);
+    CHECK(room.store.table().size() == 0);
+}
