@@ -237,6 +237,7 @@ private:
 template <class Rules>
 RuleIndex index_of(const Rules& rules, const Policy& policy) {
     std::vector<const MatchSpec*> matches;
+    matches.reserve(rules.size());
     for (const auto& rule : rules) matches.push_back(&rule.match);
     return index_rules(matches, policy);
 }
