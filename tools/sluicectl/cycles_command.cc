@@ -54,7 +54,7 @@ std::string heading(const json::value& worker, double seconds) {
 }
 
 std::string worker_text(const json::value& worker, double seconds) {
-    const std::string head = heading(worker, seconds);
+    std::string head = heading(worker, seconds);
     const auto& measured = worker.at("measured");
     const double packets = number(measured, "packets");
     double cycles = 0;
