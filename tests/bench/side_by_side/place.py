@@ -1,4 +1,4 @@
-"""The directory of the results: tried before anything is measured, rid of a former run's report when a new one starts."""
+"""The directory of the results: tried before anything is measured, rid of a former run's report then."""
 import json
 import os
 import pathlib

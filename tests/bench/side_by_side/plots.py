@@ -125,8 +125,8 @@ def draw(results: dict, titles: dict[str, str], directory: pathlib.Path) -> tupl
         return [], "gnuplot is not installed (package gnuplot-nox): no plots"
     names = []
     for name, script in scripts(results, titles).items():
-        # In the directory, so that its path need not be quoted for gnuplot. A picture that gnuplot has no file for comes
-        # out on stdout.
+        # In the directory, so that its path need not be quoted for gnuplot. A picture that gnuplot has no file for
+        # comes out on stdout.
         done = subprocess.run(["gnuplot"], input=script.replace("{output}", name), cwd=directory, text=True,
                               errors="replace", stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
         if done.returncode != 0 or not (directory / name).exists():

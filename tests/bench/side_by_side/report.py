@@ -193,8 +193,8 @@ def problems(results: dict, titles: dict[str, str]) -> str:
                      f"{figures.DISTURBED_BELOW:.0%} of it. Such figures say little.\n")
     if any(map(figures.latency_disturbed, results.get("latency", []) + results.get("latency_same_rate", []))):
         lines.append(f"- \\* of latency: the program had less than {figures.DISTURBED_BELOW:.0%} of its core, or the "
-                     f"generator sent less than {figures.GENERATOR_BELOW:.0%} of what it should have. Neither rates nor "
-                     "times say much then.\n")
+                     f"generator sent less than {figures.GENERATOR_BELOW:.0%} of what it should have. Neither rates "
+                     "nor times say much then.\n")
     if any(one["lost"] > figures.LOST_ABOVE for one in results["samples"]):
         lines.append("- † more than 0.1 % of the packets that came in did not go out.\n")
     if results.get("broken_off"):
