@@ -4,6 +4,8 @@ packets are under way through them between memif ports.
 
     quick_run_test.py BUILD
 
+Before that, what tools/bench does with a second one of its kind and with SIGTERM, on a program that only waits.
+
 The figures mean nothing here. What must hold: both forward, sluiced has every flow, tracked and translated, and loses
 nothing (through memif, where a machine that is shared may lose some, not much); and everything is gone afterwards.
 Exit status 77 (skipped) without root, testpmd, hugepages or a second core.
@@ -13,9 +15,11 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
@@ -23,6 +27,33 @@ sys.path.insert(0, str(HERE))
 from side_by_side import machine_facts  # noqa: E402  (the path must be set first)
 
 FLOWS, NEEDED_MB = 2000, 700
+WAITING = "#!/bin/sh\ncase $* in *--help) echo --list; exit;; esac\ntouch {started}\nexec sleep 100\n"
+DISTURBED = 3
+
+
+def signals_and_a_second_one(directory: pathlib.Path) -> None:
+    started, program = directory / "started", directory / "tests/bench/sluice-bench"
+    program.parent.mkdir(parents=True)
+    program.write_text(WAITING.format(started=started))
+    program.chmod(0o755)
+    command = [HERE.parents[1] / "tools/bench", "--no-install", "--only", "sluice-bench", "--flows", "10", "--build",
+               str(directory), "--out", str(directory / "out")]
+    first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    end = time.monotonic() + 60
+    while not started.exists():
+        if first.poll() is not None:
+            said = first.stderr.read()
+            assert "another tools/bench" in said, said      # somebody measures here
+            print("another tools/bench is running: not tried")
+            return
+        assert time.monotonic() < end, "it did not start"
+        time.sleep(0.1)
+    second = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert second.returncode == 1 and "another tools/bench is running" in second.stderr, second
+    first.send_signal(signal.SIGTERM)
+    said = first.communicate(timeout=30)[1]
+    assert first.returncode == 143, (first.returncode, said)
+    assert "broken off" in (directory / "out/report.md").read_text(), said
 
 
 def main() -> int:
@@ -37,6 +68,8 @@ def main() -> int:
         print(f"skipped: it needs {NEEDED_MB} MB of hugepages")
         return 77
     with tempfile.TemporaryDirectory() as directory:
+        signals_and_a_second_one(pathlib.Path(directory))
+    with tempfile.TemporaryDirectory() as directory:
         words = ["--quick", "--only", "testpmd-io,sluiced,latency", "--flows", str(FLOWS), "--seconds", "1", "--out",
                  directory, "--build", sys.argv[1]]
         process = subprocess.Popen([sys.executable, "-m", "side_by_side", *words],
@@ -44,7 +77,7 @@ def main() -> int:
         status = process.wait()
         results = json.loads((pathlib.Path(directory) / "results.json").read_text())
         text = (pathlib.Path(directory) / "report.md").read_text()
-    assert status == 0, f"exit {status}"
+    assert status in (0, DISTURBED), f"exit {status}"     # others may run on this machine
     assert results["problems"] == [], results["problems"]
     samples = {one["program"]: one for one in results["samples"]}
     assert sorted(samples) == ["sluiced", "testpmd-io"], sorted(samples)

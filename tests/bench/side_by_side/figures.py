@@ -8,6 +8,9 @@ import statistics
 ROOFLINE = "testpmd-io"
 DISTURBED_BELOW = 0.97      # of its core that a worker had: others ran there
 LOST_ABOVE = 0.001
+# Of what it should send that the latency's generator sent: it leaves out what it has missed while it was away. It has
+# a core together with everything else, so a few percent are usual.
+GENERATOR_BELOW = 0.9
 
 
 def cycles(tsc_hz: float, mpps: float) -> float:
@@ -20,14 +23,14 @@ def median_of(values) -> float:
     return statistics.median(values) if values else 0.0
 
 
-def ratios(samples: list[dict], program: str, protocol: str, flows: int) -> list[float]:
-    """To the roofline of the same round."""
+def ratios(samples: list[dict], program: str, protocol: str, flows: int, to: str = ROOFLINE) -> list[float]:
+    """To another program, of the same round."""
     def of(name):
         return {s["round"]: s["mpps"] for s in samples
                 if (s["program"], s["protocol"], s["flows"]) == (name, protocol, flows)}
 
-    own, roofline = of(program), of(ROOFLINE)
-    return [own[number] / roofline[number] for number in sorted(own) if roofline.get(number)]
+    own, other = of(program), of(to)
+    return [own[number] / other[number] for number in sorted(own) if other.get(number)]
 
 
 def summary(samples: list[dict], tsc_hz: float) -> list[dict]:
@@ -67,9 +70,25 @@ def in_process(runs: list[dict]) -> list[dict]:
             "cycles_most": max(case["cycles_per_packet_most"] for case in cases),
             "mpps": median_of(case["mpps"] for case in cases),
             "roofline": median_of(case["cycles_per_packet_roofline"] for case in cases),
+            "share": median_of(case["share_of_roofline"] for case in cases if "share_of_roofline" in case) or None,
             "stages": stages,
         })
     return sorted(rows, key=lambda row: (row["protocol"] != "udp", row["flows"], row["direction"] != "out"))
+
+
+def latency_disturbed(row: dict) -> bool:
+    """Others ran on the worker's core, or kept the generator from sending."""
+    return row.get("core_share", 1.0) < DISTURBED_BELOW or row.get("generator_share", 1.0) < GENERATOR_BELOW
+
+
+def never_undisturbed(results: dict) -> list[str]:
+    """What was disturbed each time that it was measured: programs, and "latency of PROGRAM"."""
+    marks: dict[str, list[bool]] = {}
+    for sample in results["samples"]:
+        marks.setdefault(sample["program"], []).append(sample["core_share"] < DISTURBED_BELOW)
+    for row in results.get("latency", []):
+        marks.setdefault(f"latency of {row['program']}", []).append(latency_disturbed(row))
+    return [name for name, all_ in marks.items() if all(all_)]
 
 
 def latencies(rows: list[dict]) -> list[dict]:
@@ -79,7 +98,8 @@ def latencies(rows: list[dict]) -> list[dict]:
         groups.setdefault((row["program"], row["load"]), []).append(row)
     result = []
     for (program, load), group in groups.items():
-        one = {"program": program, "load": load, "rounds": len(group)}
+        one = {"program": program, "load": load, "rounds": len(group),
+               "disturbed": sum(map(latency_disturbed, group))}
         for key in ("rate_mpps", "p50_us", "p99_us", "p999_us"):
             one[key] = median_of(row[key] for row in group)
         for key in ("max_us", "generator_pause_us", "program_waited_us"):

@@ -13,9 +13,10 @@ import subprocess
 from . import figures
 
 SIZE = "1000,600"
+NAMES = ("mpps-udp.png", "mpps-tcp.png", "stages.png", "new-flow.png", "flow-memory.png", "latency.png")
 HEAD = """\
 set terminal pngcairo size {size} font "DejaVu Sans,11" background "#ffffff"
-set output "{output}"
+set output "{{output}}"
 set title "{title}" noenhanced
 set grid back linecolor "#dddddd"
 set border 3 linecolor "#666666"
@@ -45,7 +46,7 @@ def lines(series: dict[str, list], title: str, x: str, y: str, settings: str = "
     text += f"set xlabel {quoted(x)}\nset ylabel {quoted(y)}\n{settings}"
     plots = [f'$d{number} using 1:2 with linespoints linewidth 2 pointtype 7 linecolor "{colour(number)}" '
              f"title {quoted(name)}" for number, name in enumerate(series)]
-    return HEAD.format(size=SIZE, output="{output}", title=title) + text + "plot " + ", \\\n  ".join(plots) + "\n"
+    return HEAD.format(size=SIZE, title=title) + text + "plot " + ", \\\n  ".join(plots) + "\n"
 
 
 def throughput(results: dict, protocol: str, titles: dict[str, str]) -> str | None:
@@ -59,7 +60,8 @@ def throughput(results: dict, protocol: str, titles: dict[str, str]) -> str | No
     if not series:
         return None
     series = {name: sorted(points) for name, points in series.items()}
-    return lines(series, f"64-byte {protocol.upper()}, source NAT of established flows, one core", "flows",
+    what = "established flows" if protocol == "udp" else "connections picked up mid-stream"
+    return lines(series, f"64-byte {protocol.upper()}, source NAT of {what}, one core", "flows",
                  "Mpps (logarithmic)", "set logscale xy\nset format x '%.0s%c'\n")
 
 
@@ -72,7 +74,7 @@ def stages(results: dict) -> str | None:
              *(round(row["stages"].get(name, 0), 2) for name in names)] for row in rows]
     plots = [f'$stages using {number + 2}:xtic(1) linecolor "{colour(number)}" title {quoted(name)}'
              for number, name in enumerate(names)]
-    head = HEAD.format(size=SIZE, output="{output}", title="sluice: where a packet's cycles go")
+    head = HEAD.format(size=SIZE, title="sluice: where a packet's cycles go")
     return (head + block("stages", data) + "set style data histogram\nset style histogram rowstacked\n"
             "set style fill solid 0.9 border -1\n"
             "set boxwidth 0.6\nset yrange [0:*]\nset key invert\nset xlabel \"protocol and flows\"\n"
@@ -112,10 +114,9 @@ def latency(results: dict) -> str | None:
 
 def scripts(results: dict, titles: dict[str, str]) -> dict[str, str]:
     """File name to gnuplot script, whose `{output}` is still open."""
-    drawn = {"mpps-udp.png": throughput(results, "udp", titles), "mpps-tcp.png": throughput(results, "tcp", titles),
-             "stages.png": stages(results), "new-flow.png": new_flow(results), "flow-memory.png": memory(results),
-             "latency.png": latency(results)}
-    return {name: script for name, script in drawn.items() if script}
+    drawn = (throughput(results, "udp", titles), throughput(results, "tcp", titles), stages(results),
+             new_flow(results), memory(results), latency(results))
+    return {name: script for name, script in zip(NAMES, drawn) if script}
 
 
 def draw(results: dict, titles: dict[str, str], directory: pathlib.Path) -> tuple[list[str], str | None]:
@@ -124,8 +125,10 @@ def draw(results: dict, titles: dict[str, str], directory: pathlib.Path) -> tupl
         return [], "gnuplot is not installed (package gnuplot-nox): no plots"
     names = []
     for name, script in scripts(results, titles).items():
-        done = subprocess.run(["gnuplot"], input=script.replace("{output}", str(directory / name)), text=True,
-                              capture_output=True, check=False)
+        # In the directory, so that its path need not be quoted for gnuplot. A picture that gnuplot has no file for
+        # comes out on stdout.
+        done = subprocess.run(["gnuplot"], input=script.replace("{output}", name), cwd=directory, text=True,
+                              errors="replace", stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
         if done.returncode != 0 or not (directory / name).exists():
             return names, f"gnuplot did not draw {name}: {' '.join(done.stderr.split())[:300]}"
         names.append(name)

@@ -6,6 +6,9 @@ from . import figures
 
 LISTS = ("sluice_bench", "scenarios", "hash", "acl", "new_flow", "memory", "latency")
 LOSS_ALLOWED = 1e-5     # as sluice-latency has it
+OWN = "sluiced"
+WHAT = {"udp": "established flows",
+        "tcp": "connections picked up mid-stream, in process with their handshake"}
 MICROSECONDS = (("p50_us", "p50"), ("p99_us", "p99"), ("p999_us", "p99.9"), ("max_us", "max"),
                 ("generator_pause_us", "generator away"), ("program_waited_us", "worker waited"))
 
@@ -19,6 +22,11 @@ def table(head: list[str], rows: list[list[str]]) -> str:
 
 def grouped(number: int) -> str:
     return f"{number:,}"
+
+
+def cell(value) -> str:
+    """Of a row as a program has given it: what is a fraction has one digit of that."""
+    return f"{value:.1f}" if isinstance(value, float) else "–" if value is None else str(value)
 
 
 def machine_lines(machine: dict) -> str:
@@ -59,13 +67,36 @@ def throughput(results: dict, titles: dict[str, str]) -> str:
         if not flows:
             continue
         text += (f"## {protocol.upper()}: Mpps of one core (TSC cycles per packet)\n\n"
-                 "64-byte frames, established flows, source NAT; medians of the rounds.\n\n")
+                 f"64-byte frames, source NAT; {WHAT[protocol]}; medians of the rounds.\n\n")
         text += flows_table(flows, cells, titles)
         flows, cells = by_flows(rows, protocol, spread)
         if flows:
             text += "Least–most Mpps, and the share of testpmd io in the same round (median):\n\n"
             text += flows_table(flows, cells, titles)
+        text += comparison(results["samples"], inside, protocol, titles)
     return text
+
+
+def comparison(samples: list[dict], inside: list[dict], protocol: str, titles: dict[str, str]) -> str:
+    """sluiced divided by each of the others, and the roofline of the generator in process, for each number of flows."""
+    cells: dict[str, dict[int, str]] = {}
+    flows = sorted({one["flows"] for one in samples if one["protocol"] == protocol})
+    for name in dict.fromkeys(one["program"] for one in samples if one["program"] != OWN):
+        for number in flows:
+            found = figures.ratios(samples, OWN, protocol, number, to=name)
+            if found:
+                share = figures.median_of(found)
+                own = cells.setdefault(f"sluiced / {titles.get(name, name)}", {})
+                own[number] = f"{share:.3f}" if name.startswith("testpmd") else f"{share:.1f} times"
+    for row in inside:
+        if row["protocol"] == protocol and row["share"] is not None:
+            label = f"{titles['sluice-bench']}: share of what its generator does alone"
+            cells.setdefault(label, {})[row["flows"]] = f"{row['share']:.3f}"
+    if not cells:
+        return ""
+    flows = sorted({number for own in cells.values() for number in own})
+    return ("sluiced beside the others in the same round (medians), of testpmd as a share:\n\n" +
+            flows_table(flows, cells, titles))
 
 
 def spread(row: dict) -> str:
@@ -102,13 +133,14 @@ def parts(results: dict) -> str:
     for key, head, columns in (("new_flow", "New flows", ("rules", "cycles")),
                                ("memory", "Memory", ("flows", "bytes_per_flow"))):
         if results.get(key):
-            body = [[str(row[one]) for one in columns] for row in results[key]]
-            text += f"## {head}\n\n" + table(list(columns), body)
+            body = [[cell(row[one]) for one in columns] for row in results[key]]
+            text += f"## {head}\n\n" + table([one.replace("_", " ") for one in columns], body)
     return text
 
 
 def latency_table(rows: list[dict], titles: dict[str, str]) -> str:
-    body = [[titles.get(row["program"], row["program"]), f"{row['load']} %", f"{row['rate_mpps']:.3f}",
+    body = [[titles.get(row["program"], row["program"]), f"{row['load']} %",
+             f"{row['rate_mpps']:.3f}{'*' if row['disturbed'] else ''}",
              *(f"{row[key]:.1f}" for key, _ in MICROSECONDS), f"{row['lost']} of {grouped(row['sent'])}",
              str(row["reordered"])] for row in figures.latencies(rows)]
     return table(["", "load", "Mpps", *(name for _, name in MICROSECONDS), "lost", "reordered"], body)
@@ -124,13 +156,15 @@ def latency(results: dict, titles: dict[str, str]) -> str:
     highest: dict[str, list[dict]] = {}
     for row in results.get("latency_highest", []):
         highest.setdefault(row["program"], []).append(row)
+    disturbed = {row["program"] for row in results["latency"] if figures.latency_disturbed(row)}
     for program, found in highest.items():
         mpps = figures.median_of(row["mpps"] for row in found)
         end = " (the generator's end: it may be higher)" if any(row["limited_by_generator"] for row in found) else ""
         lost = max(row["lost"] for row in found)
         if lost > LOSS_ALLOWED:
             end += f" (in one round there was loss at every rate, here of {lost:.3%})"
-        text += f"- {titles.get(program, program)}: {mpps:.2f} Mpps{end}\n"
+        mark = "*" if program in disturbed else ""
+        text += f"- {titles.get(program, program)}: {mpps:.2f} Mpps{mark}{end}\n"
     text += "\n" + latency_table(results["latency"], titles)
     if results.get("latency_same_rate"):
         text += ("At the same rates, which are shares of sluiced's highest:\n\n" +
@@ -146,8 +180,7 @@ def scenarios(results: dict) -> str:
     text = ""
     for name, rows in groups.items():
         columns = [key for key, value in rows[0].items() if key != "scenario" and isinstance(value, (int, float, str))]
-        body = [[f"{row[one]:.1f}" if isinstance(row.get(one), float) else str(row.get(one, "–")) for one in columns]
-                for row in rows]
+        body = [[cell(row.get(one)) for one in columns] for row in rows]
         text += f"## Scenario {name} (sluice-bench)\n\n" + table([one.replace("_", " ") for one in columns], body)
     return text
 
@@ -158,6 +191,10 @@ def problems(results: dict, titles: dict[str, str]) -> str:
     if any(row["disturbed"] for row in figures.summary(results["samples"], 1.0)):
         lines.append(f"- \\* in a round or more, others ran on the measured core: the program had less than "
                      f"{figures.DISTURBED_BELOW:.0%} of it. Such figures say little.\n")
+    if any(map(figures.latency_disturbed, results.get("latency", []) + results.get("latency_same_rate", []))):
+        lines.append(f"- \\* of latency: the program had less than {figures.DISTURBED_BELOW:.0%} of its core, or the "
+                     f"generator sent less than {figures.GENERATOR_BELOW:.0%} of what it should have. Neither rates "
+                     "nor times say much then.\n")
     if any(one["lost"] > figures.LOST_ABOVE for one in results["samples"]):
         lines.append("- † more than 0.1 % of the packets that came in did not go out.\n")
     if results.get("broken_off"):

@@ -1,13 +1,18 @@
 """The rounds: every program with every case, one after the other, over and over, so that a machine which is slower for
 a while is slower for all of them. One measurement is a start, a warming up, two looks at the counters and a stop.
 """
+import contextlib
 import os
+import subprocess
 import sys
 import time
 
-from . import cpu, figures
+from . import breaks, cpu, figures
 from .peers import Component, Counts, Peer, Unable
 from .setting import Case, LabError, Setting
+
+# A program's failure, which has a line in the report; the run goes on.
+FAILURES = (Unable, LabError, OSError, ValueError, KeyError, subprocess.SubprocessError)
 
 
 def measure(peer: Peer, case: Case, number: int) -> dict:
@@ -23,7 +28,8 @@ def measure(peer: Peer, case: Case, number: int) -> dict:
         if peer.stateful and peer.connections() < case.flows:
             raise Unable(f"it has {peer.connections()} connections, not {case.flows}")
     finally:
-        peer.stop()
+        with breaks.held():
+            peer.stop()
     if not peer.shares_core:
         others = max(0.0, ended - started - own)
     return sample(peer, case, number, ended - started, (own, others),
@@ -50,7 +56,9 @@ class Rounds:
     """Fills `results`, sample by sample: what is there when a run is broken off counts."""
 
     def __init__(self, setting: Setting, peers: list[Peer], components: list[Component], cases: list[Case],
-                 rounds: int, results: dict, out=None):
+                 rounds: int, results: dict, out=None, save=lambda: None):
+        """`save` is called behind each round."""
+        self.save = save
         self.setting, self.cases, self.rounds, self.results = setting, cases, rounds, results
         self.peers = [peer for peer in peers if self.can_run(peer)]
         self.components = [component for component in components if self.can_run(component)]
@@ -76,15 +84,25 @@ class Rounds:
         for problem in self.results["problems"]:
             self.say(f"{problem['program']}: {problem['problem']}")
         self.started = time.monotonic()
-        for number in range(1, self.rounds + 1):
-            for case in self.cases:
+        try:
+            for number in range(1, self.rounds + 1):
+                self.round(number)
+                self.save()
+        finally:
+            # Once more: a signal may have come in the moment before a program's own stop.
+            with breaks.held(), contextlib.ExitStack() as stops:
                 for peer in self.peers:
-                    if case.protocol == "tcp" and not peer.tcp:
-                        continue
-                    self.one(peer, case, number)
-            for component in self.components:
-                if component.every_round or number == 1:
-                    self.component(component, number)
+                    stops.callback(peer.stop)
+
+    def round(self, number: int) -> None:
+        for case in self.cases:
+            for peer in self.peers:
+                if case.protocol == "tcp" and not peer.tcp:
+                    continue
+                self.one(peer, case, number)
+        for component in self.components:
+            if component.every_round or number == 1:
+                self.component(component, number)
 
     def one(self, peer: Peer, case: Case, number: int) -> None:
         if (peer.name, case) in self.gone:
@@ -96,7 +114,7 @@ class Rounds:
                 self.results["samples"].append(one)
                 self.progress(number, case, peer.name, self.describe(one))
                 return
-            except (Unable, LabError, OSError, ValueError, KeyError) as error:
+            except FAILURES as error:
                 why = str(error) or type(error).__name__
         # What cannot run once is not tried again in each round.
         self.gone.add((peer.name, case))
@@ -113,8 +131,9 @@ class Rounds:
                 self.problem(entry["program"], None, entry["problem"])
             for key, rows in found.items():
                 self.results.setdefault(key, []).extend(rows)
-            self.progress(number, None, component.name, "done")
-        except (Unable, LabError, OSError, ValueError, KeyError) as error:
+            disturbed = any(figures.latency_disturbed(row) for row in found.get("latency", []))
+            self.progress(number, None, component.name, "done (disturbed: see the report)" if disturbed else "done")
+        except FAILURES as error:
             self.gone.add(component.name)
             self.problem(component.name, None, str(error))
             self.progress(number, None, component.name, f"not measured: {' '.join(str(error).split())[:300]}")

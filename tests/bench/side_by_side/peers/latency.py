@@ -8,7 +8,7 @@ the longest time, as does how long the program's worker had to wait for its core
 import json
 import subprocess
 
-from .. import cpu, traffic
+from .. import breaks, cpu, traffic
 from ..setting import Case, LabError, Setting
 from .peer import Component, Unable, last_words, wait
 from .sluiced import Sluiced, lan_and_wan
@@ -17,6 +17,7 @@ from .testpmd import TestpmdIo
 FLOWS, LOADS, QUEUE = 1000, (10, 50, 90), 1024
 PROGRAM = "tests/bench/sluice-latency"
 LIMIT_SECONDS = 300
+LEAST_RATE, MOST_RATE = 0.001, 60.0     # Mpps, as sluice-latency takes them
 BOX_MAC = traffic.LAN_MAC.hex(":")
 ENTRIES = ("rate_mpps", "p50_us", "p99_us", "p999_us", "max_us", "sent", "lost", "reordered", "generator_pause_us",
            "program_waited_us")
@@ -37,9 +38,29 @@ def parse(log: str) -> dict:
     return json.loads(lines[-1])
 
 
-def rows(program: str, measured: list[dict], loads) -> list[dict]:
-    return [{"program": program, "load": load, **{key: round(one[key], 3) for key in ENTRIES}}
-            for load, one in zip(loads, measured)]
+def shares(one: dict, wanted_mpps: float) -> dict:
+    """Of its core that the worker had while packets were sent, and of what it should have sent that the generator did.
+    """
+    microseconds = one["sent"] / one["rate_mpps"] if one["rate_mpps"] > 0 else 0.0
+    core = max(0.0, 1 - one["program_waited_us"] / microseconds) if microseconds > 0 else 0.0
+    return {"core_share": round(core, 3),
+            "generator_share": round(min(1.0, one["rate_mpps"] / wanted_mpps), 3) if wanted_mpps > 0 else 0.0}
+
+
+def rows(program: str, measured: list[dict], loads, wanted) -> list[dict]:
+    """`wanted`: Mpps that should have been sent."""
+    return [{"program": program, "load": load, **{key: round(one[key], 3) for key in ENTRIES}, **shares(one, mpps)}
+            for load, one, mpps in zip(loads, measured, wanted)]
+
+
+def own_rows(program: str, found: dict) -> list[dict]:
+    """At shares of the program's own highest rate."""
+    return rows(program, found["loads"], LOADS, [found["highest_mpps"] * load / 100 for load in LOADS])
+
+
+def possible(rates: list[float]) -> list[float]:
+    """Those that the generator takes: what a disturbed run has found may be next to nothing."""
+    return [rate for rate in rates if LEAST_RATE <= rate <= MOST_RATE]
 
 
 class Latency(Component):
@@ -56,24 +77,28 @@ class Latency(Component):
 
     def run(self, _cases: list[Case]) -> dict:
         together: dict[str, list] = {"latency": [], "latency_highest": [], "latency_same_rate": [], "problems": []}
-        rates: list[float] = []
+        rates: dict[float, int] = {}    # to the load that it is for sluiced
         for program in self.programs:
             try:
                 why = program.lacking()
                 if why:
                     raise Unable(why)
-                found = self.measure(program, rates)
-            except (Unable, LabError, OSError, ValueError, KeyError) as error:
+                found = self.measure(program, list(rates))
+            except (Unable, LabError, OSError, ValueError, KeyError, subprocess.SubprocessError) as error:
                 together["problems"].append({"program": self.name, "problem": f"{program.name}: {error}"})
                 continue
-            own = rows(program.name, found["loads"], LOADS)
+            own = own_rows(program.name, found)
             together["latency"] += own
-            together["latency_same_rate"] += rows(program.name, found["rates"], LOADS)
+            together["latency_same_rate"] += rows(program.name, found["rates"], rates.values(), rates)
             together["latency_highest"].append({"program": program.name, "mpps": found["highest_mpps"],
                                                 "lost": found["highest_lost"],
                                                 "limited_by_generator": found["limited_by_generator"]})
             if program is self.programs[0]:
-                rates = [row["rate_mpps"] for row in own]
+                loads = {row["rate_mpps"]: row["load"] for row in own}
+                rates = {rate: loads[rate] for rate in possible(list(loads))}
+                if len(rates) < len(own):
+                    together["problems"].append({"program": self.name, "problem": (
+                        f"{program.name}: its rates were too low for others to be measured at all of them")})
                 together["latency_same_rate"] += own
         return {key: list_ for key, list_ in together.items() if list_}
 
@@ -99,8 +124,9 @@ class Latency(Component):
         except BrokenPipeError:
             raise Unable(last_words(generator.log())) from None
         finally:
-            program.stop()
-            generator.stop(timeout=5)
+            with breaks.held():
+                program.stop()
+                generator.stop(timeout=5)
 
     @staticmethod
     def launch(program, socket: str) -> None:

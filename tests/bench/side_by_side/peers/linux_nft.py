@@ -129,9 +129,11 @@ class LinuxNft(Peer):
         return int(self.hosts["nft"].run("conntrack", "-C").split()[0])
 
     def stop(self) -> None:
-        super().stop()
-        if self.hosts:
-            self.hosts["nft"].run("conntrack", "-F", check=False)
-        for path, before in reversed(self.before):
-            path.write_text(before)
-        self.before = []
+        try:
+            super().stop()
+            if "nft" in self.hosts:
+                self.hosts["nft"].run("conntrack", "-F", check=False)
+        finally:
+            while self.before:
+                path, before = self.before.pop()
+                path.write_text(before)

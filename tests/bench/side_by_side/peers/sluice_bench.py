@@ -46,7 +46,7 @@ def parse(text: str) -> dict:
 
 
 class SluiceBench(Component):
-    name, title = "sluice-bench", "sluice in process"
+    name, title = "sluice-bench", "in process, no devices"
     every_round = True
 
     def lacking(self) -> str | None:

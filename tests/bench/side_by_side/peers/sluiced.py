@@ -13,6 +13,7 @@ import json
 import re
 import socket
 import subprocess
+import tempfile
 
 from .. import traffic
 from ..setting import Case
@@ -125,20 +126,20 @@ class Sluiced(Peer):
         for device in ("lan0", "wan0"):
             self.host.run("ip", "tuntap", "del", "dev", device, "mode", "tap", check=False)
         self.control = machine.path("control.sock")
-        config = self.configure(ports, flows)
+        config = machine.path("bench.yaml")
+        self.megabytes = self.configure(config, ports, flows)
         # It takes the cores that it may use, and this process has left the measured one alone.
         both = f"{self.setting.core},{self.setting.other}"
         self.process = machine.spawn(self.name, self.host.command(
             "taskset", "-c", both, str(self.setting.program("control/sluiced")), "--config", config))
         self.wait("the control socket", self.answers)
         if "running on ordinary pages" in self.process.log(1000):
-            raise Unable("there are too few free hugepages for it")
+            raise Unable(f"there are too few free hugepages for its {self.megabytes} MB")
         for router, device in ((traffic.WAN_ROUTER, "wan0"), (traffic.LAN_ROUTER, "lan0")):
             self.host.ip("neigh", "replace", router, "lladdr", "02:00:00:00:00:fe", "dev", device, "nud", "permanent")
 
-    def configure(self, ports: str, flows: int) -> str:
-        """Writes the file, with as much memory as sluiced says that it needs."""
-        path = self.setting.machine.path("bench.yaml")
+    def configure(self, path: str, ports: str, flows: int) -> int:
+        """Writes the file, with as much memory as sluiced says that it needs, and returns that. Raises Unable."""
         megabytes = 64
         for _ in range(2):
             with open(path, "w", encoding="utf-8") as out:
@@ -151,7 +152,13 @@ class Sluiced(Peer):
             megabytes = int(needed.group(1)) + 32
         if check.returncode != 0:
             raise Unable(last_words(check.stdout + check.stderr))
-        return path
+        return megabytes
+
+    def megabytes_for(self, flows: int) -> int:
+        """Of hugepages. Nothing of the machine is touched; sluiced must be built. Raises Unable, OSError."""
+        with tempfile.TemporaryDirectory() as directory:
+            self.control = f"{directory}/control.sock"
+            return self.configure(f"{directory}/bench.yaml", pcap_ports(flows, f"{directory}/frames.pcap"), flows)
 
     def ask(self, method: str, path: str, body: str | None = None) -> str:
         connection = Connection(self.control, self.setting.start_limit_seconds)

@@ -24,6 +24,17 @@ def parse_counts(text: str) -> Counts | None:
     return Counts(ports[0][0], ports[1][1])
 
 
+def pool(flows: int) -> tuple[int, int]:
+    """Buffers, and the bytes of one."""
+    return flows + SPARE_BUFFERS, SMALL_BUFFER if flows >= SMALL_BUFFERS_FROM else FULL_BUFFER
+
+
+def megabytes_for(flows: int) -> int:
+    """Of hugepages."""
+    buffers, size = pool(flows)
+    return 192 + buffers * (size + 256) // (1 << 20)
+
+
 class Testpmd(Peer):
     mode = ""
     stateful = False
@@ -32,13 +43,11 @@ class Testpmd(Peer):
         return missing("dpdk-testpmd", package="dpdk-dev")
 
     def command(self, devices: tuple[str, str], flows: int) -> list[str]:
-        buffers = flows + SPARE_BUFFERS
-        size = SMALL_BUFFER if flows >= SMALL_BUFFERS_FROM else FULL_BUFFER
-        megabytes = 192 + buffers * (size + 256) // (1 << 20)
+        buffers, size = pool(flows)
         # Its output is read while it runs: by the line, not by the block.
         return ["stdbuf", "-oL", "dpdk-testpmd", "--in-memory", "--no-pci", "--no-telemetry", "--iova-mode=va",
                 "--log-level=*:error", "--lcores", f"0@{self.setting.other},1@{self.setting.core}", "--main-lcore", "0",
-                "-m", str(megabytes), "--vdev", devices[0], "--vdev", devices[1], "--", "-i", "--auto-start",
+                "-m", str(megabytes_for(flows)), "--vdev", devices[0], "--vdev", devices[1], "--", "-i", "--auto-start",
                 "--nb-cores=1", f"--forward-mode={self.mode}", f"--total-num-mbufs={buffers}", f"--mbuf-size={size}"]
 
     def start(self, case: Case) -> None:
