@@ -96,7 +96,7 @@ def case_memory_sizes_the_table(lab):
     lab.box.write(small)
     done = lab.box_host.run(lab.box.ctl, "check", lab.box.config_path, check=False)
     least = int(re.search(r"memory.megabytes: 64 is too little: at least (\d+) are needed", done)[1])
-    for megabytes, flows in ((least, 16 * 1536), (least + 64, 80 * 1536)):
+    for megabytes, flows in ((least, 16 * 2048), (least + 64, 80 * 2048)):
         lab.box.stop()
         sized = config.changed(small, memory__megabytes=megabytes)
         lab.start(sized)
