@@ -1,7 +1,6 @@
 #include "dataplane/lookup/flow_store.hh"
 
 #include <algorithm>
-#include <array>
 #include <new>
 
 #include "dataplane/l4/trackers.hh"

@@ -15,7 +15,6 @@
 #include <array>
 #include <bit>
 #include <cstdint>
-#include <limits>
 
 #if defined(__SSE2__)
 #include <emmintrin.h>
