@@ -184,34 +184,38 @@ private:
 
 struct Case {
     unsigned every;
-    std::vector<double> cycles{}, per_answer{};
+    std::vector<double> blocks{}, answers{};  ///< cycles of a packet, of an answer
     std::uint64_t commands = 0;
     LoopTimes times{};
 };
 
-void run_case(Case& c, FtpLoad& load, const Options& o) {
+/// A hundred bursts, which have 32 commands: what is rare must not be left out by the median of loops.
+constexpr unsigned kBlock = 100;
+
+void run_block(Case& c, FtpLoad& load) {
+    const std::uint64_t commands = load.commands;
+    FtpLoad::Cost all;
+    for (unsigned i = 0; i < kBlock; ++i) {
+        const FtpLoad::Cost cost = load.burst(c.every, c.times);
+        all.cycles += cost.cycles;
+        all.answering += cost.answering;
+        all.packets += cost.packets;
+    }
+    c.blocks.push_back(static_cast<double>(all.cycles) / all.packets);
+    if (const unsigned answered = all.packets - kBlock * kBurst; answered != 0)
+        c.answers.push_back(static_cast<double>(all.answering) / answered);
+    c.commands += load.commands - commands;
+    load.box().serve_control();
+}
+
+/// The cases take turns block by block: their difference is smaller than what neighbours on the machine change in a
+/// second.
+void run_cases(std::vector<Case>& cases, FtpLoad& load, const Options& o) {
     BenchBox& box = load.box();
     const auto drops = box.drops_by_reason();
     const std::uint64_t rewrites = box.sum(&WorkerCounters::alg_rewrites), commands = load.commands;
-    // A hundred bursts have 32 commands; what is rare must not be left out by the median of loops.
-    constexpr unsigned kBlock = 100;
-    std::vector<double> blocks, answers;
-    for (std::uint64_t done = 0; done < o.packets || done == 0; done += std::uint64_t{kBlock} * kBurst) {
-        FtpLoad::Cost all;
-        for (unsigned i = 0; i < kBlock; ++i) {
-            const FtpLoad::Cost cost = load.burst(c.every, c.times);
-            all.cycles += cost.cycles;
-            all.answering += cost.answering;
-            all.packets += cost.packets;
-        }
-        blocks.push_back(static_cast<double>(all.cycles) / all.packets);
-        if (const unsigned answered = all.packets - kBlock * kBurst; answered != 0)
-            answers.push_back(static_cast<double>(all.answering) / answered);
-        box.serve_control();
-    }
-    c.cycles.push_back(median(std::move(blocks)));
-    if (!answers.empty()) c.per_answer.push_back(median(std::move(answers)));
-    c.commands += load.commands - commands;
+    for (std::uint64_t done = 0; done < o.rounds * o.packets || done == 0; done += std::uint64_t{kBlock} * kBurst)
+        for (Case& c : cases) run_block(c, load);
     must_not_drop("A1", drops_since(box, drops));
     if (box.sum(&WorkerCounters::alg_rewrites) - rewrites != load.commands - commands)
         throw std::runtime_error("A1: not every command was rewritten");
@@ -226,12 +230,11 @@ Section run(const Options& o, Devices& devices) {
     for (const std::uint32_t flows : o.flows_or(kFlows)) {
         FtpLoad load(devices, o, flows);
         std::vector<Case> cases{{0}, {100}};
-        for (unsigned round = 0; round < o.rounds; ++round)
-            for (Case& c : cases) run_case(c, load, o);
+        run_cases(cases, load, o);
         load.check_all();
-        const double without = median(cases.front().cycles);
+        const double without = median(cases.front().blocks);
         for (const Case& c : cases) {
-            const double cycles = median(c.cycles);
+            const double cycles = median(c.blocks);
             boost::json::object row{{"flows", flows},
                                     {"slots", load.box().store().capacity()},
                                     {"timeout_s", 432000},
@@ -245,7 +248,7 @@ Section run(const Options& o, Devices& devices) {
                                     {"drops", boost::json::object{}}};
             if (c.every != 0) {
                 // Of `every` + 1 packets one is a command, one an answer, and the others cost what they do alone.
-                const double answer = median(c.per_answer);
+                const double answer = median(c.answers);
                 row["cycles_per_command"] = cycles * (c.every + 1) - without * (c.every - 1) - answer;
                 row["cycles_per_answer"] = answer;
             }
