@@ -193,6 +193,7 @@ void Pipeline::run(const Policy& policy, Now now) noexcept {
         if (watched) tell_events();
         return;
     }
+    p_.alg.foresee(burst_.packets());
     burst_.keep([&](Packet& p) noexcept { return obey(p, newcomers_.admit(p, policy, now)); });
     stages_.end(Stage::policy, burst_.count);
     const auto follow = [&](Packet& p) noexcept { return obey(p, conntrack_.follow(p, policy, now)); };

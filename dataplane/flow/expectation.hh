@@ -8,18 +8,19 @@
 
 namespace sluice {
 
+/// What says whose it is and until when comes first: most of those who come to one need no more.
 struct Expectation {
     FlowKey tuple{};               ///< as its first packet will arrive; sport 0 = any; src none = any (loose)
     IpAddress real_destination{};  ///< where it goes (DNAT when it differs from tuple.dst)
     Be16 real_port{};
     std::uint16_t real_zone = 0;  ///< of packets that come from there
-    IpAddress source_as{};        ///< its source beyond the box, follows the master; none: its own
     SlotIndex master = kNoSlot;
     std::uint32_t master_generation = 0;
     std::uint8_t master_worker = 0;
-    FlowKey master_tuple{};  ///< the master's original tuple, for listings
-    std::uint32_t mark = 0;
     TimeMs deadline_ms = 0;
+    IpAddress source_as{};  ///< its source beyond the box, follows the master; none: its own
+    std::uint32_t mark = 0;
+    FlowKey master_tuple{};  ///< the master's original tuple, for listings
 };
 
 }  // namespace sluice

@@ -4,8 +4,8 @@
 //   FlowHot   line 0  original direction: rewrite plan, egress, verdict, counters
 //             line 1  reply direction: the same
 //             line 2  shared: lifetime, generation, state, keys
-//             line 3  shared: both TCP windows, or what another tracker remembers; what births and deaths need
-//   FlowCold  rule ids, helper, master, notices
+//             line 3  shared: both TCP windows, or what another tracker remembers; what births and deaths need; helper
+//   FlowCold  rule ids, master, notices
 //   FlowHigh  the rest of the keys of an IPv6 flow; there is an array of them only where IPv6 is
 //
 // An established packet touches its own direction's line and line 2, where the flow table finds its key; of TCP line 3,
@@ -89,8 +89,9 @@ struct FlowHot {
     TcpMemory tcp;
     SlotIndex half_open_older = kNoSlot;  // neighbours by age among half-open flows, while it is one of them
     SlotIndex half_open_newer = kNoSlot;
-    std::uint32_t hash[2]{};  // of the keys
-    TimeMs created_ms = 0;    // when its first packet came: UDP's two-second rule, listings
+    std::uint32_t hash[2]{};               // of the keys
+    std::uint32_t helper_state = kNoSlot;  // index in the worker's helper pool, with status::kHelper
+    TimeMs created_ms = 0;                 // when its first packet came: UDP's two-second rule, listings
 
     DirectionHalf& dir(Direction d) noexcept { return half[index_of(d)]; }
     [[nodiscard]] bool has(std::uint8_t bits) const noexcept { return (status & bits) != 0; }
@@ -138,8 +139,7 @@ struct alignas(64) FlowCold {
     std::uint32_t dnat_rule = kNoRule;
     SlotIndex master = kNoSlot;  // flow whose helper expected this one
     std::uint32_t master_generation = 0;
-    std::uint32_t helper_state = kNoSlot;  // index in the worker's helper pool
-    std::uint32_t id = 0;                  // as conntrack -o id prints
+    std::uint32_t id = 0;  // as conntrack -o id prints
     PendingNotice notice;
     SourceLinks source;
     std::uint32_t nat_generation = 0;       // policy generation that decided NAT

@@ -234,8 +234,9 @@ TcpFit fit_window(FlowHot& flow, const Packet& p, const TcpSegment& s, const Tcp
 
     Numbers n = Numbers::of(s, options_of(p), tcp, d);
     if (shift != nullptr && shift->active()) [[unlikely]] {
-        n.sack = shift->adjust_ack(n.sack);
+        const bool blocks = n.sack != n.ack;
         n.ack = shift->adjust_ack(n.ack);
+        n.sack = blocks ? shift->adjust_ack(n.sack) : n.ack;
     }
     const bool usual = (s.flags & (kSyn | kRst | kAck)) == kAck && sender.max_window != 0;
     if (!usual && meet_unusual(flow, p, s, n)) return TcpFit::in;

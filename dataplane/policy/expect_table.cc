@@ -37,25 +37,30 @@ bool ExpectTable::holds(const FlowKey& key) const noexcept {
     return find(key) != kNone;
 }
 
-bool ExpectTable::clashes(const Expectation& x, Now now) const noexcept {
+ExpectTable::Place ExpectTable::place_of(const Expectation& x) const noexcept {
     const FlowKey tuple = any_port(x.tuple);
-    const FlowRef ref = keys_.lookup(tuple, keys_.hash(tuple));
-    return ref && entries_[ref.slot()].e.deadline_ms > now.ms && !same_promise(entries_[ref.slot()].e, x);
+    const std::uint32_t hash = keys_.hash(tuple);
+    return {hash, keys_.lookup(tuple, hash)};
 }
 
-ExpectOutcome ExpectTable::add(const Expectation& x, std::uint32_t max_per_master, Now now) noexcept {
-    Expectation wanted = x;
-    wanted.tuple = any_port(x.tuple);
-    const std::uint32_t hash = keys_.hash(wanted.tuple);
-    if (const FlowRef ref = keys_.lookup(wanted.tuple, hash)) {
-        Entry& old = entries_[ref.slot()];
+bool ExpectTable::clashes(const Expectation& x, const Place& place, Now now) const noexcept {
+    if (!place.holder) return false;
+    const Expectation& holder = entries_[place.holder.slot()].e;
+    return holder.deadline_ms > now.ms && !same_promise(holder, x);
+}
+
+ExpectOutcome ExpectTable::add(const Expectation& x, const Place& place, std::uint32_t max_per_master,
+                               Now now) noexcept {
+    if (place.holder) {
+        const std::uint32_t index = place.holder.slot();
+        Entry& old = entries_[index];
         if (old.e.deadline_ms <= now.ms) {
             counters_.expect_expired.add();
-            remove(ref.slot());
+            remove(index);
         } else if (same_promise(old.e, x)) {
             old.e.deadline_ms = x.deadline_ms;
-            unlink(ref.slot());
-            append(ref.slot());
+            unlink(index);
+            append(index);
             return ExpectOutcome::refreshed;
         } else {
             counters_.expect_refused.add();
@@ -79,12 +84,13 @@ ExpectOutcome ExpectTable::add(const Expectation& x, std::uint32_t max_per_maste
         return ExpectOutcome::table_full;
     }
     const std::uint32_t index = free_.back();
-    if (!keys_.insert_new(hash, ref_of(index))) {
+    if (!keys_.insert_new(place.hash, ref_of(index))) {
         counters_.expect_refused.add();
         return ExpectOutcome::table_full;
     }
     free_.pop_back();
-    entries_[index].e = wanted;
+    entries_[index].e = x;
+    entries_[index].e.tuple = any_port(x.tuple);
     entries_[index].used = true;
     entries_[index].sibling = bucket_of(x.master);
     bucket_of(x.master) = index;

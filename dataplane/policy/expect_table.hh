@@ -26,9 +26,20 @@ public:
     /// Throws std::runtime_error when memory is short (start-up only).
     ExpectTable(std::uint32_t capacity, int socket, HashSecret secret, WorkerCounters& counters);
 
-    ExpectOutcome add(const Expectation& expectation, std::uint32_t max_per_master, Now now) noexcept;
+    ExpectOutcome add(const Expectation& expectation, std::uint32_t max_per_master, Now now) noexcept {
+        return add(expectation, place_of(expectation), max_per_master, now);
+    }
+
+    /// Where an expectation of this tuple stands, or would stand, until the next one is added or goes.
+    struct Place {
+        std::uint32_t hash = 0;
+        FlowRef holder;
+    };
+    [[nodiscard]] Place place_of(const Expectation& expectation) const noexcept;
     /// Whether add() would answer `clash`.
-    [[nodiscard]] bool clashes(const Expectation& expectation, Now now) const noexcept;
+    [[nodiscard]] bool clashes(const Expectation& expectation, const Place& place, Now now) const noexcept;
+    ExpectOutcome add(const Expectation& expectation, const Place& place, std::uint32_t max_per_master,
+                      Now now) noexcept;
     /// Takes the expectation that `key` fulfils out of the table; false when there is none in time.
     [[nodiscard]] bool take(const FlowKey& key, Now now, Expectation& found) noexcept;
     /// Whether a tuple is promised to an expected connection (port choice keeps off it).
@@ -46,7 +57,7 @@ public:
 
 private:
     static constexpr std::uint32_t kNone = 0xffffffffU;
-    struct Entry {
+    struct alignas(64) Entry {
         Expectation e;
         std::uint32_t older = kNone, newer = kNone;  // by arrival: with one timeout for all, also by deadline
         std::uint32_t sibling = kNone;               // next in the bucket of its master, newest first

@@ -51,11 +51,11 @@ struct AlgMangle::Segment {
 /// Texts to be replaced, in the order of the stream, and where the packet was cut.
 struct AlgMangle::Edits {
     struct Edit {
-        std::size_t line_begin = 0, begin = 0, end = 0, line_end = 0;
-        std::array<char, kMaxHostPort> text{};
-        std::size_t size = 0;
+        std::size_t line_begin, begin, end, line_end;
+        std::size_t size;
+        std::array<char, kMaxHostPort> text;
     };
-    std::array<Edit, 8> list{};
+    std::array<Edit, 8> list;  // not cleared: it is large, and of nearly every packet none or one is used
     std::size_t count = 0;
     std::uint32_t seen_before = 0;  ///< the stream had come to here when the packet came
     bool held = false;

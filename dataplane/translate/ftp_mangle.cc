@@ -2,7 +2,6 @@
 #include "dataplane/translate/ftp_mangle.hh"
 
 #include <arpa/inet.h>
-#include <array>
 #include <charconv>
 #include <cstring>
 #include <netinet/in.h>
@@ -10,18 +9,26 @@
 namespace sluice {
 namespace {
 
-/// Appends to a buffer that is large enough for every form.
+/// Writes into the place of a text, which is large enough for every form.
 class Text {
 public:
+    explicit Text(std::span<char, kMaxHostPort> room) noexcept : room_(room) {}
+
     void number(unsigned value) noexcept {
-        at_ = static_cast<std::size_t>(std::to_chars(room_.data() + at_, room_.data() + room_.size(), value).ptr -
-                                       room_.data());
+        at_ =
+            static_cast<std::size_t>(std::to_chars(&room_[at_], room_.data() + room_.size(), value).ptr - room_.data());
     }
     void character(char c) noexcept { room_[at_++] = c; }
+    /// Six of them are in nearly every text: a number whose digits need not be counted first.
+    void octet(unsigned value) noexcept {
+        if (value >= 100) digit(value / 100);
+        if (value >= 10) digit(value / 10 % 10);
+        digit(value % 10);
+    }
     void octets(Ip4 address, char separator) noexcept {
         const auto host = address.host();
         for (unsigned shift = 24;; shift -= 8) {
-            number((host >> shift) & 0xffU);
+            octet((host >> shift) & 0xffU);
             if (shift == 0) return;
             character(separator);
         }
@@ -31,27 +38,29 @@ public:
         char text[INET6_ADDRSTRLEN];
         for (const char* c = inet_ntop(AF_INET6, &address, text, sizeof text); *c != '\0'; ++c) character(*c);
     }
-    [[nodiscard]] std::string_view view() const noexcept { return {room_.data(), at_}; }
+    [[nodiscard]] std::size_t length() const noexcept { return at_; }
 
 private:
-    std::array<char, kMaxHostPort> room_{};
+    void digit(unsigned value) noexcept { character(static_cast<char>('0' + value)); }
+
+    std::span<char, kMaxHostPort> room_;
     std::size_t at_ = 0;
 };
 
 }  // namespace
 
 std::size_t format_host_port(FtpKind kind, const IpAddress& address, Be16 port, char delimiter,
-                             std::span<char> out) noexcept {
-    Text text;
+                             std::span<char, kMaxHostPort> out) noexcept {
+    Text text(out);
     switch (kind) {
         case FtpKind::port:
         case FtpKind::pasv_reply:
             if (!address.is_v4()) return 0;
             text.octets(address.v4(), ',');
             text.character(',');
-            text.number(port.host() >> 8U);
+            text.octet(port.host() >> 8U);
             text.character(',');
-            text.number(port.host() & 0xffU);
+            text.octet(port.host() & 0xffU);
             break;
         case FtpKind::eprt:
             text.address(address);
@@ -65,12 +74,9 @@ std::size_t format_host_port(FtpKind kind, const IpAddress& address, Be16 port, 
         case FtpKind::epsv:
         case FtpKind::epsv_all:
         case FtpKind::protocol_refused:
-            return 0;
+            break;
     }
-    const auto written = text.view();
-    if (written.size() > out.size()) return 0;
-    std::memcpy(out.data(), written.data(), written.size());
-    return written.size();
+    return text.length();
 }
 
 std::optional<std::size_t> replace_in_payload(std::span<char> payload, std::size_t length, std::size_t begin,

@@ -22,10 +22,9 @@ namespace sluice {
 inline constexpr std::size_t kMaxHostPort = 8 * 4 + 7 + 1 + 5;
 
 /// The text for `FtpCommand::text_begin … text_end`: PORT and 227 the six numbers, EPRT `address<delimiter>port`, 229
-/// the port alone. Returns its length, or 0 when `out` is too small or the kind has no such text
-/// (PORT and 227 have none for IPv6).
+/// the port alone. Returns its length, or 0 when the kind has no such text (PORT and 227 have none for IPv6).
 std::size_t format_host_port(FtpKind kind, const IpAddress& address, Be16 port, char delimiter,
-                             std::span<char> out) noexcept;
+                             std::span<char, kMaxHostPort> out) noexcept;
 
 /// Replaces payload[begin, end) and moves what follows. `payload` is the whole room there is, `length` what is used.
 /// Returns the new length; nothing (DropReason::alg_no_room) when it does not fit or the range is not in the payload.

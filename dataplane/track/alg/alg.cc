@@ -14,7 +14,6 @@ Alg::Alg(const Parts& parts, std::uint32_t states) : p_(parts), states_(states) 
 
 void Alg::attach(Packet& p, const Policy& policy, Now) noexcept {
     if (p.proto != static_cast<std::uint8_t>(IpProto::tcp) || !policy.ftp.enabled) return;
-    FlowCold& cold = p_.store.cold(p.slot);
     const auto& ports = policy.ftp.ports;
     const auto wanted = [&](Be16 port) { return std::find(ports.begin(), ports.end(), port.host()) != ports.end(); };
     const FlowView flow = p_.store.flow(p.slot);
@@ -31,8 +30,16 @@ void Alg::attach(Packet& p, const Policy& policy, Now) noexcept {
     state.slot = p.slot;
     state.generation = p.generation;
     state.live = true;
-    cold.helper_state = index;
+    p_.store.hot(p.slot).helper_state = index;
     p_.store.set_status(p, status::kHelper);
+}
+
+void Alg::foresee(std::span<Packet* const> packets) const noexcept {
+    for (const Packet* p : packets) {
+        if (p->slot == kNoSlot) continue;
+        const FlowHot& hot = p_.store.hot(p->slot);
+        if (hot.has(status::kHelper)) states_[hot.helper_state].prefetch(p->direction);
+    }
 }
 
 void Alg::count_problem(FtpProblem problem) noexcept {
@@ -102,25 +109,30 @@ bool Alg::promise(const Packet& p, const Policy& policy, FtpState& state, Expect
     }
     // Active servers connect from the port below the one of the control connection (RFC 959 section 3.2); clients from
     // any.
-    const FlowKey control = p_.store.key(p.slot, Direction::original);
-    const Be16 likely_source = p.direction == Direction::original ? be16(control.dport.host() - 1U) : Be16{};
-    for (unsigned tries = 0; may_move && is_taken(e, likely_source, now); ++tries) {
+    const Be16 likely_source = p.direction == Direction::original ? be16(e.master_tuple.dport.host() - 1U) : Be16{};
+    for (unsigned tries = 0;; ++tries) {
+        FlowKey likely = e.tuple;
+        likely.sport = likely_source;
+        const std::uint32_t hash = p_.store.table().hash(likely);
+        p_.store.table().prefetch(hash);  // both tables' lines at once
+        const ExpectTable::Place place = p_.expectations.place_of(e);
+        if (!may_move || !is_taken(e, place, likely, hash, now)) {
+            const ExpectOutcome outcome = p_.expectations.add(e, place, policy.ftp.max_expected, now);
+            return outcome == ExpectOutcome::added || outcome == ExpectOutcome::refreshed;
+        }
         if (tries == kPortTries) {
             p_.counters.expect_refused.add();
             return false;
         }
         e.tuple.dport = be16(1024 + p_.random.below(65536 - 1024));
     }
-    const ExpectOutcome outcome = p_.expectations.add(e, policy.ftp.max_expected, now);
-    return outcome == ExpectOutcome::added || outcome == ExpectOutcome::refreshed;
 }
 
-bool Alg::is_taken(const Expectation& e, Be16 likely_source, Now now) noexcept {
-    if (p_.expectations.clashes(e, now)) return true;
-    if (likely_source == Be16{}) return false;
-    FlowKey key = e.tuple;
-    key.sport = likely_source;
-    const FlowRef ref = p_.store.table().lookup(key, p_.store.table().hash(key));
+bool Alg::is_taken(const Expectation& e, const ExpectTable::Place& place, const FlowKey& likely, std::uint32_t hash,
+                   Now now) noexcept {
+    if (p_.expectations.clashes(e, place, now)) return true;
+    if (likely.sport == Be16{}) return false;
+    const FlowRef ref = p_.store.table().lookup(likely, hash);
     if (!ref) return false;
     if (p_.store.is_stub(ref)) return true;
     // An earlier data connection of the same control connection gives way by itself: its next SYN reopens it.
@@ -129,11 +141,11 @@ bool Alg::is_taken(const Expectation& e, Be16 likely_source, Now now) noexcept {
 }
 
 void Alg::release(SlotIndex slot) noexcept {
-    FlowCold& cold = p_.store.cold(slot);
-    const std::uint32_t index = cold.helper_state;
+    FlowHot& hot = p_.store.hot(slot);
+    const std::uint32_t index = hot.helper_state;
     FtpState& state = states_[index];
     p_.expectations.remove_of(slot, state.generation, p_.worker);
-    cold.helper_state = kNoSlot;
+    hot.helper_state = kNoSlot;
     state.live = false;
     if (forget_elsewhere(state)) {
         give_back(index);

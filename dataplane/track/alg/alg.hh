@@ -20,6 +20,7 @@
 // cannot be made has its packet dropped (expect_clash), as in Linux: the sender repeats it.
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "dataplane/base/clock.hh"
@@ -67,8 +68,11 @@ public:
 
     /// A flow was made by `p`: the helper that wants it gets state and the flow status::kHelper.
     void attach(Packet& p, const Policy& policy, Now now) noexcept;
+    /// These are about to be followed: the state of those whose flows have a helper is asked for, which nothing else of
+    /// a packet's way touches.
+    void foresee(std::span<Packet* const> packets) const noexcept;
     /// The helper's state of a live flow with status::kHelper.
-    [[nodiscard]] FtpState& state_of(SlotIndex slot) noexcept { return states_[p_.store.cold(slot).helper_state]; }
+    [[nodiscard]] FtpState& state_of(SlotIndex slot) noexcept { return states_[p_.store.hot(slot).helper_state]; }
     /// The line `command`, seen for the first time in a packet of a helper's flow that is about to leave.
     [[nodiscard]] Announcement announce(const Packet& p, const Policy& policy, FtpState& state,
                                         const FtpCommand& command, Now now) noexcept;
@@ -87,7 +91,9 @@ private:
 
     [[nodiscard]] bool promise(const Packet& p, const Policy& policy, FtpState& state, Expectation& e, bool may_move,
                                Now now) noexcept;
-    [[nodiscard]] bool is_taken(const Expectation& e, Be16 likely_source, Now now) noexcept;
+    /// `likely`: the tuple with which the connection would come, with its hash; port 0: nobody knows.
+    [[nodiscard]] bool is_taken(const Expectation& e, const ExpectTable::Place& place, const FlowKey& likely,
+                                std::uint32_t hash, Now now) noexcept;
     /// Tells the workers that hold expectations of a dead flow; false while a ring is full.
     [[nodiscard]] bool forget_elsewhere(FtpState& state) noexcept;
     void give_back(std::uint32_t index) noexcept;

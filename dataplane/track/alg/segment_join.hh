@@ -67,6 +67,8 @@ public:
     static constexpr std::size_t kHeldMax = 512;
     /// A text that is not promised may be forgotten after this time; longer than a sender's first retransmissions.
     static constexpr std::uint32_t kHoldTimeout_ms = 5000;
+    /// What is asked for when nothing is held comes before the text.
+    static constexpr std::size_t kNumbersBytes = 11;
 
     [[nodiscard]] constexpr bool active() const noexcept { return length_ != 0; }
     /// Sequence number of the first held byte; that of a probe is one less.
@@ -154,6 +156,7 @@ private:
     std::array<char, kHeldMax> text_{};
 };
 
-static_assert(std::is_trivially_copyable_v<SegmentJoin> && sizeof(SegmentJoin) <= 528);
+static_assert(std::is_trivially_copyable_v<SegmentJoin> &&
+              sizeof(SegmentJoin) <= SegmentJoin::kNumbersBytes + SegmentJoin::kHeldMax + 4);
 
 }  // namespace sluice

@@ -134,10 +134,3 @@ TEST_CASE("EPRT |2|: another endpoint is written in its shortest form (RFC 5952)
     CHECK(rewritten("EPRT |2|2001:0db8:0001:0000:0000:0000:0000:0007|40000|\r\n", kHost, 40000) ==
           "EPRT |2|2001:db8:1::7|40000|\r\n");
 }
-
-TEST_CASE("EPRT |2|: a buffer that is too small gets nothing") {
-    std::array<char, 18> room{};
-    CHECK(format_host_port(FtpKind::eprt, kHost, be16(20000), '|', room) == 0);
-    CHECK(room == std::array<char, 18>{});
-    CHECK(format_host_port(FtpKind::eprt, kHost, be16(2000), '|', room) == 18);
-}
