@@ -2,12 +2,14 @@
 //
 //   C1  1 M UDP streams alive (--flows), and 500 k new UDP flows a second, each of one packet, that end after their
 //       timeout of 1 s, so 500 k a second are erased too. Streams get as many packets as bring the worker to half load.
-//       A machine on which births would take more than 35 % of the worker gets fewer, and the row says how many.
+//       A machine on which births and ends would take more than 35 % of the worker gets fewer, and the row says how
+//       many.
 //   C2  1 M UDP flows (--flows) born in the same millisecond, so all due in the same (timeout 30 s), while 64 k streams
 //       keep the worker at 80 % load, until the last of them is erased.
 //
-// The load that is offered is reckoned from what packets and births cost back to back; `load` is the share of loops
-// with packets, which is nearly all of them: a worker that has caught up takes few packets in each.
+// The load that is offered is reckoned from what packets cost back to back, and of C1 births, each with the end of
+// another flow, among them: a first run with packets always waiting says that. `load` is the share of loops with
+// packets, which is nearly all of them: a worker that has caught up takes few packets in each.
 //
 // The table has a quarter more slots than flows can be alive. Lost are packets that find the receive queue full; a
 // packet that the data plane drops fails the scenario.
@@ -90,6 +92,30 @@ double cost_of(BenchBox& box, std::uint64_t packets, Fill&& fill) {
     return median(loops);
 }
 
+/// How many births and packets of streams a second are so much load.
+struct Rates {
+    double births, packets;
+
+    static Rates at(double load, double hz, double wanted, double per_birth, double per_packet) {
+        const double births = std::min(wanted, 0.7 * load * hz / per_birth);
+        return {births, std::max(0.0, load * hz - births * per_birth) / per_packet};
+    }
+    [[nodiscard]] double all() const { return births + packets; }
+    [[nodiscard]] double share_of_births() const { return births / all(); }
+};
+
+/// Cycles of a birth among streams and of the end of another flow, of a worker that never catches up.
+double cost_of_birth_and_end(SimulatedWorker& worker, Mixture& mixture, const Rates& all_of_it, double per_packet) {
+    const double share = all_of_it.share_of_births();
+    const auto both = [&](rte_mbuf** m, unsigned n) { mixture.both(m, n, share); };
+    worker.offer(2 * all_of_it.all());
+    worker.run(1500, BenchBox::kLan, both);  // flows begin to end after one second
+    worker.forget();
+    worker.run(1500, BenchBox::kLan, both);
+    const double cycles = static_cast<double>(worker.busy) / static_cast<double>(worker.served);
+    return (cycles - (1 - share) * per_packet) / share;
+}
+
 Section run_c1(const Options& o, Devices& devices) {
     const std::uint32_t alive = alive_of(o), wanted = births_of(o);
     BenchBox box(devices, wish(slots_for(std::uint64_t{alive} + wanted), 1));
@@ -98,18 +124,17 @@ Section run_c1(const Options& o, Devices& devices) {
     const auto streams = [&](rte_mbuf** m, unsigned n) { mixture.streams(m, n); };
     (void)cost_of(box, alive, streams);
     const double per_packet = cost_of(box, o.packets, streams);
-    const double per_birth = cost_of(box, std::min<std::uint64_t>(wanted / 2, o.packets),
-                                     [&](rte_mbuf** m, unsigned n) { mixture.births(m, n); });
+    const double alone = cost_of(box, std::min<std::uint64_t>(wanted / 2, o.packets),
+                                 [&](rte_mbuf** m, unsigned n) { mixture.births(m, n); });
 
     SimulatedWorker worker(box, box.now().ms);
     const auto hz = static_cast<double>(worker.hz());
-    const double most = 0.35 * hz / per_birth;
-    const double births = std::min<double>(wanted, most);
-    const double packets = std::max(0.0, 0.5 * hz - births * per_birth) / per_packet;
-    const double share = births / (births + packets);
-    const auto both = [&](rte_mbuf** m, unsigned n) { mixture.both(m, n, share); };
-    worker.offer(births + packets);
-    worker.run(2000, BenchBox::kLan, both);  // flows begin to end after one second
+    const double per_birth =
+        cost_of_birth_and_end(worker, mixture, Rates::at(1, hz, wanted, alone, per_packet), per_packet);
+    const Rates rates = Rates::at(0.5, hz, wanted, per_birth, per_packet);
+    const auto both = [&](rte_mbuf** m, unsigned n) { mixture.both(m, n, rates.share_of_births()); };
+    worker.offer(rates.all());
+    worker.run(2000, BenchBox::kLan, both);
 
     const auto drops = box.drops_by_reason();
     const std::uint64_t born = box.sum(&WorkerCounters::flow_births), died = box.deaths();
@@ -124,8 +149,9 @@ Section run_c1(const Options& o, Devices& devices) {
     const double cycles = static_cast<double>(worker.busy) / static_cast<double>(worker.served);
     return {kC1.name,
             kC1.about,
-            {"flows", "births_per_second", "expiries_per_second", "mpps_offered", "load_offered", "lost",
-             "cycles_per_packet", "loop_cycles.p50", "loop_cycles.p99", "loop_cycles.p99.9", "loop_cycles.longest"},
+            {"flows", "births_per_second", "expiries_per_second", "mpps_offered", "load_offered",
+             "cycles_per_birth_and_end", "lost", "cycles_per_packet", "loop_cycles.p50", "loop_cycles.p99",
+             "loop_cycles.p99.9", "loop_cycles.longest"},
             {{{"flows", alive},
               {"slots", box.store().capacity()},
               {"timeout_s", 1},
@@ -134,8 +160,8 @@ Section run_c1(const Options& o, Devices& devices) {
               {"births_per_second", made / worker.seconds()},
               {"expiries_per_second", ended / worker.seconds()},
               {"alive", box.store().live()},
-              {"mpps_offered", (births + packets) / 1e6},
-              {"load_offered", (births * per_birth + packets * per_packet) / hz},
+              {"mpps_offered", rates.all() / 1e6},
+              {"load_offered", (rates.births * per_birth + rates.packets * per_packet) / hz},
               {"load", worker.load()},
               {"packets", worker.served},
               {"lost", worker.lost},
@@ -143,7 +169,8 @@ Section run_c1(const Options& o, Devices& devices) {
               {"mpps", mpps(worker.hz(), cycles)},
               {"cycles_per_packet_of_streams_alone", per_packet},
               {"mpps_of_streams_alone", mpps(worker.hz(), per_packet)},
-              {"cycles_per_birth_alone", per_birth},
+              {"cycles_per_birth_alone", alone},
+              {"cycles_per_birth_and_end", per_birth},
               {"control_load", static_cast<double>(worker.control) / hz / worker.seconds()},
               {"interruptions", worker.interruptions},
               {"loop_cycles", percentiles(worker.times)},
