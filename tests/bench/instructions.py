@@ -7,11 +7,11 @@ runs twice with different numbers of packets, and what counts is the difference:
 warming up cancel out. Only what the pipeline executes is collected, not the generator. A new flow includes the end of
 another one: what control orders and what it is told.
 
-    instructions.py SLUICE-BENCH BASELINE [--update | --add]
+    instructions.py SLUICE-BENCH BASELINE [--update REASON | --add]
 
 The baseline is of one compiler and one optimisation; with another, or in a build without optimisation, the test is
-skipped (77). A change that moves a figure by more than 3 % fails until --update has written the new one, which belongs
-into the same commit as its reason. A case that is not in the baseline fails too; --add writes those alone.
+skipped (77). A change that moves a figure by more than 3 % fails until --update has written the new one and why it
+moved; a figure without a reason fails, too. A case that is not in the baseline fails; --add writes those alone.
 """
 import argparse
 import json
@@ -74,14 +74,20 @@ def compiled_by(bench: str) -> str:
     return next((line.split("] ", 1)[1].strip() for line in comment.splitlines() if "GCC:" in line), "unknown")
 
 
+def moved(before: float | None, now: float, tolerance: float = TOLERANCE) -> bool:
+    return before is None or abs(now - before) / before > tolerance
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bench")
     parser.add_argument("baseline", type=pathlib.Path)
-    parser.add_argument("--update", action="store_true", help="write what is measured as the new baseline")
+    parser.add_argument("--update", metavar="REASON", help="write what is measured as the new baseline, and why it moved")
     parser.add_argument("--add", action="store_true", help="measure what the baseline lacks and add it")
     parser.add_argument("--build", default="", help="how it was built: only the same is compared")
     arguments = parser.parse_args()
+    if arguments.update is not None and not arguments.update.strip():
+        parser.error("--update: why did it move?")
 
     build = f"{compiled_by(arguments.bench)}, {arguments.build}"
     if not (arguments.baseline.exists() or arguments.update):
@@ -92,21 +98,28 @@ def main() -> int:
         print(f"skipped: the baseline is of '{known.get('build')}', this is '{build}'")
         return SKIPPED
     baseline = known.get("instructions_per_packet", {})
+    reasons = known.get("why_it_moved", {})
     cases = {name: case for name, case in CASES.items() if not (arguments.add and name in baseline)}
     measured = {name: per_packet(arguments.bench, case) for name, case in cases.items()}
-    write = arguments.update or arguments.add
+    write = bool(arguments.update or arguments.add)
     if write:
+        why = arguments.update or "a new case"
+        reasons |= {name: why for name, now in measured.items() if moved(baseline.get(name), now, 0.0005)}
         figures = {**(baseline if arguments.add else {}), **measured}
-        arguments.baseline.write_text(json.dumps({"build": build, "instructions_per_packet": figures}, indent=2) + "\n")
+        text = {"build": build, "instructions_per_packet": figures, "why_it_moved": reasons}
+        arguments.baseline.write_text(json.dumps(text, indent=2) + "\n")
     failed = False
     for name, now in measured.items():
         before = baseline.get(name)
         change = f"{(now - before) / before:+.1%} of the baseline" if before else "not in the baseline"
-        beyond = not write and (before is None or abs(now - before) / before > TOLERANCE)
-        failed |= beyond
-        print(f"{name:16} {now:8.1f} instructions a packet, {change}{'  TOO FAR' if beyond else ''}")
+        beyond = not write and moved(before, now)
+        unexplained = not reasons.get(name, "").strip()
+        failed |= beyond or unexplained
+        print(f"{name:16} {now:8.1f} instructions a packet, {change}{'  TOO FAR' if beyond else ''}"
+              f"{'  WITHOUT A REASON in the baseline' if unexplained else ''}")
     if failed:
-        print(f"if it has to be: {sys.argv[0]} {arguments.bench} {arguments.baseline} --build '{arguments.build}' --update")
+        print(f"if it has to be: {sys.argv[0]} {arguments.bench} {arguments.baseline} --build '{arguments.build}' "
+              "--update 'why it moved'")
     return 1 if failed else 0
 
 

@@ -59,12 +59,12 @@ void add_options(CLI::App& app, Options& o, bool& list, bool& io) {
         ->delimiter(',')
         ->check(CLI::IsMember({"out", "in"}));
     app.add_option("--proto", o.protocol, "udp or tcp, of established flows")
-        ->transform(CLI::CheckedTransformer(kProtocols));
+        ->transform(CLI::CheckedTransformer(kProtocols).description("{udp,tcp}"));
     app.add_option("--pattern", o.pattern, "tuples: sequential (clients and ports in a row) or random")
-        ->transform(CLI::CheckedTransformer(kPatterns));
+        ->transform(CLI::CheckedTransformer(kPatterns).description("{sequential,random}"));
     app.add_option("--frames", o.frames, "IO, E1-E4: sizes of frames, 64, imix, 1500 or several (default 64)")
         ->delimiter(',')
-        ->transform(CLI::CheckedTransformer(kFrames));
+        ->transform(CLI::CheckedTransformer(kFrames).description("{64,imix,1500}"));
     app.add_option("--rules", o.rules, "E4, N1, R1: numbers of rules, 5 to 100000")
         ->delimiter(',')
         ->check(CLI::Range(PolicyWish::kOfficeRules, std::uint32_t{100000}));
