@@ -46,6 +46,8 @@ public:
             if (rows.any[block] != 0) rows.any_summary[block / 64] |= std::uint64_t{1} << (block % 64);
         }
         if (!cut()) return {};
+        if (blocks_ == 1) make_whole();
+        if constexpr (sizeof(Value) == 1) by_value();
         return std::move(field_);
     }
 
@@ -122,6 +124,23 @@ private:
             }
         }
         return static_cast<std::uint32_t>(row / summaries_);
+    }
+    void make_whole() {
+        const RuleIndex::Rows& rows = field_.rules;
+        std::vector<std::uint64_t> whole;
+        for (std::size_t row = 0; row < rows.summary.size(); ++row)
+            whole.push_back(rows.any[0] | (rows.summary[row] != 0 ? rows.words[rows.first[row]] : 0));
+        field_.rules = {};
+        field_.rules.whole = std::move(whole);
+    }
+    void by_value() {
+        std::vector<std::uint32_t> rows;
+        for (std::size_t cell = 0; cell < field_.cells.size(); ++cell) {
+            const std::size_t end = cell + 1 < field_.cells.size() ? std::size_t{field_.cells[cell + 1]} : 256;
+            rows.resize(end, field_.rows[cell]);
+        }
+        field_.rows = std::move(rows);
+        field_.cells.clear();
     }
     [[nodiscard]] bool spend(std::size_t work) {
         if (work > left_) return false;

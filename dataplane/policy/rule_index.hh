@@ -7,7 +7,7 @@
 // are one row, and groups are never multiplied out), which is a bit for each rule, held in blocks of 64 of which only
 // those with a bit are there, and a summary with a bit for each block. Rules that do not ask for the field are a row of
 // their own, added to each. A candidate has its bit in the rows of all fields; the summaries leave few blocks to look
-// at.
+// at. Of a list of one block, as most are, each row is its word as a whole, and nothing else is looked at.
 //
 // Made by control/compile with the policy, immutable then. Any thread; nothing here fails or allocates.
 #pragma once
@@ -33,14 +33,18 @@ struct RuleIndex {
         std::vector<std::uint64_t> summary;  ///< blocks in which the row has rules besides those
         std::vector<std::uint32_t> first;    ///< where in `words` the first block of this word of the summary is
         std::vector<std::uint64_t> words;    ///< the blocks that are there, by row
+        std::vector<std::uint64_t> whole;    ///< of a list of one block, in place of all these: what each row leaves
     };
     template <class Value>
     struct Field {
-        std::vector<Value> cells;         ///< where each begins, ascending, from 0 on; empty: no rule asks
-        std::vector<std::uint32_t> rows;  ///< of each cell
+        std::vector<Value> cells;         ///< where each begins, ascending, from 0 on
+        std::vector<std::uint32_t> rows;  ///< of each cell; of each value, without cells, if it has one byte
         Rows rules;
 
+        /// No rule asks.
+        [[nodiscard]] bool empty() const noexcept { return rows.empty(); }
         [[nodiscard]] std::uint32_t row(Value value) const noexcept {
+            if constexpr (sizeof(Value) == 1) return rows[value];
             const Value* from = cells.data();
             for (std::size_t n = cells.size(); n > 1;) {
                 const std::size_t half = n / 2;
@@ -106,29 +110,38 @@ private:
 
     void look_up() noexcept {
         summaries_ = (rules_ + 4095) / 4096;
-        if (input_.src.is_v4()) {
-            choose(index_.src4, input_.src.low.host());
-            choose(index_.dst4, input_.dst.low.host());
-        } else {
-            choose(index_.src6, RuleIndex::value_of(input_.src));
-            choose(index_.dst6, RuleIndex::value_of(input_.dst));
-        }
-        choose(index_.dport, input_.dport);
-        choose(index_.sport, input_.sport);
-        choose(index_.proto, input_.proto);
-        choose(index_.in_port, input_.in_port);
-        choose(index_.out_port, input_.out_port);
-        choose(index_.state, static_cast<std::uint8_t>(input_.state));
         if (rules_ <= 64) {
-            enter_block(0);
-        } else {
-            enter_summary(0);
+            std::uint64_t left = all_but_always(~std::uint64_t{0} >> (64 - rules_));
+            each_field([&](const auto& field, auto value) noexcept {
+                if (!field.empty()) left &= field.rules.whole[field.row(value)];
+            });
+            word_ = left;
+            return;
         }
+        each_field([&](const auto& field, auto value) noexcept {
+            if (!field.empty()) chosen_[count_++] = {&field.rules, std::size_t{field.row(value)} * summaries_};
+        });
+        enter_summary(0);
     }
-    template <class Value>
-    void choose(const RuleIndex::Field<Value>& field, Value value) noexcept {
-        if (field.cells.empty()) return;
-        chosen_[count_++] = {&field.rules, std::size_t{field.row(value)} * summaries_};
+    template <class Visit>
+    void each_field(Visit&& visit) const noexcept {
+        if (input_.src.is_v4()) {
+            visit(index_.src4, input_.src.low.host());
+            visit(index_.dst4, input_.dst.low.host());
+        } else {
+            visit(index_.src6, RuleIndex::value_of(input_.src));
+            visit(index_.dst6, RuleIndex::value_of(input_.dst));
+        }
+        visit(index_.dport, input_.dport);
+        visit(index_.sport, input_.sport);
+        visit(index_.proto, input_.proto);
+        visit(index_.in_port, input_.in_port);
+        visit(index_.out_port, input_.out_port);
+        visit(index_.state, static_cast<std::uint8_t>(input_.state));
+    }
+    /// Of the first block: those have had their turn.
+    static constexpr std::uint64_t all_but_always(std::uint64_t word) noexcept {
+        return word & ~((std::uint64_t{1} << kAlways) - 1);
     }
     void enter_summary(std::uint32_t at) noexcept {
         at_ = at;
@@ -151,7 +164,7 @@ private:
             }
             word_ &= rules;
         }
-        if (block_ == 0) word_ &= ~((std::uint64_t{1} << kAlways) - 1);  // they have had their turn
+        if (block_ == 0) word_ = all_but_always(word_);
     }
 
     const RuleIndex& index_;
