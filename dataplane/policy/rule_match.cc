@@ -26,10 +26,6 @@ bool in_set(const AddressSet& set, const IpAddress& value) noexcept {
     return last.is_v4() ? v4 <= last.low.host() : value < last;
 }
 
-bool port_bit(std::uint64_t mask, PortIndex port) noexcept {
-    return mask == ~std::uint64_t{0} || (port < 64 && ((mask >> port) & 1) != 0);
-}
-
 template <class Sets, class Value>
 bool set_matches(SetMatch m, const Sets& sets, const Value& value) noexcept {
     return m.set == kAnySet || in_set(sets[m.set], value) != m.negated;
@@ -37,28 +33,11 @@ bool set_matches(SetMatch m, const Sets& sets, const Value& value) noexcept {
 
 }  // namespace
 
-MatchInput MatchInput::of(const FlowKey& key) noexcept {
-    MatchInput in;
-    in.src = key.src();
-    in.dst = key.dst();
-    in.proto = key.proto;
-    if (key.shape() == TupleShape::query) {
-        in.icmp_type = key.icmp_type();
-    } else if (key.shape() == TupleShape::ports) {
-        in.sport = key.sport.host();
-        in.dport = key.dport.host();
-    }
-    return in;
-}
-
-bool matches(const MatchSpec& spec, const MatchInput& in, const Policy& policy) noexcept {
-    if ((spec.states & static_cast<std::uint8_t>(in.state)) == 0) return false;
+bool detail::matches_else(const MatchSpec& spec, const MatchInput& in, const Policy& policy) noexcept {
     if (spec.invalid_reasons != 0 && (in.state != PacketState::invalid ||
                                       (spec.invalid_reasons >> static_cast<unsigned>(in.invalid_reason) & 1) == 0))
         return false;
-    if (spec.proto >= 0 && spec.proto != in.proto) return false;
     if (spec.family != Family::any && (spec.family == Family::ip4) != in.src.is_v4()) return false;
-    if (!port_bit(spec.in_ports, in.in_port) || !port_bit(spec.out_ports, in.out_port)) return false;
     if (!set_matches(spec.dport, policy.port_sets, in.dport) || !set_matches(spec.sport, policy.port_sets, in.sport))
         return false;
     if (spec.icmp_types >= 0 && !policy.icmp_type_sets[static_cast<std::size_t>(spec.icmp_types)].test(in.icmp_type))

@@ -35,10 +35,38 @@ struct MatchInput {
     std::uint8_t timeouts = 0;  ///< what rules have given to a flow that begins
 
     /// The facts of a tuple.
-    static MatchInput of(const FlowKey& key) noexcept;
+    static MatchInput of(const FlowKey& key) noexcept {
+        MatchInput in;
+        in.src = key.src();
+        in.dst = key.dst();
+        in.proto = key.proto;
+        const TupleShape shape = key.shape();
+        if (shape == TupleShape::query) {
+            in.icmp_type = key.icmp_type();
+        } else if (shape == TupleShape::ports) {
+            in.sport = key.sport.host();
+            in.dport = key.dport.host();
+        }
+        return in;
+    }
 };
 
-[[nodiscard]] bool matches(const MatchSpec& spec, const MatchInput& input, const Policy& policy) noexcept;
+namespace detail {
+
+constexpr bool port_bit(std::uint64_t mask, PortIndex port) noexcept {
+    return mask == ~std::uint64_t{0} || (port < 64 && ((mask >> port) & 1) != 0);
+}
+/// What is left when state, protocol and ports fit.
+[[nodiscard]] bool matches_else(const MatchSpec& spec, const MatchInput& input, const Policy& policy) noexcept;
+
+}  // namespace detail
+
+/// What costs least and rules out most is asked first, and in place: of a list without an index every packet asks all.
+[[nodiscard]] inline bool matches(const MatchSpec& spec, const MatchInput& in, const Policy& policy) noexcept {
+    return (spec.states & static_cast<std::uint8_t>(in.state)) != 0 && (spec.proto < 0 || spec.proto == in.proto) &&
+           detail::port_bit(spec.in_ports, in.in_port) && detail::port_bit(spec.out_ports, in.out_port) &&
+           detail::matches_else(spec, in, policy);
+}
 
 struct FilterVerdict {
     FilterAction action = FilterAction::accept;
