@@ -92,14 +92,12 @@ public:
     }
     ~Ring() { rte_ring_free(ring_); }
 
-    [[nodiscard]] bool post(const T& message) noexcept {
-        return rte_ring_enqueue_burst_elem(ring_, &message, sizeof(T), 1, nullptr) == 1;
-    }
+    [[nodiscard]] bool post(const T& message) noexcept { return post_burst(&message, 1) == 1; }
     unsigned post_burst(const T* messages, unsigned n) noexcept {
-        return rte_ring_enqueue_burst_elem(ring_, messages, sizeof(T), n, nullptr);
+        return rte_ring_sp_enqueue_burst_elem(ring_, messages, sizeof(T), n, nullptr);
     }
     unsigned take(T* messages, unsigned n) noexcept {
-        return rte_ring_dequeue_burst_elem(ring_, messages, sizeof(T), n, nullptr);
+        return rte_ring_sc_dequeue_burst_elem(ring_, messages, sizeof(T), n, nullptr);
     }
     [[nodiscard]] unsigned count() const noexcept { return ring_ == nullptr ? 0 : rte_ring_count(ring_); }
     [[nodiscard]] unsigned capacity() const noexcept { return ring_ == nullptr ? 0 : rte_ring_get_capacity(ring_); }
