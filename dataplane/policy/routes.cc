@@ -35,13 +35,13 @@ bool reaches(const PortAddress& own, const IpAddress& far) noexcept {
 }  // namespace
 
 IpAddress Addresses::towards(PortIndex port, const IpAddress& far) const noexcept {
-    IpAddress first{};
+    const PortAddress* first = nullptr;
     for (const PortAddress& own : by_port[port]) {
         if (own.secondary || !reaches(own, far)) continue;
         if (in_subnet(own, far)) return own.address;
-        if (first.is_none()) first = own.address;
+        if (first == nullptr) first = &own;
     }
-    return first;
+    return first == nullptr ? IpAddress{} : first->address;
 }
 
 bool Addresses::has(PortIndex port, const IpAddress& address) const noexcept {
