@@ -26,14 +26,17 @@ Decision FlowCreator::create(Packet& p, const Policy& policy, Now now) noexcept 
     }
     if (claims_to_be_ours(p, p.key.zone, p_.routes)) return Decision::drop(DropReason::ip_spoofed_own);
     // Only now: a packet that may open no flow must not use an expectation up.
-    draft.expected = p_.expectations.size() != 0 && p_.expectations.take(p.key, now, draft.expectation);
-    p.state = draft.expected ? PacketState::related : PacketState::new_flow;
+    if (p_.expectations.size() != 0) {
+        Expectation found;
+        if (p_.expectations.take(p.key, now, found)) draft.expectation = found;
+    }
+    p.state = draft.expectation ? PacketState::related : PacketState::new_flow;
     draft.mark = inherited_mark(draft);
 
     draft.tuple = p.key;
-    if (draft.expected) {
-        draft.tuple.set_dst(draft.expectation.real_destination);
-        draft.tuple.dport = draft.expectation.real_port;
+    if (draft.expectation) {
+        draft.tuple.set_dst(draft.expectation->real_destination);
+        draft.tuple.dport = draft.expectation->real_port;
     } else if (!p.local_out && !policy.dnat.empty()) {
         const DestinationNat nat = decide_dnat(policy, p.key, p.in_port, round_robin_, p_.random, {p.mark, draft.mark});
         draft.tuple = nat.tuple;
@@ -55,7 +58,7 @@ Decision FlowCreator::create(Packet& p, const Policy& policy, Now now) noexcept 
 
 /// Where DNAT or a helper names a tenant's host, it is of that tenant; else routes say whose it is.
 RouteZone FlowCreator::route_zone(const Packet& p, const Draft& draft) noexcept {
-    if (draft.expected) return RouteZone::only(draft.expectation.real_zone);
+    if (draft.expectation) return RouteZone::only(draft.expectation->real_zone);
     if (draft.dnat != nullptr && draft.dnat->zone) return RouteZone::only(*draft.dnat->zone);
     return RouteZone::prefer(p.key.zone);
 }
@@ -89,8 +92,8 @@ Decision FlowCreator::pass_without_flow(Packet& p, const Policy& policy) noexcep
 /// An expected flow takes the mark of its master: as it is now where the master is of this worker, else as it was when
 /// the helper announced the flow.
 std::uint32_t FlowCreator::inherited_mark(const Draft& draft) const noexcept {
-    if (!draft.expected) return 0;
-    const Expectation& e = draft.expectation;
+    if (!draft.expectation) return 0;
+    const Expectation& e = *draft.expectation;
     const bool here = e.master_worker == p_.worker && p_.store.is(e.master, e.master_generation);
     return here ? p_.store.hot(e.master).mark : e.mark;
 }
@@ -105,37 +108,42 @@ const NextHop& FlowCreator::hop_of(const Packet& p) const noexcept {
 /// The tuple that `wanted` becomes with the source that another flow of the same inside endpoint has, the newest one
 /// that the rule may still give: an endpoint has one outside face towards all (RFC 4787, REQ-1), as far as that is free
 /// and this worker knows. What needs no translation is asked for as it is first, as in Linux.
-std::optional<FlowKey> FlowCreator::known_mapping(const Packet& p, const SourceNat& nat, FlowKey wanted,
+std::optional<FlowKey> FlowCreator::known_mapping(const Packet& p, const SourceNat& nat, const FlowKey& wanted,
                                                   Now now) const noexcept {
-    if (!has_chosen_port(wanted) || nat.allows(p.key.src(), p.key.sport)) return std::nullopt;
-    const bool known = p_.store.find_mapping(p.key, now, [&](const FlowKey& reply) noexcept {
+    std::optional<FlowKey> mapped;
+    if (!has_chosen_port(wanted) || nat.allows(p.key.src(), p.key.sport)) return mapped;
+    (void)p_.store.find_mapping(p.key, now, [&](const FlowKey& reply) noexcept {
         if (!nat.allows(reply.dst(), chosen_port(reply))) return false;
-        wanted.set_dst(reply.dst());
-        chosen_port(wanted) = chosen_port(reply);
+        mapped = wanted;
+        mapped->set_dst(reply.dst());
+        chosen_port(*mapped) = chosen_port(reply);
         return true;
     });
-    return known ? std::optional(wanted) : std::nullopt;
+    return mapped;
+}
+
+/// Of packets with the tuple `reply`, which come by the port where `p` leaves.
+std::uint8_t FlowCreator::home_of_answers(const Packet& p, const FlowKey& reply) const noexcept {
+    if (p_.homes.workers() == 1) return p_.worker;
+    return home_of(p_.homes, p_.ports, p.out_port, reply.src(), reply.dst());
 }
 
 Decision FlowCreator::choose_source(Packet& p, const Policy& policy, Draft& draft, unsigned attempt, Now now) noexcept {
     FlowKey wanted = invert(draft.tuple);
     wanted.zone = zone_of_answers(p, p_.ports);
     const Marks marks{p.mark, draft.mark};
-    SourceNat nat;
-    nat.address = draft.tuple.src();
-    nat.ports.ports = wanted.shape() == TupleShape::query ? PortRange{} : port_class(draft.tuple.sport.host());
-    if (draft.expected) {
-        if (!draft.expectation.source_as.is_none()) nat.address = draft.expectation.source_as;
-    } else if (p.out_port != kKernelPort && !policy.snat.empty()) {
-        nat = decide_snat(policy, draft.tuple, p.in_port, p.out_port, hop_of(p), p_.routes.addresses(), attempt, marks);
-        if (nat.address.is_none()) return Decision::drop(DropReason::nat_no_address);
-    }
+    const bool asks = !draft.expectation && p.out_port != kKernelPort && !policy.snat.empty();
+    SourceNat nat =
+        asks ? decide_snat(policy, draft.tuple, p.in_port, p.out_port, hop_of(p), p_.routes.addresses(), attempt, marks)
+             : SourceNat::none(draft.tuple);
+    if (draft.expectation && !draft.expectation->source_as.is_none()) nat.address = draft.expectation->source_as;
+    if (asks && nat.address.is_none()) return Decision::drop(DropReason::nat_no_address);
     draft.masquerade = nat.rule != nullptr && nat.rule->snat == SnatKind::masquerade;
     draft.snat_rule = nat.rule == nullptr ? kNoRule : nat.rule->rule;
     draft.nat_gauge = nat.rule == nullptr ? kNoNatGauge : nat.rule->gauge;
 
     if (const auto mapped = attempt == 0 ? known_mapping(p, nat, wanted, now) : std::nullopt) {
-        if (home_of(p_.homes, p_.ports, p.out_port, mapped->src(), mapped->dst()) == p_.worker) {
+        if (home_of_answers(p, *mapped) == p_.worker) {
             if (chooser_.is_free(*mapped)) {
                 draft.reply = *mapped;
                 return {};
@@ -148,12 +156,12 @@ Decision FlowCreator::choose_source(Packet& p, const Policy& policy, Draft& draf
         if (i != attempt)
             nat = decide_snat(policy, draft.tuple, p.in_port, p.out_port, hop_of(p), p_.routes.addresses(), i, marks);
         wanted.set_dst(nat.address);
-        const std::uint8_t home = home_of(p_.homes, p_.ports, p.out_port, wanted.src(), wanted.dst());
+        const std::uint8_t home = home_of_answers(p, wanted);
         if (home != p_.worker) {
             const FlowKey kept = PortChooser::may_keep(wanted, nat.ports) ? wanted : FlowKey{};
             if (!p_.firsts.depart(p.key, p.hash, home, kept, now)) return Decision::drop(DropReason::first_packet_full);
             HandoffNote& note = begin_note(p, HandoffKind::stub_request, p_.worker);
-            note.expected = draft.expected;
+            note.expected = draft.expectation.has_value();
             note.attempt = static_cast<std::uint8_t>(i);
             note.ports = nat.ports.ports;
             note.ports_bound = nat.ports.bound;
@@ -162,8 +170,10 @@ Decision FlowCreator::choose_source(Packet& p, const Policy& policy, Draft& draf
             note.snat_rule = draft.snat_rule;
             note.dnat_rule = draft.dnat_rule;
             note.reply = wanted;
-            note.master = draft.expectation.master;
-            note.master_generation = draft.expectation.master_generation;
+            if (draft.expectation) {
+                note.master = draft.expectation->master;
+                note.master_generation = draft.expectation->master_generation;
+            }
             note.mark = draft.mark;
             note.timeouts = draft.timeouts;
             p_.counters.stub_requests.add();
@@ -230,10 +240,10 @@ Decision FlowCreator::make(Packet& p, const Policy& policy, const Draft& draft, 
     if (draft.reply.src() != p.key.dst() || plan.dport != p.key.dport) h.status |= status::kDestNat;
     if (p.local_out || p.out_port == kKernelPort) h.status |= status::kLocal;
     c.masqueraded = draft.masquerade;
-    if (draft.expected) {
+    if (draft.expectation) {
         h.status |= status::kExpected;
-        c.master = draft.expectation.master;
-        c.master_generation = draft.expectation.master_generation;
+        c.master = draft.expectation->master;
+        c.master_generation = draft.expectation->master_generation;
     }
     h.mark = draft.mark;
     const Timeouts& timeouts = policy.timeouts_of(draft.timeouts);

@@ -76,8 +76,7 @@ private:
         FlowKey reply{};  // in the zone of the exit port
         const NatRule* dnat = nullptr;
         bool masquerade = false;
-        bool expected = false;
-        Expectation expectation{};
+        std::optional<Expectation> expectation{};  // that it fulfils
         std::uint8_t stub_worker = 255;
         std::uint32_t snat_rule = kNoRule, dnat_rule = kNoRule;
         std::uint32_t mark = 0;
@@ -85,9 +84,10 @@ private:
         std::uint16_t nat_gauge = kNoNatGauge;
     };
     [[nodiscard]] static RouteZone route_zone(const Packet& p, const Draft& draft) noexcept;
+    [[nodiscard]] std::uint8_t home_of_answers(const Packet& p, const FlowKey& reply) const noexcept;
     [[nodiscard]] Decision choose_source(Packet& p, const Policy& policy, Draft& draft, unsigned attempt,
                                          Now now) noexcept;
-    [[nodiscard]] std::optional<FlowKey> known_mapping(const Packet& p, const SourceNat& nat, FlowKey wanted,
+    [[nodiscard]] std::optional<FlowKey> known_mapping(const Packet& p, const SourceNat& nat, const FlowKey& wanted,
                                                        Now now) const noexcept;
     [[nodiscard]] Decision make(Packet& p, const Policy& policy, const Draft& draft, Now now) noexcept;
     [[nodiscard]] std::uint32_t inherited_mark(const Draft& draft) const noexcept;

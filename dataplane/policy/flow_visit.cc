@@ -60,9 +60,11 @@ Decision FlowCreator::finish(Packet& p, const Policy& policy, Now now) noexcept 
     draft.tuple.sport = p.key.sport;
     draft.tuple.zone = p.key.zone;
     if (p.key.shape() == TupleShape::spi) draft.tuple.dport = p.key.dport;
-    draft.expected = note.expected;
-    draft.expectation.master = note.master;
-    draft.expectation.master_generation = note.master_generation;
+    if (note.expected) {
+        Expectation& fulfilled = draft.expectation.emplace();
+        fulfilled.master = note.master;
+        fulfilled.master_generation = note.master_generation;
+    }
     draft.mark = note.mark;
     draft.timeouts = note.timeouts;
     draft.dnat_rule = note.policy_generation == policy.generation ? note.dnat_rule : kNoRule;

@@ -69,10 +69,7 @@ SourceNat decide_snat(const Policy& policy, const FlowKey& tuple, PortIndex in_p
     input.marks = marks;
     input.in_port = in_port;
     input.out_port = out_port;
-    SourceNat nat;
-    nat.address = tuple.src();
-    const std::uint16_t own_port = tuple.sport.host();
-    nat.ports.ports = tuple.shape() == TupleShape::query ? PortRange{} : port_class(own_port);
+    SourceNat nat = SourceNat::none(tuple);
     nat.rule = first_match(policy.snat, policy.snat_index, input, policy);
     if (nat.rule == nullptr || nat.rule->snat == SnatKind::none) return nat;
     if (nat.rule->snat == SnatKind::masquerade) {

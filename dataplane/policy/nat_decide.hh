@@ -29,6 +29,14 @@ struct SourceNat {
     PortChoice ports{};
     unsigned alternatives = 1;  ///< attempts that make sense: addresses in the pool, at most kMaxPoolAttempts
 
+    /// No rule: the source stays, and another port is one of its class.
+    static SourceNat none(const FlowKey& tuple) noexcept {
+        SourceNat nat;
+        nat.address = tuple.src();
+        if (tuple.shape() != TupleShape::query) nat.ports.ports = port_class(tuple.sport.host());
+        return nat;
+    }
+
     /// Whether a flow may have this source beyond the box. `port`: of an ICMP query its identifier.
     [[nodiscard]] bool allows(const IpAddress& source, Be16 port) const noexcept {
         const bool pool = rule != nullptr && rule->snat == SnatKind::addresses;
