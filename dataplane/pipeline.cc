@@ -176,8 +176,10 @@ void Pipeline::arrive_again(rte_mbuf* m, const Policy& policy, Now now) noexcept
 void Pipeline::run(const Policy& policy, Now now) noexcept {
     const auto obey = [&](Packet& p, const Decision& d) noexcept { return enforcer_.obey(p, d, now); };
     const bool watched = p_.store.events().on();
-    if (!use_fast_path_ || policy.has_raw() || watched) [[unlikely]]
+    if (!use_fast_path_ || policy.has_raw() || watched) [[unlikely]] {
+        hash_keys(plain_, p_.store.table().hasher());
         unfold_plain();
+    }
     if (policy.has_raw()) [[unlikely]]
         burst_.keep([&](Packet& p) noexcept { return obey(p, judge_raw(policy, p_.worker, p)); });
     stages_.end(Stage::parse, plain_.count() + burst_.count);
@@ -234,7 +236,7 @@ void Pipeline::unfold_plain() noexcept {
         while (other < plain_[i].ahead) in_order[n++] = burst_.at[other++];
         Packet& p = burst_.push();
         unfold(plain_[i], p);
-        p.hash = p_.store.table().hash(p.key);
+        p.hash = plain_[i].hash;
         settle(p, plain_[i].found, p_.store);
         in_order[n++] = &p;
     }

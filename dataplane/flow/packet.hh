@@ -50,12 +50,13 @@ struct Packet {
     PuntClass punt_class = PuntClass::exception;  // meaningful when the packet is punted
     std::uint8_t changes = 0;                     // changed:: bits: what it has changed of its flow
     std::uint32_t next_hop = kNoNextHop;
-    std::uint32_t mark = 0;        // set and matched by rules; ends with the packet
-    SlotIndex slot = kNoSlot;      // the flow, once found or made
-    std::uint32_t generation = 0;  // of the slot when it was found
-    std::uint32_t hash = 0;        // of `key`
-    FlowKey key{};                 // as it arrived; of an ICMP error, what it quotes, reversed: the tuple of the flow's
-                                   // packets that travel its way (of ESP: not reversed)
+    std::uint32_t mark = 0;         // set and matched by rules; ends with the packet
+    SlotIndex slot = kNoSlot;       // the flow, once found or made
+    std::uint32_t generation = 0;   // of the slot when it was found
+    std::uint32_t hash = 0;         // of `key`
+    std::uint32_t source_hash = 0;  // of where it comes from, once `foreseen`
+    FlowKey key{};  // as it arrived; of an ICMP error, what it quotes, reversed: the tuple of the flow's
+                    // packets that travel its way (of ESP: not reversed)
     std::optional<FlowKey> judged;  // what the filter took it for, once a rule wants it logged
     FlowRef stub{};                 // set when the key is kept here for another worker's flow
     bool fresh = false;             // made its flow in this burst: policy has judged it already

@@ -24,6 +24,7 @@ struct PlainPacket {
     rte_mbuf* mbuf;          // owned until it has left the burst
     std::uint8_t* l3;        // IPv4 header, of 20 bytes
     KeyHead key;             // as FlowKey
+    std::uint32_t hash;      // of the key, once hashed
     FlowRef found;           // the flow, a stub or none, once looked up
     std::uint16_t l3_bytes;  // all of the IP packet
     std::uint8_t l4_header;  // bytes of the transport header

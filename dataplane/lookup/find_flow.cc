@@ -28,13 +28,19 @@ void look_up(const Burst& burst, FlowStore& store, WorkerCounters& counters) noe
     for (unsigned i = 0; i < n; ++i) settle(*asked[i], found[i], store);
 }
 
+void hash_keys(PlainBurst& burst, const KeyedHash& hash) noexcept {
+    for (unsigned i = 0; i < burst.count(); ++i)
+        burst[i].hash = hash.of_ip4(burst[i].key.words[0], burst[i].key.words[1]);
+}
+
 void look_up(PlainBurst& burst, FlowStore& store, WorkerCounters& counters) noexcept {
     const unsigned n = burst.count();
     const FlowTable& table = store.table();
     const KeyedHash hash = table.hasher();
     std::array<std::uint32_t, kBurst> hashes;
     std::array<FlowRef, kBurst> found;
-    for (unsigned i = 0; i < n; ++i) hashes[i] = hash.of_ip4(burst[i].key.words[0], burst[i].key.words[1]);
+    for (unsigned i = 0; i < n; ++i)
+        burst[i].hash = hashes[i] = hash.of_ip4(burst[i].key.words[0], burst[i].key.words[1]);
     const StoredKeys& keys = table.keys();
     const auto has = [&](unsigned i, FlowRef ref) { return keys.has_ip4(ref, burst[i].key); };
     const auto prefetch = [&](unsigned i, FlowRef ref) { keys.prefetch(ref, burst[i].is_tcp()); };

@@ -37,7 +37,9 @@ inline void settle(Packet& p, FlowRef found, const FlowStore& store) noexcept {
 /// Looks up the whole burst; lines of the flows found are on their way when it returns. Packets come to have a slot, or
 /// a stub, or neither.
 void look_up(const Burst& burst, FlowStore& store, WorkerCounters& counters) noexcept;
-/// The same; of plain packets `found` is what there is.
+/// What unfolds without having been looked up needs its hash all the same.
+void hash_keys(PlainBurst& burst, const KeyedHash& hash) noexcept;
+/// The same as look_up() above, hashes included; of plain packets `found` is what there is.
 void look_up(PlainBurst& burst, FlowStore& store, WorkerCounters& counters) noexcept;
 
 }  // namespace sluice

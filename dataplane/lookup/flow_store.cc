@@ -70,10 +70,6 @@ void FlowStore::abandon(SlotIndex slot) noexcept {
     recycle(slot);
 }
 
-void FlowStore::prefetch_keys(std::span<const FlowKey> keys) const noexcept {
-    for (const FlowKey& key : keys) table_.prefetch(table_.hash(key));
-}
-
 void FlowStore::prefetch_ends(std::span<const SlotIndex> slots) const noexcept {
     for (const SlotIndex slot : slots) {
         const FlowHot& h = hot_[slot];
@@ -92,37 +88,42 @@ bool FlowStore::publish(SlotIndex slot) noexcept {
         abandon(slot);
         return false;
     }
-    return publish_new(slot, original_hash, reply_hash);
+    return publish_new(slot, {original_hash, reply_hash, source_hash(original)});
 }
 
-bool FlowStore::publish_new(SlotIndex slot, std::uint32_t original_hash, std::uint32_t reply_hash) noexcept {
-    FlowCold& c = cold_[slot];
-    const FlowKey original = key(slot, Direction::original), reply = key(slot, Direction::reply);
-    hot_[slot].hash[0] = original_hash;
-    hot_[slot].hash[1] = reply_hash;
-    const bool reply_here = c.stub_worker == 255;
-    // Each is new, but they may be one and the same: who sends to itself.
-    if (reply_here && (original == reply || !table_.insert_new(reply_hash, FlowRef(slot, Direction::reply)))) {
+bool FlowStore::publish_new(SlotIndex slot, const Hashes& hashes) noexcept {
+    FlowHot& h = hot_[slot];
+    h.hash[0] = hashes.original;
+    h.hash[1] = hashes.reply;
+    const bool reply_here = cold_[slot].stub_worker == 255;
+    // Each is new, but they may be one and the same.
+    if (reply_here && (sends_to_itself(slot) || !table_.insert_new(hashes.reply, FlowRef(slot, Direction::reply)))) {
         abandon(slot);
         return false;
     }
-    if (!table_.insert_new(original_hash, FlowRef(slot, Direction::original))) {
-        if (reply_here) table_.erase(reply_hash, FlowRef(slot, Direction::reply));
+    if (!table_.insert_new(hashes.original, FlowRef(slot, Direction::original))) {
+        if (reply_here) table_.erase(hashes.reply, FlowRef(slot, Direction::reply));
         abandon(slot);
         return false;
     }
-    settle_in(slot, original);
+    settle_in(slot, hashes.source);
     return true;
 }
 
-void FlowStore::settle_in(SlotIndex slot, const FlowKey& original) noexcept {
+bool FlowStore::sends_to_itself(SlotIndex slot) const noexcept {
+    const FlowHot& h = hot_[slot];
+    const std::array<std::uint64_t, 2>&a = h.key[0].words, &b = h.key[1].words;
+    return ((a[0] ^ b[0]) | (a[1] ^ b[1])) == 0 && key(slot, Direction::original) == key(slot, Direction::reply);
+}
+
+void FlowStore::settle_in(SlotIndex slot, std::uint32_t source_hash) noexcept {
     FlowHot& h = hot_[slot];
     const FlowCold& c = cold_[slot];
     h.alive = true;
     ++live_;
     account(h, true);
     if (is_half_open(h)) join_half_open(slot);
-    if (h.has(status::kSourceNat)) mappings_.join(slot, source_hash(original));
+    if (h.has(status::kSourceNat)) mappings_.join(slot, source_hash);
     if (c.nat_gauge < kNatGauges) counters_.nat_mappings[c.nat_gauge].add();
     counters_.flow_births.add();
     if (h.kind == L4Kind::esp) insert_quoted(slot, Direction::original);
@@ -149,10 +150,6 @@ void FlowStore::kill(SlotIndex slot, DeathCause cause, std::uint32_t by) noexcep
     // The stub goes first: behind `died` the slot may be another flow's.
     if (c.stub_worker != 255) notify(slot, kStubGone);
     notify(slot, kDied);
-}
-
-std::uint32_t FlowStore::source_hash(const FlowKey& original) const noexcept {
-    return table_.hasher().of_source(original);
 }
 
 bool FlowStore::has_source(SlotIndex slot, const FlowKey& original) const noexcept {
@@ -200,12 +197,6 @@ void FlowStore::set_status(SlotIndex slot, std::uint8_t bits) noexcept {
     const bool was_half_open = is_half_open(h);
     h.status = after;
     if (h.alive && was_half_open && !is_half_open(h)) leave_half_open(slot);
-}
-
-/// An answer alone proves nothing about who shakes hands: a server answers a SYN, or an INIT, from anywhere.
-bool FlowStore::is_half_open(const FlowHot& h) noexcept {
-    const bool shakes_hands = h.kind == L4Kind::tcp || h.kind == L4Kind::sctp;
-    return !h.has(status::kAssured) && (shakes_hands || !h.has(status::kSeenReply));
 }
 
 void FlowStore::join_half_open(SlotIndex slot) noexcept {
@@ -260,6 +251,19 @@ void FlowStore::account(const FlowHot& h, bool arrives) noexcept {
     }
 }
 
+inline bool FlowStore::post(SlotIndex slot, std::uint8_t bit) noexcept {
+    if (bit == kStubGone) return post_stub_gone(slot);
+    const FlowHot& h = hot_[slot];
+    Notice n;
+    n.kind = bit == kBorn ? NoticeKind::born : bit == kShortened ? NoticeKind::shortened : NoticeKind::died;
+    n.slot = slot;
+    n.generation = h.generation;
+    n.deadline_ms = h.lifetime.load().deadline_ms();
+    if (!to_control_.post(n)) return false;
+    counters_.notices_sent.add();
+    return true;
+}
+
 void FlowStore::notify(SlotIndex slot, std::uint8_t bit) noexcept {
     PendingNotice& waiting = cold_[slot].notice;
     if (waiting.bits == 0 && pending_head_ == kNoSlot && post(slot, bit)) {
@@ -282,19 +286,6 @@ void FlowStore::defer(SlotIndex slot, std::uint8_t bits) noexcept {
         cold_[pending_tail_].notice.next = slot;
     }
     pending_tail_ = slot;
-}
-
-bool FlowStore::post(SlotIndex slot, std::uint8_t bit) noexcept {
-    if (bit == kStubGone) return post_stub_gone(slot);
-    const FlowHot& h = hot_[slot];
-    Notice n;
-    n.kind = bit == kBorn ? NoticeKind::born : bit == kShortened ? NoticeKind::shortened : NoticeKind::died;
-    n.slot = slot;
-    n.generation = h.generation;
-    n.deadline_ms = h.lifetime.load().deadline_ms();
-    if (!to_control_.post(n)) return false;
-    counters_.notices_sent.add();
-    return true;
 }
 
 void FlowStore::recycle(SlotIndex slot) noexcept {

@@ -55,8 +55,12 @@ public:
     /// Inserts the reply key (unless another worker keeps it as a stub), then the original key, and tells control. On
     /// failure everything is undone and the slot is free again.
     [[nodiscard]] bool publish(SlotIndex slot) noexcept;
+    struct Hashes {
+        std::uint32_t original, reply;
+        std::uint32_t source;  ///< source_hash() of the original key; of flows with status::kSourceNat alone
+    };
     /// The same of a flow whose keys are known not to be in the table, with their hashes.
-    [[nodiscard]] bool publish_new(SlotIndex slot, std::uint32_t original_hash, std::uint32_t reply_hash) noexcept;
+    [[nodiscard]] bool publish_new(SlotIndex slot, const Hashes& hashes) noexcept;
     /// Takes the flow out of the table, counts why, and tells control. The slot's generation changes. `by`: the process
     /// that wants it so, for those who listen to events.
     void kill(SlotIndex slot, DeathCause cause, std::uint32_t by = 0) noexcept;
@@ -114,12 +118,14 @@ public:
     // --- source mappings
     /// How many flows find_mapping() looks at: in the same list may be many of another endpoint.
     static constexpr unsigned kMappingsLooked = 32;
-    /// Shows `fits(reply key)` the live flows with a translated source that come from where `original` comes from
-    /// (address, port or identifier, protocol, zone), the newest first, until it says true. Of `original` only the
-    /// source matters.
+    /// Of where `original` comes from: address, port or identifier, protocol, zone.
+    [[nodiscard]] std::uint32_t source_hash(const FlowKey& original) const noexcept {
+        return table_.hasher().of_source(original);
+    }
+    /// Shows `fits(reply key)` the live flows with a translated source that come from where `original` comes from,
+    /// whose source_hash() is `hash`, the newest first, until it says true. Of `original` only the source matters.
     template <class Fits>
-    bool find_mapping(const FlowKey& original, Now now, Fits&& fits) const noexcept {
-        const std::uint32_t hash = source_hash(original);
+    bool find_mapping(const FlowKey& original, std::uint32_t hash, Now now, Fits&& fits) const noexcept {
         SlotIndex slot = mappings_.newest(hash);
         for (unsigned looked = 0; slot != kNoSlot && looked < kMappingsLooked; ++looked) {
             if (mappings_.hash(slot) == hash && has_source(slot, original) && !expired(slot, now) &&
@@ -188,15 +194,11 @@ public:
     bool pump(unsigned budget) noexcept;
     [[nodiscard]] bool has_pending() const noexcept { return pending_head_ != kNoSlot; }
 
-    /// Packets without a flow will ask for these keys soon, and for flows of the same source.
-    void prefetch_keys(std::span<const FlowKey> keys) const noexcept;
-    /// The first call asks for the list of a source, the second one, with its result, for who is in there.
-    [[nodiscard]] std::uint32_t prefetch_source(const FlowKey& original) const noexcept {
-        const std::uint32_t hash = source_hash(original);
-        mappings_.prefetch_list(hash);
-        return hash;
-    }
-    void prefetch_newest(std::uint32_t source) const noexcept { mappings_.prefetch_newest(source); }
+    /// A packet without a flow will ask for this key soon, and for flows of the same source.
+    void prefetch_key(const FlowKey& key) const noexcept { table_.prefetch(table_.hash(key)); }
+    /// By source_hash(). The first call asks for the list of a source, the second one for who is in there.
+    void prefetch_source(std::uint32_t hash) const noexcept { mappings_.prefetch_list(hash); }
+    void prefetch_newest(std::uint32_t hash) const noexcept { mappings_.prefetch_newest(hash); }
     /// These flows are about to be killed. The first call asks for their lines, the second one, which reads them, for
     /// what they lead to; at most kMostEnding.
     static constexpr unsigned kMostEnding = 32;
@@ -211,10 +213,14 @@ private:
     /// Without room for a quoted_key errors find no flow, and nothing worse.
     void insert_quoted(SlotIndex slot, Direction d) noexcept;
     void erase_quoted(SlotIndex slot) noexcept;
-    void settle_in(SlotIndex slot, const FlowKey& original) noexcept;
+    [[nodiscard]] bool sends_to_itself(SlotIndex slot) const noexcept;
+    void settle_in(SlotIndex slot, std::uint32_t source_hash) noexcept;
     void account(const FlowHot& hot, bool arrives) noexcept;
-    [[nodiscard]] static bool is_half_open(const FlowHot& hot) noexcept;
-    [[nodiscard]] std::uint32_t source_hash(const FlowKey& original) const noexcept;
+    /// An answer alone proves nothing about who shakes hands: a server answers a SYN, or an INIT, from anywhere.
+    [[nodiscard]] static bool is_half_open(const FlowHot& h) noexcept {
+        const bool shakes_hands = h.kind == L4Kind::tcp || h.kind == L4Kind::sctp;
+        return !h.has(status::kAssured) && (shakes_hands || !h.has(status::kSeenReply));
+    }
     [[nodiscard]] bool has_source(SlotIndex slot, const FlowKey& original) const noexcept;
     void join_half_open(SlotIndex slot) noexcept;
     void leave_half_open(SlotIndex slot) noexcept;

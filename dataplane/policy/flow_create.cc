@@ -112,7 +112,7 @@ std::optional<FlowKey> FlowCreator::known_mapping(const Packet& p, const SourceN
                                                   Now now) const noexcept {
     std::optional<FlowKey> mapped;
     if (!has_chosen_port(wanted) || nat.allows(p.key.src(), p.key.sport)) return mapped;
-    (void)p_.store.find_mapping(p.key, now, [&](const FlowKey& reply) noexcept {
+    (void)p_.store.find_mapping(p.key, source_hash(p), now, [&](const FlowKey& reply) noexcept {
         if (!nat.allows(reply.dst(), chosen_port(reply))) return false;
         mapped = wanted;
         mapped->set_dst(reply.dst());
@@ -144,8 +144,10 @@ Decision FlowCreator::choose_source(Packet& p, const Policy& policy, Draft& draf
 
     if (const auto mapped = attempt == 0 ? known_mapping(p, nat, wanted, now) : std::nullopt) {
         if (home_of_answers(p, *mapped) == p_.worker) {
-            if (chooser_.is_free(*mapped)) {
+            const std::uint32_t hash = p_.store.table().hash(*mapped);
+            if (chooser_.is_free(*mapped, hash)) {
                 draft.reply = *mapped;
+                draft.reply_hash = hash;
                 return {};
             }
         } else if (mapped->dst() == nat.address) {
@@ -180,7 +182,8 @@ Decision FlowCreator::choose_source(Packet& p, const Policy& policy, Draft& draf
             return Decision::hand_over(home);
         }
         if (const auto reply = chooser_.choose(wanted, nat.ports, syn_end(p))) {
-            draft.reply = *reply;
+            draft.reply = reply->key;
+            draft.reply_hash = reply->hash;
             return {};
         }
     }
@@ -256,7 +259,7 @@ Decision FlowCreator::make(Packet& p, const Policy& policy, const Draft& draft, 
     h.half[0].bytes = p.l3_bytes;
     p_.store.refresh(slot, now, timeout_s);
     // Of the one Newcomers knows that it is not there, of the other the port choice.
-    if (!p_.store.publish_new(slot, p.hash, p_.store.table().hash(draft.reply)))
+    if (!p_.store.publish_new(slot, {p.hash, draft.reply_hash, h.has(status::kSourceNat) ? source_hash(p) : 0}))
         return Decision::drop(DropReason::flow_insert_failed);
 
     if (draft.dnat_rule != kNoRule) policy.counter(p_.worker, draft.dnat_rule).count(p.l3_bytes);

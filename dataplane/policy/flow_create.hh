@@ -74,6 +74,7 @@ private:
     struct Draft {
         FlowKey tuple{};  // after DNAT, in the zone where it arrived
         FlowKey reply{};  // in the zone of the exit port
+        std::uint32_t reply_hash = 0;
         const NatRule* dnat = nullptr;
         bool masquerade = false;
         std::optional<Expectation> expectation{};  // that it fulfils
@@ -91,6 +92,9 @@ private:
                                                        Now now) const noexcept;
     [[nodiscard]] Decision make(Packet& p, const Policy& policy, const Draft& draft, Now now) noexcept;
     [[nodiscard]] std::uint32_t inherited_mark(const Draft& draft) const noexcept;
+    [[nodiscard]] std::uint32_t source_hash(const Packet& p) const noexcept {
+        return p.foreseen ? p.source_hash : p_.store.source_hash(p.key);
+    }
     [[nodiscard]] const NextHop& hop_of(const Packet& p) const noexcept;
     [[nodiscard]] Decision make_room(const Policy& policy, Now now) noexcept;
     void evict(SlotIndex slot, Now now) noexcept;

@@ -18,7 +18,7 @@ void FlowCreator::answer_stub_request(HandoffNote& note, const Packet& first) no
     const std::uint8_t owner = note.from_worker;
     const PortChoice ports{note.ports, note.ports_bound};
     const std::uint32_t hash = p_.store.table().hash(note.reply);
-    std::optional<FlowKey> reply;
+    std::optional<FreeTuple> reply;
     note.answer = StubAnswer::refused;
     if (PortChooser::may_keep(note.reply, ports) && p_.firsts.mirrors(note.reply, hash, owner, original)) {
         // Both ends spoke first in the same instant, and each one's packet is away to the other one's worker. Both
@@ -26,13 +26,13 @@ void FlowCreator::answer_stub_request(HandoffNote& note, const Packet& first) no
         if (p_.worker < owner) {
             note.answer = StubAnswer::yielded;
         } else if (!p_.store.table().lookup(note.reply, hash)) {
-            reply = note.reply;
+            reply = {note.reply, hash};
         }
     } else {
         reply = chooser_.choose(note.reply, ports, syn_end(first));
     }
-    if (reply && p_.store.add_stub(*reply, owner, original)) {
-        note.reply = *reply;
+    if (reply && p_.store.add_stub(reply->key, owner, original)) {
+        note.reply = reply->key;
         note.answer = StubAnswer::kept;
     }
     note.kind = HandoffKind::stub_answer;
@@ -77,6 +77,7 @@ Decision FlowCreator::finish(Packet& p, const Policy& policy, Now now) noexcept 
     if (made.fate == Fate::go && !kept) made = choose_source(p, policy, draft, note.attempt + 1U, now);
     if (kept) {
         draft.reply = note.reply;
+        draft.reply_hash = p_.store.table().hash(note.reply);
         draft.stub_worker = note.from_worker;
     }
     if (made.fate == Fate::go) made = make(p, policy, draft, now);

@@ -39,17 +39,15 @@ Decision Newcomers::admit_without_flow(Packet& p, const Policy& policy, Now now)
 /// Its own packets have gone through no stage yet, and what a stage has taken out of the burst may be looked at as
 /// well: nothing is done with a packet but to read its key.
 void Newcomers::look_ahead() noexcept {
-    std::array<FlowKey, kBurst> replies;
     std::array<std::uint32_t, kBurst> sources;
     unsigned n = 0;
     for (Packet* p : p_.burst.packets()) {
         if (p->slot != kNoSlot || p->foreseen || !p->trackable || p->stub) continue;
         p->foreseen = true;
-        sources[n] = p_.store.prefetch_source(p->key);
-        replies[n++] = p_.creator.likely_reply(*p);
+        sources[n++] = p->source_hash = p_.store.source_hash(p->key);
+        p_.store.prefetch_source(p->source_hash);
+        p_.store.prefetch_key(p_.creator.likely_reply(*p));
     }
-    if (n < 2) return;
-    p_.store.prefetch_keys(std::span(replies.data(), n));
     for (unsigned i = 0; i < n; ++i) p_.store.prefetch_newest(sources[i]);
 }
 

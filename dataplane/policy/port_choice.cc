@@ -15,14 +15,7 @@ constexpr unsigned kLastTries = 32;
 
 }  // namespace
 
-PortRange port_class(std::uint16_t port) noexcept {
-    if (port < 512) return {1, 511};
-    if (port < 1024) return {600, 1023};
-    return {1024, 65535};
-}
-
-bool PortChooser::is_free(const FlowKey& reply) const noexcept {
-    const std::uint32_t hash = store_.table().hash(reply);
+bool PortChooser::is_free(const FlowKey& reply, std::uint32_t hash) const noexcept {
     return !store_.table().lookup(reply, hash) && !firsts_.away(reply, hash) && !expectations_.holds(reply);
 }
 
@@ -31,8 +24,7 @@ bool PortChooser::may_keep(const FlowKey& wanted, PortChoice choice) noexcept {
     return !has_chosen_port(wanted) || choice.allows(chosen_port(wanted));
 }
 
-bool PortChooser::take_over(const FlowKey& reply, std::uint32_t syn) noexcept {
-    const std::uint32_t hash = store_.table().hash(reply);
+bool PortChooser::take_over(const FlowKey& reply, std::uint32_t hash, std::uint32_t syn) noexcept {
     const FlowRef ref = store_.table().lookup(reply, hash);
     if (!ref || store_.is_stub(ref) || ref.direction() == Direction::original) return false;
     const FlowHot& old = store_.hot(ref.slot());
@@ -44,26 +36,27 @@ bool PortChooser::take_over(const FlowKey& reply, std::uint32_t syn) noexcept {
     return true;
 }
 
-std::optional<FlowKey> PortChooser::choose_place(const FlowKey& wanted) const noexcept {
+std::optional<FreeTuple> PortChooser::choose_place(const FlowKey& wanted) const noexcept {
     for (unsigned place = 0; place < kWaitingPlaces; ++place) {
         const FlowKey reply = waiting_key(wanted, place);
-        if (is_free(reply)) return reply;
+        const std::uint32_t hash = store_.table().hash(reply);
+        if (is_free(reply, hash)) return FreeTuple{reply, hash};
     }
     return std::nullopt;
 }
 
-std::optional<FlowKey> PortChooser::choose(const FlowKey& wanted, PortChoice choice, SynEnd syn) noexcept {
+std::optional<FreeTuple> PortChooser::choose(const FlowKey& wanted, PortChoice choice, SynEnd syn) noexcept {
     if (wanted.shape() == TupleShape::spi) return choose_place(wanted);
+    if (may_keep(wanted, choice)) {
+        const std::uint32_t hash = store_.table().hash(wanted);
+        if (is_free(wanted, hash)) {
+            if (has_chosen_port(wanted)) counters_.nat_port_kept.add();
+            return FreeTuple{wanted, hash};
+        }
+    }
+    if (!has_chosen_port(wanted)) return std::nullopt;
     FlowKey reply = wanted;
     Be16& port = chosen_port(reply);
-    if (!has_chosen_port(wanted)) {
-        if (is_free(reply)) return reply;
-        return std::nullopt;
-    }
-    if (may_keep(wanted, choice) && is_free(reply)) {
-        counters_.nat_port_kept.add();
-        return reply;
-    }
     const unsigned size = choice.ports.size();
     for (unsigned tries = 128; tries >= 16; tries /= 2) {
         unsigned offset = random_.below(size);
@@ -73,9 +66,10 @@ std::optional<FlowKey> PortChooser::choose(const FlowKey& wanted, PortChoice cho
             counters_.nat_port_probes.add();
             const bool is_port = port != Be16{} || reply.shape() != TupleShape::ports;
             const bool hard = syn && row - i <= kLastTries;
-            if (is_port && (is_free(reply) || (hard && take_over(reply, *syn)))) {
+            const std::uint32_t hash = store_.table().hash(reply);
+            if (is_port && (is_free(reply, hash) || (hard && take_over(reply, hash, *syn)))) {
                 counters_.nat_port_random.add();
-                return reply;
+                return FreeTuple{reply, hash};
             }
             if (++offset == size) offset = 0;
         }

@@ -55,7 +55,11 @@ struct PortChoice {
 };
 
 /// The ports Linux would choose a replacement from for a flow whose own source port is `port`.
-[[nodiscard]] PortRange port_class(std::uint16_t port) noexcept;
+[[nodiscard]] constexpr PortRange port_class(std::uint16_t port) noexcept {
+    if (port < 512) return {1, 511};
+    if (port < 1024) return {600, 1023};
+    return {1024, 65535};
+}
 
 /// Whether a source port translation has something to change.
 [[nodiscard]] constexpr bool has_chosen_port(const FlowKey& key) noexcept {
@@ -72,25 +76,32 @@ struct PortChoice {
 /// One past the last byte of the SYN that wants a tuple; nothing for other packets. It decides what may be taken over.
 using SynEnd = std::optional<std::uint32_t>;
 
+/// A reply tuple that a new flow may have, with its hash in the flow table.
+struct FreeTuple {
+    FlowKey key{};
+    std::uint32_t hash = 0;
+};
+
 class PortChooser {
 public:
     PortChooser(FlowStore& store, const ExpectTable& expectations, const FirstPackets& firsts, FastRandom& random,
                 WorkerCounters& counters) noexcept
         : store_(store), expectations_(expectations), firsts_(firsts), random_(random), counters_(counters) {}
 
-    /// Neither a flow, nor a stub, nor an expectation, nor a first packet that is away has this tuple.
-    [[nodiscard]] bool is_free(const FlowKey& reply) const noexcept;
+    /// Neither a flow, nor a stub, nor an expectation, nor a first packet that is away has this tuple, whose hash is
+    /// `hash`.
+    [[nodiscard]] bool is_free(const FlowKey& reply, std::uint32_t hash) const noexcept;
     /// Whether choose() may answer `wanted` as it is.
     [[nodiscard]] static bool may_keep(const FlowKey& wanted, PortChoice choice) noexcept;
     /// `wanted` with a free port, or nothing. Protocols without ports have only the wanted tuple, ESP
     /// the first place to wait in that is free. The flow that gives its port to `syn` ends here.
-    [[nodiscard]] std::optional<FlowKey> choose(const FlowKey& wanted, PortChoice choice, SynEnd syn = {}) noexcept;
+    [[nodiscard]] std::optional<FreeTuple> choose(const FlowKey& wanted, PortChoice choice, SynEnd syn = {}) noexcept;
 
 private:
     /// ESP: a place to wait in for the answer.
-    [[nodiscard]] std::optional<FlowKey> choose_place(const FlowKey& wanted) const noexcept;
+    [[nodiscard]] std::optional<FreeTuple> choose_place(const FlowKey& wanted) const noexcept;
     /// Ends the translated connection of this worker that has this reply tuple, if it is over and `syn` is newer.
-    [[nodiscard]] bool take_over(const FlowKey& reply, std::uint32_t syn) noexcept;
+    [[nodiscard]] bool take_over(const FlowKey& reply, std::uint32_t hash, std::uint32_t syn) noexcept;
 
     FlowStore& store_;
     const ExpectTable& expectations_;

@@ -529,7 +529,7 @@ TEST_CASE("flows with a translated source are found by it, the newest first, unt
     };
     const auto mappings = [&](const FlowKey& key, Now now = kStart) {
         std::vector<unsigned> ports;
-        CHECK_FALSE(room.store.find_mapping(key, now, [&](const FlowKey& reply) {
+        CHECK_FALSE(room.store.find_mapping(key, room.store.source_hash(key), now, [&](const FlowKey& reply) {
             ports.push_back(reply.dport.host());
             return false;
         }));
@@ -541,7 +541,8 @@ TEST_CASE("flows with a translated source are found by it, the newest first, unt
     for (unsigned i = 0; i < 3; ++i) slots.push_back(open(original(i), 6000 + i));
     CHECK(mappings(asks) == std::vector{6002U, 6001U, 6000U});
     unsigned shown = 0;
-    CHECK(room.store.find_mapping(asks, kStart, [&](const FlowKey&) { return ++shown == 2; }));
+    CHECK(room.store.find_mapping(asks, room.store.source_hash(asks), kStart,
+                                  [&](const FlowKey&) { return ++shown == 2; }));
     CHECK(shown == 2);
 
     SECTION("only those of the same source") {
@@ -586,7 +587,7 @@ TEST_CASE("of many sources each one's flows are found, and no other's") {
     std::map<unsigned, SlotIndex> live;
     const auto found = [&](unsigned n) {
         unsigned count = 0;
-        room.store.find_mapping(source(n), kStart, [&](const FlowKey& reply) {
+        room.store.find_mapping(source(n), room.store.source_hash(source(n)), kStart, [&](const FlowKey& reply) {
             CHECK(reply.dport.host() == 2000 + n);
             return ++count == 0;
         });
