@@ -6,8 +6,8 @@
 namespace sluice::bench {
 
 std::span<const Scenario* const> all_scenarios() {
-    static constexpr std::array kAll{&kIo, &kE1, &kE2, &kE3, &kE4, &kN1, &kN2, &kN3,
-                                     &kC1, &kC2, &kR1, &kM1, &kS1, &kA1, &kK1, &kO1};
+    static constexpr std::array kAll{&kIo, &kE1, &kE2, &kE3, &kE4, &kN1, &kN2, &kN3, &kC1,
+                                     &kC2, &kR1, &kM1, &kS1, &kA1, &kK1, &kO1, &kJ1};
     return kAll;
 }
 

@@ -39,6 +39,8 @@ extern const Scenario kS1;
 extern const Scenario kA1;
 // key_table.cc
 extern const Scenario kK1;
+// machine.cc
+extern const Scenario kJ1;
 
 /// In the order of --list.
 std::span<const Scenario* const> all_scenarios();

@@ -73,7 +73,7 @@ void add_options(CLI::App& app, Options& o, bool& list, bool& io) {
     app.add_option("--packets", o.packets, "packets per round, in whole blocks of at least 2048 (default 500000)")
         ->check(CLI::Range(std::uint64_t{1}, std::uint64_t{1} << 40));
     app.add_option("--rounds", o.rounds, "rounds of each case (default 5)")->check(CLI::Range(1, 1000));
-    app.add_option("--seconds", o.seconds, "C1, C2, R1: of worker time (default 5)")->check(CLI::Range(1, 3600));
+    app.add_option("--seconds", o.seconds, "C1, C2, R1: of worker time; J1 (default 5)")->check(CLI::Range(1, 3600));
     app.add_option("--memory", o.megabytes, "MB for tables and packets (default: what is needed)")
         ->check(CLI::Range(64, 1048576));
     app.add_flag("--no-huge", o.ordinary_pages, "no hugepages, also when there are enough: valgrind has none");
