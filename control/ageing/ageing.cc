@@ -6,7 +6,8 @@
 
 namespace sluice {
 
-Ageing::Ageing(const std::vector<AgeingWorker>& workers, TimeMs now_ms, Others others) : others_(std::move(others)) {
+Ageing::Ageing(const std::vector<AgeingWorker>& workers, TimeMs now_ms, Others others)
+    : latest_ms_(now_ms), others_(std::move(others)) {
     for (const AgeingWorker& w : workers) {
         const std::uint32_t capacity = w.store->capacity();
         watches_.push_back(std::make_unique<Watch>(Watch{w,
@@ -20,6 +21,7 @@ Ageing::Ageing(const std::vector<AgeingWorker>& workers, TimeMs now_ms, Others o
 }
 
 bool Ageing::poll(TimeMs now_ms, unsigned budget) {
+    latest_ms_ = now_ms = std::max(latest_ms_, now_ms);
     bool more = false;
     for (unsigned i = 0; i < watches_.size(); ++i) {
         Watch& watch = *watches_[i];

@@ -56,7 +56,8 @@ public:
     /// Throws std::bad_alloc. The stores and rings outlive it.
     Ageing(const std::vector<AgeingWorker>& workers, TimeMs now_ms, Others others);
 
-    /// Takes notices and turns the wheels, at most `budget` steps for each worker. True when more is due.
+    /// Takes notices and turns the wheels, at most `budget` steps for each worker. True when more is due. A time before
+    /// the latest counts as that: what the wheels have passed and nobody takes for due would be due for ever.
     bool poll(TimeMs now_ms, unsigned budget);
 
     [[nodiscard]] AgeingStats stats() const;
@@ -83,6 +84,7 @@ private:
     [[nodiscard]] static TimeMs retry(Watch& watch, TimeMs now_ms);
 
     std::vector<std::unique_ptr<Watch>> watches_;
+    TimeMs latest_ms_;
     Others others_;
     AgeingStats stats_;
 };
