@@ -5,6 +5,7 @@
 // Failure policy: std::runtime_error, also for a packet that did not come out as it should.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -78,8 +79,12 @@ public:
 
     /// The worker's clock: cycles since the start and what `open` skipped, until somebody sets it.
     [[nodiscard]] Now now() const noexcept;
-    /// From now on the clock stands still at `ms`, not before what it was.
-    void set_clock(TimeMs ms) noexcept { set_ms_ = ms; }
+    /// From now on the clock stands still at `ms`, or where it is when that is later: what is due at a time that has
+    /// passed would never be done. Returns where.
+    TimeMs set_clock(TimeMs ms) noexcept {
+        set_ms_ = std::max(ms, now().ms);
+        return *set_ms_;
+    }
 
     /// A loop of the worker, without receive: the packets, those that another worker handed over, control's orders,
     /// housekeeping every 16 loops, and what ends a loop. `n` may be 0.

@@ -64,7 +64,7 @@ public:
         }
         // Born as many at a time as their lives have steps, so that all steps come mixed.
         for (std::uint32_t i = 0; i < alive; ++i) connections_[i].waits = static_cast<std::uint8_t>(i % kSteps);
-        box_.set_clock(kStart);
+        start_ms_ = box_.set_clock(1000);
     }
 
     BenchBox& box() noexcept { return box_; }
@@ -106,8 +106,6 @@ public:
     LoopTimes times;
 
 private:
-    static constexpr TimeMs kStart = 1000;
-
     struct Connection {
         std::uint32_t number = 0;
         std::uint8_t step = 0;
@@ -133,7 +131,7 @@ private:
             cycles += cost.all;
             cycles_orders += cost.orders;
         }
-        const TimeMs now = kStart + sent_ * 1000 / packets_per_second_;
+        const TimeMs now = start_ms_ + sent_ * 1000 / packets_per_second_;
         if (now == box_.now().ms) return;
         box_.set_clock(now);
         const std::uint64_t start = rte_rdtsc();
@@ -151,6 +149,7 @@ private:
     BenchBox box_;
     Pattern pattern_;
     std::uint64_t packets_per_second_;
+    TimeMs start_ms_ = 0;
     std::array<Stamp, kSteps> stamps_;
     std::vector<Connection> connections_;
     std::array<Side, 2> sides_;
