@@ -48,13 +48,15 @@ public:
     FlowStore& operator=(const FlowStore&) = delete;
 
     // --- slots
-    /// A slot to fill, with its generation set and everything else reset; kNoSlot when none is free.
+    /// A slot to fill, with its generation set and everything else reset but what only its status makes valid; kNoSlot
+    /// when none is free.
     [[nodiscard]] SlotIndex allocate() noexcept;
     /// Gives back a slot that was never published.
     void abandon(SlotIndex slot) noexcept;
     /// Inserts the reply key (unless another worker keeps it as a stub), then the original key, and tells control. On
     /// failure everything is undone and the slot is free again.
     [[nodiscard]] bool publish(SlotIndex slot) noexcept;
+    /// Of the keys of a flow, as table() makes them.
     struct Hashes {
         std::uint32_t original, reply;
         std::uint32_t source;  ///< source_hash() of the original key; of flows with status::kSourceNat alone
@@ -194,9 +196,10 @@ public:
     bool pump(unsigned budget) noexcept;
     [[nodiscard]] bool has_pending() const noexcept { return pending_head_ != kNoSlot; }
 
-    /// A packet without a flow will ask for this key soon, and for flows of the same source.
+    /// A packet without a flow will ask for this key soon.
     void prefetch_key(const FlowKey& key) const noexcept { table_.prefetch(table_.hash(key)); }
-    /// By source_hash(). The first call asks for the list of a source, the second one for who is in there.
+    /// And for flows of the same source, by source_hash(): the first call asks for their list, the second one for who
+    /// is in there.
     void prefetch_source(std::uint32_t hash) const noexcept { mappings_.prefetch_list(hash); }
     void prefetch_newest(std::uint32_t hash) const noexcept { mappings_.prefetch_newest(hash); }
     /// These flows are about to be killed. The first call asks for their lines, the second one, which reads them, for

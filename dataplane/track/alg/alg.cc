@@ -36,7 +36,7 @@ void Alg::attach(Packet& p, const Policy& policy, Now) noexcept {
 
 void Alg::foresee(std::span<Packet* const> packets) const noexcept {
     for (const Packet* p : packets) {
-        if (p->slot == kNoSlot) continue;
+        if (p->slot == kNoSlot || !p_.store.is(p->slot, p->generation)) continue;  // ended since it was found
         const FlowHot& hot = p_.store.hot(p->slot);
         if (hot.has(status::kHelper)) states_[hot.helper_state].prefetch(p->direction);
     }
@@ -110,11 +110,12 @@ bool Alg::promise(const Packet& p, const Policy& policy, FtpState& state, Expect
     // Active servers connect from the port below the one of the control connection (RFC 959 section 3.2); clients from
     // any.
     const Be16 likely_source = p.direction == Direction::original ? be16(e.master_tuple.dport.host() - 1U) : Be16{};
+    const bool foreseen = may_move && likely_source != Be16{};
     for (unsigned tries = 0;; ++tries) {
         FlowKey likely = e.tuple;
         likely.sport = likely_source;
-        const std::uint32_t hash = p_.store.table().hash(likely);
-        p_.store.table().prefetch(hash);  // both tables' lines at once
+        const std::uint32_t hash = foreseen ? p_.store.table().hash(likely) : 0;
+        if (foreseen) p_.store.table().prefetch(hash);  // both tables' lines at once
         const ExpectTable::Place place = p_.expectations.place_of(e);
         if (!may_move || !is_taken(e, place, likely, hash, now)) {
             const ExpectOutcome outcome = p_.expectations.add(e, place, policy.ftp.max_expected, now);
@@ -145,7 +146,6 @@ void Alg::release(SlotIndex slot) noexcept {
     const std::uint32_t index = hot.helper_state;
     FtpState& state = states_[index];
     p_.expectations.remove_of(slot, state.generation, p_.worker);
-    hot.helper_state = kNoSlot;
     state.live = false;
     if (forget_elsewhere(state)) {
         give_back(index);
