@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""How many instructions the data plane spends on a packet, of an established flow, a new one, a whole TCP connection, or
-with FTP commands among them, counted by callgrind.
+"""How many instructions the data plane spends on a packet, of an established flow, a new one, a whole TCP connection,
+or with FTP commands among them, counted by callgrind.
 
 Time is too noisy on a shared machine to guard by; instructions of the same binary are the same in every run. Each case
 runs twice with different numbers of packets, and what counts is the difference: start, flows that are opened and the
@@ -74,16 +74,18 @@ def compiled_by(bench: str) -> str:
     return next((line.split("] ", 1)[1].strip() for line in comment.splitlines() if "GCC:" in line), "unknown")
 
 
-def moved(before: float | None, now: float, tolerance: float = TOLERANCE) -> bool:
-    return before is None or abs(now - before) / before > tolerance
+def moved(before: float | None, now: float) -> bool:
+    return before is None or abs(now - before) / before > TOLERANCE
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bench")
     parser.add_argument("baseline", type=pathlib.Path)
-    parser.add_argument("--update", metavar="REASON", help="write what is measured as the new baseline, and why it moved")
-    parser.add_argument("--add", action="store_true", help="measure what the baseline lacks and add it")
+    writing = parser.add_mutually_exclusive_group()
+    writing.add_argument("--update", metavar="REASON",
+                         help="write what is measured as the new baseline, and why it moved")
+    writing.add_argument("--add", action="store_true", help="measure what the baseline lacks and add it")
     parser.add_argument("--build", default="", help="how it was built: only the same is compared")
     arguments = parser.parse_args()
     if arguments.update is not None and not arguments.update.strip():
@@ -91,7 +93,7 @@ def main() -> int:
 
     build = f"{compiled_by(arguments.bench)}, {arguments.build}"
     if not (arguments.baseline.exists() or arguments.update):
-        print(f"there is no baseline {arguments.baseline}; --update makes one")
+        print(f"there is no baseline {arguments.baseline}; --update REASON makes one")
         return 1
     known = json.loads(arguments.baseline.read_text()) if arguments.baseline.exists() else {}
     if not arguments.update and known.get("build") != build:
@@ -104,7 +106,7 @@ def main() -> int:
     write = bool(arguments.update or arguments.add)
     if write:
         why = arguments.update or "a new case"
-        reasons |= {name: why for name, now in measured.items() if moved(baseline.get(name), now, 0.0005)}
+        reasons |= {name: {"to": now, "why": why} for name, now in measured.items() if now != baseline.get(name)}
         figures = {**(baseline if arguments.add else {}), **measured}
         text = {"build": build, "instructions_per_packet": figures, "why_it_moved": reasons}
         arguments.baseline.write_text(json.dumps(text, indent=2) + "\n")
@@ -113,7 +115,8 @@ def main() -> int:
         before = baseline.get(name)
         change = f"{(now - before) / before:+.1%} of the baseline" if before else "not in the baseline"
         beyond = not write and moved(before, now)
-        unexplained = not reasons.get(name, "").strip()
+        reason = reasons.get(name, {})
+        unexplained = not reason.get("why", "").strip() or reason.get("to") != (now if write else before)
         failed |= beyond or unexplained
         print(f"{name:16} {now:8.1f} instructions a packet, {change}{'  TOO FAR' if beyond else ''}"
               f"{'  WITHOUT A REASON in the baseline' if unexplained else ''}")
