@@ -105,7 +105,9 @@ struct Rates {
 };
 
 /// Cycles of a birth among streams and of the end of another flow, of a worker that never catches up.
-double cost_of_birth_and_end(SimulatedWorker& worker, Mixture& mixture, const Rates& all_of_it, double per_packet) {
+/// Not less than `alone`, a birth by itself: of few births among many packets the difference is mostly noise.
+double cost_of_birth_and_end(SimulatedWorker& worker, Mixture& mixture, const Rates& all_of_it, double per_packet,
+                             double alone) {
     const double share = all_of_it.share_of_births();
     const auto both = [&](rte_mbuf** m, unsigned n) { mixture.both(m, n, share); };
     worker.offer(2 * all_of_it.all());
@@ -113,7 +115,7 @@ double cost_of_birth_and_end(SimulatedWorker& worker, Mixture& mixture, const Ra
     worker.forget();
     worker.run(1500, BenchBox::kLan, both);
     const double cycles = static_cast<double>(worker.busy) / static_cast<double>(worker.served);
-    return (cycles - (1 - share) * per_packet) / share;
+    return std::max(alone, (cycles - (1 - share) * per_packet) / share);
 }
 
 Section run_c1(const Options& o, Devices& devices) {
@@ -130,7 +132,7 @@ Section run_c1(const Options& o, Devices& devices) {
     SimulatedWorker worker(box, box.now().ms);
     const auto hz = static_cast<double>(worker.hz());
     const double per_birth =
-        cost_of_birth_and_end(worker, mixture, Rates::at(1, hz, wanted, alone, per_packet), per_packet);
+        cost_of_birth_and_end(worker, mixture, Rates::at(1, hz, wanted, alone, per_packet), per_packet, alone);
     const Rates rates = Rates::at(0.5, hz, wanted, per_birth, per_packet);
     const auto both = [&](rte_mbuf** m, unsigned n) { mixture.both(m, n, rates.share_of_births()); };
     worker.offer(rates.all());

@@ -38,6 +38,21 @@ std::string name_of(const std::map<std::string, T>& names, T value) {
     return {};
 }
 
+/// One of `names`, which help and errors call by name. (CLI::CheckedTransformer has the values there, too: as bytes.)
+template <class T>
+CLI::Validator one_of(const std::map<std::string, T>& names) {
+    std::string all;
+    for (const auto& [name, value] : names) all.append(all.empty() ? "{" : ",").append(name);
+    all += "}";
+    const auto read = [names, all](std::string& text) {
+        const auto found = names.find(text);
+        if (found == names.end()) return "'" + text + "' is not in " + all;
+        text = std::to_string(static_cast<unsigned>(found->second));
+        return std::string();
+    };
+    return {read, all, ""};
+}
+
 std::string upper(std::string text) {
     for (char& c : text) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
     return text;
@@ -58,13 +73,12 @@ void add_options(CLI::App& app, Options& o, bool& list, bool& io) {
     app.add_option("--direction", o.directions, "E1-E4: out (inside to outside), in, or out,in")
         ->delimiter(',')
         ->check(CLI::IsMember({"out", "in"}));
-    app.add_option("--proto", o.protocol, "udp or tcp, of established flows")
-        ->transform(CLI::CheckedTransformer(kProtocols).description("{udp,tcp}"));
+    app.add_option("--proto", o.protocol, "udp or tcp, of established flows")->transform(one_of(kProtocols));
     app.add_option("--pattern", o.pattern, "tuples: sequential (clients and ports in a row) or random")
-        ->transform(CLI::CheckedTransformer(kPatterns).description("{sequential,random}"));
+        ->transform(one_of(kPatterns));
     app.add_option("--frames", o.frames, "IO, E1-E4: sizes of frames, 64, imix, 1500 or several (default 64)")
         ->delimiter(',')
-        ->transform(CLI::CheckedTransformer(kFrames).description("{64,imix,1500}"));
+        ->transform(one_of(kFrames));
     app.add_option("--rules", o.rules, "E4, N1, R1: numbers of rules, 5 to 100000")
         ->delimiter(',')
         ->check(CLI::Range(PolicyWish::kOfficeRules, std::uint32_t{100000}));
