@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "dataplane/ingress/steer.hh"
+#include "dataplane/lookup/find_flow.hh"
 
 namespace sluice {
 
@@ -36,7 +37,7 @@ void Alg::attach(Packet& p, const Policy& policy, Now) noexcept {
 
 void Alg::foresee(std::span<Packet* const> packets) const noexcept {
     for (const Packet* p : packets) {
-        if (p->slot == kNoSlot || !p_.store.is(p->slot, p->generation)) continue;  // ended since it was found
+        if (!stands(*p, p_.store)) continue;
         const FlowHot& hot = p_.store.hot(p->slot);
         if (hot.has(status::kHelper)) states_[hot.helper_state].prefetch(p->direction);
     }
